@@ -1,0 +1,238 @@
+"""Beam, ControlPoint, Aperture, Beamlets: what is sent at the phantom, in IEC 61217 and DICOM RT terms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtsim.errors import InputError, MachineLimitError
+from rtsim.geometry.iec61217 import bld_to_lps, check_angle, source_position_mm
+from rtsim.machine.model import Machine, Wedge
+from rtsim.typing import AnyFloatArray, FloatArray, Vector3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Aperture:
+    """One shape of the beam limiting devices, in the isocenter plane.
+
+    Attributes:
+        jaws_x_mm, jaws_y_mm: (2,) lower and upper jaw along BLD x and y.
+        leaf_pairs_mm: (n, 2) left and right leaf end along BLD x for each leaf pair of the machine's MLC, in the order of
+            its ``leaf_edges_mm``; None when the field is shaped by the jaws alone.
+    """
+
+    jaws_x_mm: tuple[float, float]
+    jaws_y_mm: tuple[float, float]
+    leaf_pairs_mm: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name, pair in (("jaws_x_mm", self.jaws_x_mm), ("jaws_y_mm", self.jaws_y_mm)):
+            if len(pair) != 2 or not all(math.isfinite(v) for v in pair) or pair[1] < pair[0]:
+                raise InputError(f"{name} is {pair}; two finite positions, lower <= upper, in mm are needed")
+        if self.leaf_pairs_mm is not None:
+            leaves = np.array(self.leaf_pairs_mm, dtype=np.float64, order="C")
+            if leaves.ndim != 2 or leaves.shape[1] != 2 or not np.isfinite(leaves).all():
+                raise InputError(f"leaf_pairs_mm has shape {leaves.shape}; (n leaf pairs, 2) finite positions are needed")
+            crossed = np.flatnonzero(leaves[:, 1] < leaves[:, 0] - 1e-6)
+            if crossed.size:
+                i = int(crossed[0])
+                raise InputError(f"leaf pair {i} crosses: left {leaves[i, 0]:g} mm > right {leaves[i, 1]:g} mm")
+            leaves.flags.writeable = False
+            object.__setattr__(self, "leaf_pairs_mm", leaves)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ControlPoint:
+    """The state of the machine when ``cumulative_monitor_units`` of the beam have been given (DICOM Control Point).
+
+    Between two control points everything moves linearly with the monitor units; a step-and-shoot segment is two control
+    points of the same aperture.
+    """
+
+    cumulative_monitor_units: float
+    aperture: Aperture
+    gantry_deg: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beamlets:
+    """The elementary fields of a beam: rectangles in the isocenter plane, one per row of the arrays.
+
+    Attributes:
+        center_x_mm, center_y_mm: (n,) BLD positions of the centers.
+        width_x_mm, width_y_mm: (n,) widths.
+    """
+
+    center_x_mm: FloatArray
+    center_y_mm: FloatArray
+    width_x_mm: FloatArray
+    width_y_mm: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("center_x_mm", "center_y_mm", "width_x_mm", "width_y_mm"):
+            array = np.array(getattr(self, name), dtype=np.float64, order="C")
+            if array.ndim != 1 or array.shape != np.shape(self.center_x_mm) or not np.isfinite(array).all():
+                raise InputError(f"{name} of the beamlets must be a finite array of the same length as center_x_mm")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if (self.width_x_mm <= 0).any() or (self.width_y_mm <= 0).any():
+            raise InputError("beamlet widths must be > 0 mm")
+
+    @property
+    def count(self) -> int:
+        """Number of beamlets."""
+        return int(self.center_x_mm.size)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beam:
+    """A radiation beam.
+
+    A beam is *deliverable* when it has control points. For planning it has ``beamlets``, and after the fluence has been
+    optimized also ``beamlet_monitor_units`` (n,): the monitor units for which each beamlet is open.
+
+    Attributes:
+        machine: what delivers it.
+        isocenter_mm: (x, y, z) LPS mm.
+        gantry_deg, couch_deg, collimator_deg: IEC 61217; gantry of an arc: at its first control point.
+        wedge: in the beam for all of it, or None.
+    """
+
+    machine: Machine
+    isocenter_mm: Vector3
+    gantry_deg: float
+    couch_deg: float = 0.0
+    collimator_deg: float = 0.0
+    name: str = ""
+    control_points: tuple[ControlPoint, ...] = ()
+    wedge: Wedge | None = None
+    beamlets: Beamlets | None = None
+    beamlet_monitor_units: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("gantry_deg", "couch_deg", "collimator_deg"):
+            object.__setattr__(self, name, check_angle(name, getattr(self, name)))
+        iso = tuple(float(v) for v in self.isocenter_mm)
+        if len(iso) != 3 or not all(math.isfinite(v) for v in iso):
+            raise InputError(f"isocenter_mm is {self.isocenter_mm}; three finite LPS coordinates in mm are needed")
+        object.__setattr__(self, "isocenter_mm", iso)
+        self._check_control_points()
+        if self.beamlet_monitor_units is not None:
+            weights = np.array(self.beamlet_monitor_units, dtype=np.float64)
+            if self.beamlets is None or weights.shape != (self.beamlets.count,):
+                raise InputError("beamlet_monitor_units needs beamlets and one value for each of them")
+            if not np.isfinite(weights).all() or (weights < 0).any():
+                raise InputError("beamlet_monitor_units must be finite and >= 0")
+            weights.flags.writeable = False
+            object.__setattr__(self, "beamlet_monitor_units", weights)
+
+    def _check_control_points(self) -> None:
+        if not self.control_points:
+            return
+        meterset = [c.cumulative_monitor_units for c in self.control_points]
+        if len(meterset) < 2 or meterset[0] != 0.0 or any(b < a - 1e-9 for a, b in zip(meterset, meterset[1:], strict=False)):
+            raise InputError(f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at least "
+                             f"two control points; given {meterset[:4]}...")
+        half = self.machine.max_field_mm / 2 + 1e-6
+        for c in self.control_points:
+            if max(map(abs, (*c.aperture.jaws_x_mm, *c.aperture.jaws_y_mm))) > half:
+                raise MachineLimitError(f"beam {self.name!r}: jaws {c.aperture.jaws_x_mm} x {c.aperture.jaws_y_mm} mm reach "
+                                        f"beyond the {2 * half:g} mm field of {self.machine.name}")
+            leaves = c.aperture.leaf_pairs_mm
+            pairs = 0 if self.machine.mlc is None else self.machine.mlc.leaf_count
+            if leaves is not None and leaves.shape[0] != pairs:
+                raise MachineLimitError(f"beam {self.name!r}: {leaves.shape[0]} leaf pairs given; {self.machine.name} has {pairs}")
+
+    @classmethod
+    def open_field(cls, machine: Machine, size_mm: tuple[float, float] = (100.0, 100.0), *, gantry_deg: float = 0.0,
+                   isocenter_mm: Vector3 = (0.0, 0.0, 0.0), couch_deg: float = 0.0, collimator_deg: float = 0.0,
+                   monitor_units: float = 100.0, wedge: Wedge | None = None, name: str = "") -> Beam:
+        """A rectangular field of the jaws, ``size_mm`` = full widths (BLD x, y) in the isocenter plane, centered."""
+        if min(size_mm) <= 0:
+            raise InputError(f"size_mm is {size_mm}; two widths > 0 mm are needed")
+        aperture = Aperture(jaws_x_mm=(-size_mm[0] / 2, size_mm[0] / 2), jaws_y_mm=(-size_mm[1] / 2, size_mm[1] / 2))
+        return cls(machine=machine, isocenter_mm=isocenter_mm, gantry_deg=gantry_deg, couch_deg=couch_deg,
+                   collimator_deg=collimator_deg, wedge=wedge, name=name or f"G{gantry_deg:g}",
+                   control_points=static_control_points(((aperture, monitor_units),), gantry_deg))
+
+    @property
+    def monitor_units(self) -> float:
+        """Monitor units of the whole beam in one fraction; 0 without control points."""
+        return self.control_points[-1].cumulative_monitor_units if self.control_points else 0.0
+
+    @property
+    def rotation(self) -> FloatArray:
+        """(3, 3) whose columns are the BLD axes in LPS at ``gantry_deg``."""
+        return bld_to_lps(self.gantry_deg, self.couch_deg, self.collimator_deg)
+
+    @property
+    def source_mm(self) -> FloatArray:
+        """(3,) LPS mm of the source at ``gantry_deg``."""
+        return source_position_mm(self.isocenter_mm, self.gantry_deg, self.couch_deg, self.machine.sad_mm)
+
+    @property
+    def is_arc(self) -> bool:
+        """True when the gantry moves during the beam."""
+        return any(c.gantry_deg != self.control_points[0].gantry_deg for c in self.control_points)
+
+    def segments(self) -> tuple[tuple[Aperture, float], ...]:
+        """Static apertures with their own monitor units (the pairs of equal control points of a step-and-shoot beam).
+
+        Raises:
+            InputError: leaves or gantry move while the beam is on.
+        """
+        out = []
+        for a, b in zip(self.control_points, self.control_points[1:], strict=False):
+            own = b.cumulative_monitor_units - a.cumulative_monitor_units
+            if own <= 0:
+                continue
+            if a.gantry_deg != b.gantry_deg or not same_aperture(a.aperture, b.aperture):
+                raise InputError(f"beam {self.name!r} moves while it is on; it has no static segments")
+            out.append((a.aperture, own))
+        return tuple(out)
+
+    def with_segments(self, segments: tuple[tuple[Aperture, float], ...]) -> Beam:
+        """The same beam delivered as static segments: (aperture, monitor units) each."""
+        return replace(self, control_points=static_control_points(segments, self.gantry_deg))
+
+    def scaled(self, factor: float) -> Beam:
+        """The same beam with all monitor units multiplied by ``factor`` >= 0."""
+        if not math.isfinite(factor) or factor < 0:
+            raise InputError(f"factor is {factor}; monitor units can be scaled by a finite factor >= 0")
+        points = tuple(replace(c, cumulative_monitor_units=c.cumulative_monitor_units * factor) for c in self.control_points)
+        weights = None if self.beamlet_monitor_units is None else self.beamlet_monitor_units * factor
+        return replace(self, control_points=points, beamlet_monitor_units=weights)
+
+
+def same_aperture(a: Aperture, b: Aperture) -> bool:
+    """True when jaws and leaves stand at the same positions."""
+    if a is b:
+        return True
+    if a.jaws_x_mm != b.jaws_x_mm or a.jaws_y_mm != b.jaws_y_mm or (a.leaf_pairs_mm is None) != (b.leaf_pairs_mm is None):
+        return False
+    return a.leaf_pairs_mm is None or b.leaf_pairs_mm is None or bool(np.array_equal(a.leaf_pairs_mm, b.leaf_pairs_mm))
+
+
+def static_control_points(segments: tuple[tuple[Aperture, float], ...], gantry_deg: float) -> tuple[ControlPoint, ...]:
+    """Control points of static segments (aperture, monitor units): two of the same aperture for each.
+
+    Raises:
+        InputError: negative or non-finite monitor units.
+    """
+    points: list[ControlPoint] = []
+    total = 0.0
+    for aperture, units in segments:
+        if not math.isfinite(units) or units < 0:
+            raise InputError(f"monitor units are {units}; a finite number >= 0 is needed")
+        points.append(ControlPoint(cumulative_monitor_units=total, aperture=aperture, gantry_deg=gantry_deg))
+        total += float(units)
+        points.append(ControlPoint(cumulative_monitor_units=total, aperture=aperture, gantry_deg=gantry_deg))
+    return tuple(points)
+
+
+def rectangle_coverage(edges_lower: AnyFloatArray, edges_upper: AnyFloatArray, lower: float, upper: float) -> FloatArray:
+    """Fraction (n,) of each interval [edges_lower, edges_upper] that lies inside [lower, upper]."""
+    lo, hi = np.asarray(edges_lower, dtype=np.float64), np.asarray(edges_upper, dtype=np.float64)
+    return np.clip(np.minimum(hi, upper) - np.maximum(lo, lower), 0.0, None) / (hi - lo)

@@ -1,0 +1,124 @@
+"""Dose and Influence: what an engine returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from rtsim.beams.model import Beam
+from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.grid import Grid
+from rtsim.geometry.resample import resample_linear, sample_linear
+from rtsim.typing import AnyFloatArray, Float32Array, FloatArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dose:
+    """An absorbed dose distribution.
+
+    Attributes:
+        values_gy: (nz, ny, nx) float32, read-only: the sum over ``fractions`` equal fractions. For a point source without
+            calibration: Gy per (photon/cm2).
+        grid: where the voxels are; the grid that the report names.
+        fractions: how many equal fractions the dose is given in.
+        engine: what computed it, with its settings, for reports.
+        uncertainty_gy: (nz, ny, nx) one standard deviation of Monte Carlo, or None.
+    """
+
+    values_gy: Float32Array
+    grid: Grid
+    fractions: int = 1
+    engine: str = ""
+    uncertainty_gy: Float32Array | None = None
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values_gy, dtype=np.float32, order="C")
+        if values.shape != self.grid.shape:
+            raise InputError(f"values_gy has shape {values.shape}; the grid has {self.grid.shape} (nz, ny, nx)")
+        if not np.isfinite(values).all():
+            raise InputError(f"values_gy holds {int((~np.isfinite(values)).sum())} voxels that are NaN or infinite")
+        if self.fractions < 1:
+            raise InputError(f"fractions is {self.fractions}; a dose is given in at least 1 fraction")
+        values.flags.writeable = False
+        object.__setattr__(self, "values_gy", values)
+
+    def at(self, points_mm: AnyFloatArray) -> FloatArray:
+        """Dose in Gy (...,) at points (..., 3) LPS mm, trilinear.
+
+        Raises:
+            GeometryError: a point lies outside the dose grid.
+        """
+        points = np.asarray(points_mm, dtype=np.float64)
+        inside = self.grid.contains(points)
+        if not np.all(inside):
+            raise GeometryError(f"{int(np.sum(~inside))} of {inside.size} points lie outside the dose grid "
+                                f"{self.grid.lower_mm} .. {self.grid.upper_mm} mm")
+        return sample_linear(self.values_gy, self.grid, points)
+
+    def on(self, grid: Grid) -> Dose:
+        """The same dose sampled trilinearly on another grid; 0 outside."""
+        if grid == self.grid:
+            return self
+        values = resample_linear(self.values_gy, self.grid, grid)
+        sigma = None if self.uncertainty_gy is None else resample_linear(self.uncertainty_gy, self.grid, grid)
+        return replace(self, values_gy=values.astype(np.float32), grid=grid,
+                       uncertainty_gy=None if sigma is None else sigma.astype(np.float32))
+
+    def scaled(self, factor: float) -> Dose:
+        """The dose multiplied by ``factor`` >= 0."""
+        if not np.isfinite(factor) or factor < 0:
+            raise InputError(f"factor is {factor}; a finite factor >= 0 is needed")
+        sigma = None if self.uncertainty_gy is None else (self.uncertainty_gy * factor).astype(np.float32)
+        return replace(self, values_gy=(self.values_gy * factor).astype(np.float32), uncertainty_gy=sigma)
+
+    @property
+    def max_gy(self) -> float:
+        """Largest voxel value in Gy."""
+        return float(self.values_gy.max())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Influence:
+    """The dose-influence matrix: Gy in each voxel, in one fraction, per monitor unit for which a beamlet is open.
+
+    Attributes:
+        matrix: (voxels of ``grid`` in C order, beamlets) float32 CSR; columns in the order of ``beams`` and their beamlets.
+        grid: the dose grid.
+        beams: the beams with their beamlets.
+        engine: what computed it.
+        cutoff: entries below this fraction of their beamlet's maximum were dropped (0 = none).
+        dropped_fraction: share of the summed dose that the cut-off dropped, measured.
+    """
+
+    matrix: sparse.csr_array
+    grid: Grid
+    beams: tuple[Beam, ...]
+    engine: str = ""
+    cutoff: float = 0.0
+    dropped_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        columns = sum(b.beamlets.count for b in self.beams if b.beamlets is not None)
+        if self.matrix.shape != (self.grid.size, columns):
+            raise InputError(f"matrix has shape {self.matrix.shape}; {self.grid.size} voxels x {columns} beamlets are needed")
+
+    @property
+    def beamlet_count(self) -> int:
+        """Number of columns."""
+        return int(self.matrix.shape[1])
+
+    def columns_of(self, beam_index: int) -> slice:
+        """The columns that belong to one beam."""
+        counts = [0 if b.beamlets is None else b.beamlets.count for b in self.beams]
+        start = sum(counts[:beam_index])
+        return slice(start, start + counts[beam_index])
+
+    def dose(self, beamlet_monitor_units: AnyFloatArray, fractions: int = 1) -> Dose:
+        """``fractions * matrix @ weights`` as a Dose. An approximation: a final dose is always an engine's ``forward``."""
+        weights = np.asarray(beamlet_monitor_units, dtype=np.float64)
+        if weights.shape != (self.beamlet_count,):
+            raise InputError(f"{weights.shape} weights given; the matrix has {self.beamlet_count} beamlets")
+        values = fractions * (self.matrix @ weights.astype(np.float32))
+        return Dose(values_gy=values.reshape(self.grid.shape), grid=self.grid, fractions=fractions, engine=self.engine)
