@@ -1,0 +1,268 @@
+"""Objectives: what a plan should do, each with its value and its gradient with respect to dose.
+
+An objective is a frozen setting that names a structure. It is evaluated on a :class:`Region`: the doses of the voxels (or
+points) of that structure and the share of the structure's volume that each of them stands for, so that a voxel that lies
+half inside counts half. All objectives are differentiable almost everywhere and convex in dose, hence in the weights.
+
+Sources: Bortfeld, Phys Med Biol 44 (1999) R1, DOI 10.1088/0031-9155/44/1/R01 (quadratic objectives); Niemierko, Med Phys 26
+(1999) 1100 and Choi & Deasy, Phys Med Biol 47 (2002) 3579, DOI 10.1088/0031-9155/47/20/302 (gEUD and its convexity);
+Wu & Mohan, Med Phys 27 (2000) 701, DOI 10.1118/1.598944 (voxel selection for a dose-volume goal).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from rtsim.errors import InputError
+from rtsim.typing import AnyFloatArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Region:
+    """The part of a structure that the optimizer sees: rows of its matrix.
+
+    Attributes:
+        name: the structure.
+        rows: (n,) indices of rows of the problem's matrix.
+        volume_cm3: (n,) what each row stands for, coverage included.
+        distance_mm: (n,) distance to the target's surface, for fall-off objectives; None elsewhere.
+    """
+
+    name: str
+    rows: IntArray
+    volume_cm3: FloatArray
+    distance_mm: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.rows.shape != self.volume_cm3.shape or self.rows.ndim != 1:
+            raise InputError(f"region {self.name!r}: {self.rows.shape} rows and {self.volume_cm3.shape} volumes differ")
+        if not self.rows.size or not float(self.volume_cm3.sum()) > 0:
+            raise InputError(f"region {self.name!r} holds no volume on the dose grid")
+
+    @property
+    def share(self) -> FloatArray:
+        """(n,) share of the structure's volume of each row; the sum is 1."""
+        return np.asarray(self.volume_cm3 / self.volume_cm3.sum(), dtype=np.float64)
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """What the solver minimizes: weight times a function of the doses of one structure."""
+
+    @property
+    def structure(self) -> str:
+        """The structure that it is about."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """How much it counts."""
+        ...
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """Value and gradient (n,) with respect to the doses (n,) of the region; the weight is not included."""
+        ...
+
+    def describe(self) -> str:
+        """A few words for notes."""
+        ...
+
+
+def _check(structure: str, weight: float, dose_gy: float) -> None:
+    if not math.isfinite(weight) or weight < 0:
+        raise InputError(f"weight of an objective on {structure!r} is {weight}; a finite weight >= 0 is needed")
+    if not math.isfinite(dose_gy) or dose_gy < 0:
+        raise InputError(f"dose_gy of an objective on {structure!r} is {dose_gy} Gy; a finite dose >= 0 Gy is needed")
+
+
+def _squared(excess_gy: FloatArray, share: FloatArray) -> tuple[float, FloatArray]:
+    weighted = share * excess_gy
+    return float(weighted @ excess_gy), 2.0 * weighted
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquaredOverdose:
+    """mean over the volume of max(0, d - dose_gy)^2, in Gy^2."""
+
+    structure: str
+    dose_gy: float
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.structure, self.weight, self.dose_gy)
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`."""
+        return _squared(np.maximum(np.asarray(dose_gy, dtype=np.float64) - self.dose_gy, 0.0), region.share)
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        return f"{self.structure} <= {self.dose_gy:.3g} Gy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquaredUnderdose:
+    """mean over the volume of max(0, dose_gy - d)^2, in Gy^2, over the hottest ``volume_percent`` of the structure.
+
+    Below 100 the coldest rest is not asked for (Wu & Mohan's selection: then no longer convex), as where a target touches
+    the cord.
+    """
+
+    structure: str
+    dose_gy: float
+    weight: float = 1.0
+    volume_percent: float = 100.0
+
+    def __post_init__(self) -> None:
+        _check(self.structure, self.weight, self.dose_gy)
+        if not 0.0 < self.volume_percent <= 100.0:
+            raise InputError(f"volume_percent of {self.structure!r} is {self.volume_percent}; 0 < volume_percent <= 100")
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`."""
+        dose = np.asarray(dose_gy, dtype=np.float64)
+        missing = np.maximum(self.dose_gy - dose, 0.0)
+        if self.volume_percent < 100.0:
+            missing = np.where(hottest_share(dose, region.share, self.volume_percent / 100.0) > 0, missing, 0.0)
+        value, slope = _squared(missing, region.share)
+        return value, -slope
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        part = "" if self.volume_percent >= 100.0 else f" in {self.volume_percent:.3g} %"
+        return f"{self.structure} >= {self.dose_gy:.3g} Gy{part}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquaredDeviation:
+    """mean over the volume of (d - dose_gy)^2, in Gy^2."""
+
+    structure: str
+    dose_gy: float
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.structure, self.weight, self.dose_gy)
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`."""
+        return _squared(np.asarray(dose_gy, dtype=np.float64) - self.dose_gy, region.share)
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        return f"{self.structure} = {self.dose_gy:.3g} Gy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanDose:
+    """Mean dose in Gy; with ``dose_gy`` > 0 the square of what lies above it, in Gy^2."""
+
+    structure: str
+    weight: float = 1.0
+    dose_gy: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check(self.structure, self.weight, self.dose_gy)
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`."""
+        share = region.share
+        mean = float(share @ np.asarray(dose_gy, dtype=np.float64))
+        if self.dose_gy == 0.0:
+            return mean, share.copy()
+        over = max(0.0, mean - self.dose_gy)
+        return over * over, 2.0 * over * share
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        return f"mean of {self.structure}" + (f" <= {self.dose_gy:.3g} Gy" if self.dose_gy else " low")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GEud:
+    """Squared excess of the generalized equivalent uniform dose (sum share d^a)^(1/a) over ``dose_gy``, in Gy^2.
+
+    For a >= 1 (organs at risk) what lies above counts; for a < 0 (targets) what lies below. Convex in both cases.
+    """
+
+    structure: str
+    a: float
+    dose_gy: float
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.structure, self.weight, self.dose_gy)
+        if 0.0 <= self.a < 1.0 or not math.isfinite(self.a):
+            raise InputError(f"a of the gEUD of {self.structure!r} is {self.a}; a >= 1 (organs) or a < 0 (targets) is needed")
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`."""
+        dose = np.maximum(np.asarray(dose_gy, dtype=np.float64), 1e-6)
+        scale = float(dose.max() if self.a > 0 else dose.min())
+        powers = region.share * (dose / scale) ** (self.a - 1.0)
+        total = float(powers @ (dose / scale))
+        eud = scale * total ** (1.0 / self.a)
+        slope = powers * total ** (1.0 / self.a - 1.0)
+        excess = max(0.0, eud - self.dose_gy) if self.a > 0 else min(0.0, eud - self.dose_gy)
+        return excess * excess, 2.0 * excess * slope
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        return f"gEUD(a={self.a:g}) of {self.structure} {'<=' if self.a > 0 else '>='} {self.dose_gy:.3g} Gy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Falloff:
+    """Normal tissue: mean of max(0, d - limit(r))^2, where the limit falls exponentially with the distance r to the target.
+
+    limit(r) = dose_gy * (floor + (start - floor) exp(-rate_per_mm max(0, r - gap_mm))): the form of the widely used
+    "normal tissue objective". The region must carry distances.
+    """
+
+    structure: str
+    dose_gy: float
+    weight: float = 1.0
+    start: float = 1.0
+    floor: float = 0.25
+    rate_per_mm: float = 0.12
+    gap_mm: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self.structure, self.weight, self.dose_gy)
+        if not (0.0 <= self.floor <= self.start and self.rate_per_mm > 0.0 and self.gap_mm >= 0.0):
+            raise InputError(f"fall-off of {self.structure!r}: 0 <= floor <= start, rate_per_mm > 0 and gap_mm >= 0 are needed; "
+                             f"given {self.floor}, {self.start}, {self.rate_per_mm}, {self.gap_mm}")
+
+    def limit_gy(self, distance_mm: AnyFloatArray) -> FloatArray:
+        """The dose (n,) in Gy from which tissue at this distance counts."""
+        beyond = np.maximum(np.asarray(distance_mm, dtype=np.float64) - self.gap_mm, 0.0)
+        fall = (self.start - self.floor) * np.exp(-self.rate_per_mm * beyond)
+        return np.asarray(self.dose_gy * (self.floor + fall), dtype=np.float64)
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`.
+
+        Raises:
+            InputError: the region carries no distances.
+        """
+        if region.distance_mm is None:
+            raise InputError(f"the fall-off objective on {self.structure!r} needs a region with distance_mm")
+        excess = np.maximum(np.asarray(dose_gy, dtype=np.float64) - self.limit_gy(region.distance_mm), 0.0)
+        return _squared(excess, region.share)
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        return f"{self.structure} falls from {self.start * self.dose_gy:.3g} to {self.floor * self.dose_gy:.3g} Gy"
+
+
+def hottest_share(dose_gy: FloatArray, share: FloatArray, fraction: float) -> FloatArray:
+    """(n,) how much of each row's share belongs to the hottest ``fraction`` of the volume; the sum is ``fraction``."""
+    order = np.argsort(-dose_gy, kind="stable")
+    before = np.cumsum(share[order]) - share[order]
+    taken = np.empty_like(share)
+    taken[order] = np.clip(fraction - before, 0.0, share[order])
+    return taken
