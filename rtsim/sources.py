@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from rtsim.errors import InputError
-
 
 class Standing(Enum):
     """How far a number was checked against its source; reports print the value as it stands here."""
@@ -27,10 +25,6 @@ class Source:
 
     citation: str
     standing: Standing
-
-    def __post_init__(self) -> None:
-        if not self.citation.strip():
-            raise InputError("citation is empty; give the paper, report or protocol that the number comes from")
 
     def __str__(self) -> str:
         return f"{self.citation} [{self.standing.label}]"

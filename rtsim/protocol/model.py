@@ -53,7 +53,7 @@ class Technique(Enum):
 
 @dataclass(frozen=True)
 class Prescription:
-    """Dose wanted in a target: ``dose_gy`` in ``fractions`` fractions to at least ``coverage_percent`` of its volume."""
+    """Dose wanted: ``dose_gy`` in ``fractions`` to at least ``coverage_percent`` of the volume of ``target``."""
 
     target: str
     dose_gy: float
@@ -69,6 +69,7 @@ class Prescription:
 
     @property
     def dose_per_fraction_gy(self) -> float:
+        """Dose of one fraction in Gy."""
         return self.dose_gy / self.fractions
 
     def __str__(self) -> str:
@@ -113,6 +114,8 @@ class Goal:
     """The metric, parsed once, with ``unit`` as the unit of its result."""
 
     def __post_init__(self) -> None:
+        if not self.source.citation.strip():
+            raise InputError(f"goal {self.structure} {self.metric} has an empty citation; every number names its source")
         if not self.structure.strip():
             raise InputError(f"structure of the goal {self.metric!r} is empty; name an organ or 'PTV', 'CTV', 'GTV'")
         object.__setattr__(self, "parsed", Metric.parse(self.metric, self.unit))
@@ -146,7 +149,7 @@ class CordLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A treatment protocol: allowed dose levels, margins, and every goal (the selected cord limits are among ``goals``).
+    """A treatment protocol: dose levels, margins, and every goal (the selected cord limits are among ``goals``).
 
     ``cord_margin_mm`` grows the cord to 'spinal_cord_prv', ``ptv_margin_mm`` the CTV to the PTV; ``evaluation`` says in
     words how the plan is normalised and judged. ``cord_limits`` are the sets to choose from, ``cord_limits_name`` the
@@ -178,6 +181,7 @@ class Protocol:
 
     @property
     def default_level(self) -> DoseLevel:
+        """The dose level used when none is asked for."""
         return next(level for level in self.dose_levels if level.default)
 
     @property
