@@ -40,14 +40,15 @@ class PlanarContours:
     def __post_init__(self) -> None:
         z = np.array(self.z_mm, dtype=np.float64, order="C").reshape(-1)
         if len(z) != len(self.polygons):
-            raise GeometryError(f"{len(z)} z_mm are given for {len(self.polygons)} polygons; each polygon needs its z_mm")
+            raise GeometryError(f"{len(z)} z_mm for {len(self.polygons)} polygons; each polygon needs its own")
         if not np.isfinite(z).all():
             raise GeometryError("z_mm of a contour is NaN or infinite; finite LPS mm are needed")
         polygons = []
         for position, polygon in zip(z, self.polygons, strict=True):
             points = np.array(polygon, dtype=np.float64, order="C")
             if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-                raise GeometryError(f"polygon at z = {position:g} mm has shape {points.shape}; (m, 2) with m >= 3 is needed")
+                raise GeometryError(f"polygon at z = {position:g} mm has shape {points.shape}; "
+                                    "(m, 2) with m >= 3 is needed")
             if not np.isfinite(points).all():
                 raise GeometryError(f"polygon at z = {position:g} mm holds NaN or infinite coordinates")
             points.flags.writeable = False
@@ -103,9 +104,9 @@ def cropped_coverage(contours: PlanarContours, grid: Grid, *, slab_mm: float | N
     """Voxel coverage on the part of ``grid`` that the contours meet.
 
     In the plane the area is exact, even-odd. Along z each plane stands for a slab of one contour spacing (the median
-    distance of the planes): half a slab beyond the first and the last. Between planes the outline is interpolated by its
-    signed distance, also across skipped planes up to a gap of three spacings; a wider gap separates two pieces. Voxels
-    that a slab ends in are covered in part.
+    distance of the planes): half a slab beyond the first and the last. Between planes the outline is interpolated by
+    its signed distance, also across skipped planes up to a gap of three spacings; a wider gap separates two pieces.
+    Voxels that a slab ends in are covered in part.
 
     Args:
         slab_mm: thickness of the slab of a single plane; default the z spacing of ``grid``.
@@ -199,7 +200,7 @@ def _between(a: _Plane, b: _Plane, t: float, grid: Grid) -> FloatArray:
     if a.surface is None or b.surface is None:
         return (1 - t) * ca + t * cb
     full, empty = (ca == 1.0) & (cb == 1.0), (ca == 0.0) & (cb == 0.0)
-    out = full.astype(np.float64)
+    out: FloatArray = full.astype(np.float64)
     j, i = np.nonzero(~(full | empty))
     points = np.stack([grid.x_mm[i], grid.y_mm[j], np.zeros(len(i))], axis=1)
     da, na = a.surface.distance(points)

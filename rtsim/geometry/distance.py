@@ -2,13 +2,14 @@
 
 The surface is a set of small flat patches. Wherever coverage crosses one half between two neighbouring voxels along the
 axis that is nearest to the surface normal, the patch lies at the height that the coverage of that column of four voxels
-adds up to: exact for a plane, the voxel face for a mask of zeros and ones (height functions as in volume-of-fluid codes;
-Cummins 2005, DOI 10.1016/j.compstruc.2004.08.017).
+adds up to: exact for a plane, the voxel face for a mask of zeros and ones (height functions as in volume-of-fluid
+codes; Cummins 2005, DOI 10.1016/j.compstruc.2004.08.017).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -19,8 +20,12 @@ from rtsim.geometry.grid import Grid
 from rtsim.geometry.resample import sample_linear
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 
-_PAD = 2
-_NEIGHBOURS = 8
+_PAD: Final = 2
+_NEIGHBOURS: Final = 8
+_HALF_PATCH: Final = 0.35
+"""Half width of a patch in voxels. 0.5 would close a plane but stand out of a ball; measured on balls of 6 and 15 mm,
+rods and boxes on 2 mm voxels,
+volumes after margins of 0.7 .. 10 mm are then within 1.5 % (5 % with 0.5, 3 % with 0.25)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,7 @@ class Surface:
     def of(cls, coverage: AnyFloatArray, grid: Grid, *, continued: tuple[bool, ...] = (False,) * 6) -> Surface:
         """Find the patches of ``coverage`` [k, j, i] on ``grid``; an axis of one voxel is taken as endless (planar).
 
-        ``continued``: for the faces (-z, +z, -y, +y, -x, +x) whether the structure goes on beyond the grid as at its edge.
+        ``continued``: for the faces (-z, +z, -y, +y, -x, +x) whether the structure goes on beyond the grid.
 
         Raises:
             GeometryError: nothing is inside.
@@ -62,14 +67,14 @@ class Surface:
         return cls(np.concatenate(centers), np.concatenate(normals), padded, padded_grid)
 
     def distance(self, points_mm: AnyFloatArray, unit_mm: Vector3 = (1.0, 1.0, 1.0)) -> tuple[FloatArray, FloatArray]:
-        """Signed distance (n,) of points (n, 3) LPS mm, negative inside, and the unit direction (n, 3) away from the surface.
+        """Signed distance (n,) of points (n, 3) LPS mm, negative inside, and the unit direction (n, 3) away from it.
 
-        Lengths along x, y, z are counted in units of ``unit_mm``: with the semi-axes of an ellipsoid as units, distance 1
-        is the surface grown by that ellipsoid.
+        Lengths along x, y, z are counted in units of ``unit_mm``: with the semi-axes of an ellipsoid as units, distance
+        1 is the surface grown by that ellipsoid.
         """
         unit = np.array(unit_mm, dtype=np.float64)
         points = np.asarray(points_mm, dtype=np.float64)
-        half = 0.5 * np.array(self.grid.spacing_mm) / unit
+        half = _HALF_PATCH * np.array(self.grid.spacing_mm) / unit
         normal = self.normal * unit
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         count = min(_NEIGHBOURS, len(normal))
@@ -88,7 +93,7 @@ class Surface:
             direction[better] = (a[:, None] * normal[column] + beyond)[better]
         inside = sample_linear(self.coverage, self.grid, points) >= 0.5
         flat = best <= np.abs(height) * 1.0001 + 1e-12
-        near_patch = np.abs(height) < 2.0 * half.min()
+        near_patch = np.abs(height) < half.min() / _HALF_PATCH
         inside = np.where(flat & near_patch, height < 0.0, inside)
         signed = np.where(inside, -best, best)
         length = np.linalg.norm(direction, axis=1, keepdims=True)
@@ -122,7 +127,7 @@ def _outward(coverage: FloatArray, grid: Grid) -> FloatArray:
 
 
 def _crossings(c: FloatArray, outward: FloatArray, grid: Grid, axis: int) -> tuple[FloatArray, FloatArray]:
-    """Fractional indices (n, 3) [k, j, i] of the patches along one axis, and their outward unit normals (n, 3) (x, y, z)."""
+    """Fractional indices (n, 3) [k, j, i] of the patches along one axis, and their unit normals (n, 3) (x, y, z)."""
     n = c.shape[axis]
     at = np.moveaxis(c, axis, 0)
     low, high = at[:-1] >= 0.5, at[1:] >= 0.5
