@@ -1,0 +1,69 @@
+"""Run the benchmark suites: ``python -m benchmarks [--suite NAME ...] [--case NAME] [--json FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numba
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.row import Row, header, write_json
+
+SUITES = ("accuracy", "speed", "plans", "scaling")
+Suite = Callable[[str | None], Iterator[Row]]
+
+
+def main() -> int:
+    """Print one table a suite; exit status 1 when a goal was missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--suite", choices=SUITES, action="append", help="may be given several times; default: all")
+    parser.add_argument("--case", help="only cases whose name holds this text")
+    parser.add_argument("--json", type=Path, help="write header and rows here")
+    arguments = parser.parse_args()
+    suites = arguments.suite or list(SUITES)
+    console = Console(width=170)
+    rows: list[Row] = []
+    for name in suites:
+        suite: Suite = importlib.import_module(f"benchmarks.bench_{name}").rows
+        found = []
+        for row in suite(arguments.case):
+            console.print(f"[dim]{name}: {row.case} {row.note}[/dim]")
+            found.append(row)
+        console.print(_table(name, found))
+        rows += found
+    if arguments.json:
+        write_json(arguments.json, header(suites, numba.get_num_threads()), rows)
+    missed = [r.case for r in rows if r.met is False]
+    if missed:
+        console.print(f"{len(missed)} goals missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def _table(title: str, rows: list[Row]) -> Table:
+    table = Table(title=title, title_justify="left")
+    columns = [("case", "case"), ("engine", "engine"), ("mm", "spacing_mm"), ("thr", "threads"), ("first s", "first_call_s"),
+               ("warm s", "warm_median_s"), ("RSS MB", "peak_rss_mb"), ("max %", "max_error_percent"),
+               ("mean %", "mean_error_percent"), ("gamma %", "gamma_percent"), ("penumbra mm", "penumbra_shift_mm"),
+               ("value", "value"), ("unit", "unit"), ("goal", "goal"), ("met", "met"), ("note", "note")]
+    used = [(head, key) for head, key in columns if any(getattr(r, key) not in (None, "") for r in rows)]
+    for head, _ in used:
+        table.add_column(head, overflow="fold")
+    for r in rows:
+        table.add_row(*(_cell(getattr(r, key)) for _, key in used))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "[green]yes[/green]" if value else "[red]NO[/red]"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

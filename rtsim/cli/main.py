@@ -1,0 +1,103 @@
+"""``rtsim``: parse the command line, do the work, turn errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rtsim import __version__
+from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors
+from rtsim.errors import OutputExistsError, ResourceError, RtsimError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    codes = "exit status: " + ", ".join(f"{c.value} {c.name.lower().replace('_', ' ')}" for c in ExitCode)
+    top = argparse.ArgumentParser(prog="rtsim", description=f"Spine radiotherapy planning simulator. {NOT_A_DEVICE}",
+                                  epilog=codes)
+    top.add_argument("--version", action="version", version=f"rtsim {__version__}")
+    top.add_argument("--verbose", action="store_true", help="log what is being done; show tracebacks")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    info = commands.add_parser("info", help="what a DICOM folder holds; or the bundled cases, machines and protocols")
+    info.add_argument("folder", type=Path, nargs="?", help="a DICOM folder; left out: list what is bundled")
+    phantom = commands.add_parser("phantom", help="write a case as a DICOM CT series and RTSTRUCT")
+    phantom.add_argument("case", help="a bundled case by name, or a TOML file")
+    phantom.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+    phantom.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    view = commands.add_parser("view", help="open a case or a result of 'rtsim run' in 3-D, or save the picture")
+    view.add_argument("what", help="a case, or an output folder of 'rtsim run'")
+    view.add_argument("--save", type=Path, help="write a PNG instead of opening a window")
+    bench = commands.add_parser("bench", help="run the benchmark tables (needs a checkout of the repository)")
+    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to python -m benchmarks")
+    return top
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help="plan a case: from CT to a graded plan, a report and a DICOM set")
+    run.add_argument("case", nargs="?", help="a bundled case by name, or a TOML file")
+    run.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
+    run.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    run.add_argument("--dicom", type=Path, metavar="FOLDER", help="plan on this CT series and RTSTRUCT")
+    run.add_argument("--series", help="SeriesInstanceUID, when the folder holds several CT series")
+    run.add_argument("--target", help="structure to treat; for --dicom")
+    run.add_argument("--cord", help="structure that is the spinal cord, when its name does not tell")
+    run.add_argument("--protocol", help="protocol by name or TOML file, e.g. spine_sbrt_2fx")
+    run.add_argument("--dose", type=float, metavar="GY", help="one of the protocol's dose levels")
+    run.add_argument("--cord-limits", metavar="SET", help="one of the protocol's sets of cord limits, e.g. hytec")
+    run.add_argument("--machine", help="machine by name or TOML file (default: of the case, or generic_6fff / generic_6x)")
+    run.add_argument("--histology", help="tumor histology, for TCP and for judging the dose, e.g. renal")
+    run.add_argument("--calibration", type=Path, help="HU to density curve (CSV or TOML)")
+    run.add_argument("--override", action="append", default=[], metavar="STRUCTURE=G_CM3",
+                     help="density override of a structure, e.g. Screw=4.43; may be given several times")
+    run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
+    run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling (default 1)")
+    run.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (see :class:`ExitCode`)."""
+    arguments = parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(name)s: %(message)s")
+    try:
+        return int(_dispatch(arguments))
+    except KeyboardInterrupt:
+        errors().print("interrupted; nothing half-written is left", markup=False)
+        return ExitCode.INTERRUPTED
+    except RtsimError as error:
+        if arguments.verbose:
+            logging.getLogger(__name__).exception("the work stopped")
+        errors().print(f"rtsim: {error}", markup=False)
+        if isinstance(error, ResourceError):
+            return ExitCode.NOT_ENOUGH_MEMORY
+        return ExitCode.OUTPUT_EXISTS if isinstance(error, OutputExistsError) else ExitCode.BAD_INPUT
+
+
+def _dispatch(arguments: argparse.Namespace) -> ExitCode:
+    # Each command is imported when it is called: `rtsim --help` must not wait for numba or VTK.
+    if arguments.command == "run":
+        from rtsim.cli.run import run
+
+        return run(arguments)
+    if arguments.command == "info":
+        from rtsim.cli.info import info
+
+        return info(arguments.folder)
+    if arguments.command == "phantom":
+        from rtsim.cli.phantom import write_phantom
+
+        return write_phantom(arguments.case, arguments.output, overwrite=arguments.overwrite)
+    if arguments.command == "view":
+        from rtsim.cli.view import view
+
+        return view(arguments.what, arguments.save)
+    from rtsim.cli.bench import bench
+
+    return bench(arguments.arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
