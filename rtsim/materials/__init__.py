@@ -1,8 +1,8 @@
 """What things are: compositions, photon cross sections, spectra. Per gram and per MeV; densities come from the CT.
 
-    water = materials.get("water")
-    water.mass_attenuation_cm2_g([1.25, 6.0])
-    materials.spectrum("mohan6").groups(12)
+water = materials.get("water")
+water.mass_attenuation_cm2_g([1.25, 6.0])
+materials.spectrum("mohan6").groups(12)
 """
 
 from rtsim.materials.basis import Basis, basis_weights, default_basis

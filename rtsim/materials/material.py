@@ -56,7 +56,9 @@ class Material:
             if z not in SYMBOLS:
                 raise InputError(f"material {self.name!r}: no cross sections for Z = {z}; known: {sorted(SYMBOLS)}")
             if not (np.isfinite(fraction) and fraction >= 0.0):
-                raise InputError(f"material {self.name!r}: mass fraction of {SYMBOLS[z]} is {fraction}; allowed: 0 to 1")
+                raise InputError(
+                    f"material {self.name!r}: mass fraction of {SYMBOLS[z]} is {fraction}; allowed: 0 to 1"
+                )
         total = sum(fraction for _, fraction in self.mass_fractions)
         if abs(total - 1.0) > 1e-9:
             raise InputError(
@@ -64,7 +66,9 @@ class Material:
                 "Material.from_mass_fractions normalizes rounded tables"
             )
         if not (np.isfinite(self.mean_excitation_ev) and self.mean_excitation_ev > 0.0):
-            raise InputError(f"material {self.name!r}: mean_excitation_ev is {self.mean_excitation_ev}; must be above 0")
+            raise InputError(
+                f"material {self.name!r}: mean_excitation_ev is {self.mean_excitation_ev}; must be above 0"
+            )
 
     @staticmethod
     def from_mass_fractions(
