@@ -6,6 +6,7 @@ materials.spectrum("mohan6").groups(12)
 """
 
 from rtsim.materials.basis import Basis, basis_weights, default_basis
+from rtsim.materials.electrons import ElectronStopping, electron_stopping
 from rtsim.materials.elements import MAX_ENERGY_MEV, MIN_ENERGY_MEV, Process
 from rtsim.materials.library import get, names
 from rtsim.materials.material import Material
@@ -17,12 +18,14 @@ __all__ = [
     "MIN_ENERGY_MEV",
     "Basis",
     "CompositionTable",
+    "ElectronStopping",
     "EnergyGroups",
     "Material",
     "Process",
     "Spectrum",
     "basis_weights",
     "default_basis",
+    "electron_stopping",
     "get",
     "names",
     "schneider_composition",
