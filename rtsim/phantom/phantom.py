@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtsim.ct import CT, CalibrationCurve, default_calibration, matter_from_hu
+from rtsim.ct import CT, AboveCurve, CalibrationCurve, calibration_notes, matter_from_hu
 from rtsim.errors import InputError
 from rtsim.geometry.grid import Grid
 from rtsim.materials import Material
@@ -47,6 +47,7 @@ class Phantom:
         materials: what the indices mean.
         name, description: for reports.
         case_sha256: of the case file or DICOM instances it came from; goes into every result.
+        notes: what was done on the way from the CT to here, in sentences, for reports.
     """
 
     ct: CT
@@ -57,6 +58,7 @@ class Phantom:
     name: str = "phantom"
     description: str = ""
     case_sha256: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         density = np.ascontiguousarray(self.density_g_cm3, dtype=np.float32)
@@ -85,17 +87,18 @@ class Phantom:
 
     @classmethod
     def from_ct(cls, ct: CT, structures: Structures, *, calibration: CalibrationCurve | None = None,
-                overrides: tuple[DensityOverride, ...] = (), name: str = "phantom", description: str = "",
-                case_sha256: str = "") -> Phantom:
+                above: AboveCurve = AboveCurve.REFUSE, overrides: tuple[DensityOverride, ...] = (),
+                name: str = "phantom", description: str = "", case_sha256: str = "") -> Phantom:
         """From a CT by a calibration curve (default: the one of rtsim.ct), then density overrides by structure.
 
         Raises:
-            InputError: HU outside the curve, an override of an unknown structure, a structure off the grid.
+            InputError: HU above the curve (unless ``above`` allows it), an override of an unknown structure.
         """
-        curve = default_calibration() if calibration is None else calibration
-        density, index, materials = matter_from_hu(ct.hu, curve)
-        phantom = cls(ct=ct, structures=structures, density_g_cm3=density, material_index=index, materials=materials,
-                      name=name, description=description, case_sha256=case_sha256)
+        matter = matter_from_hu(ct.hu, calibration, above=above)
+        notes = (*ct.notes, *calibration_notes(ct.hu, calibration, above=above))
+        phantom = cls(ct=ct, structures=structures, density_g_cm3=matter.density_g_cm3,
+                      material_index=matter.material_index, materials=matter.materials,
+                      name=name, description=description, case_sha256=case_sha256, notes=notes)
         return phantom.overriding(*overrides)
 
     @classmethod
@@ -152,7 +155,10 @@ class Phantom:
                 if o.material not in materials:
                     materials.append(o.material)
                 index[coverage >= 0.5] = materials.index(o.material)
-        return replace(self, density_g_cm3=density.astype(np.float32), material_index=index, materials=tuple(materials))
+        said = tuple(f"density of {o.structure} overridden: {o.density_g_cm3:g} g/cm3"
+                     + (f", {o.material.name}" if o.material else "") for o in overrides)
+        return replace(self, density_g_cm3=density.astype(np.float32), material_index=index, materials=tuple(materials),
+                       notes=self.notes + said)
 
     def external_mask(self) -> BoolArray:
         """Boolean [k, j, i] of the patient outline: the EXTERNAL structure, or density > 0.2 g/cm3 when none is drawn."""
