@@ -1,5 +1,6 @@
 """What is wanted: prescriptions, goals and protocols as data, each number with its source and standing."""
 
+from rtsim.protocol.load import load_protocol, names
 from rtsim.protocol.metric import Metric, MetricKind, Unit
 from rtsim.protocol.model import (
     CordLimits,
@@ -13,6 +14,7 @@ from rtsim.protocol.model import (
     Standing,
     Technique,
 )
+from rtsim.protocol.nomenclature import canonical, tg263
 
 __all__ = [
     "CordLimits",
@@ -28,4 +30,8 @@ __all__ = [
     "Standing",
     "Technique",
     "Unit",
+    "canonical",
+    "load_protocol",
+    "names",
+    "tg263",
 ]

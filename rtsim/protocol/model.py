@@ -115,7 +115,7 @@ class Goal:
 
     def __post_init__(self) -> None:
         if not self.source.citation.strip():
-            raise InputError(f"goal {self.structure} {self.metric} has an empty citation; every number names its source")
+            raise InputError(f"goal {self.structure} {self.metric} cites nothing; every number names its source")
         if not self.structure.strip():
             raise InputError(f"structure of the goal {self.metric!r} is empty; name an organ or 'PTV', 'CTV', 'GTV'")
         object.__setattr__(self, "parsed", Metric.parse(self.metric, self.unit))
