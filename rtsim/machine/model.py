@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rtsim.errors import InputError
+from rtsim.errors import InputError, unknown_name
 from rtsim.materials import Spectrum
 from rtsim.typing import FloatArray
 
 
+def _check_range(owner: str, name: str, value: float, low: float, high: float, unit: str = "") -> None:
+    """Refuse a value that is not finite or not in low <= value <= high."""
+    if not (math.isfinite(value) and low <= value <= high):
+        raise InputError(f"{name} of {owner} is {value}; allowed are {low:g} <= {name} <= {high:g} {unit}".rstrip())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What one monitor unit means: ``dose_gy_per_mu`` at ``depth_mm`` in water, ``ssd_mm``, ``field_mm`` at the isocenter."""
+    """What one monitor unit means: ``dose_gy_per_mu`` at ``depth_mm`` in water, ``ssd_mm``, ``field_mm`` at isocenter."""
 
     dose_gy_per_mu: float
     depth_mm: float
     ssd_mm: float
     field_mm: tuple[float, float] = (100.0, 100.0)
 
+    def __post_init__(self) -> None:
+        _check_range("the calibration", "dose_gy_per_mu", self.dose_gy_per_mu, 1e-6, 1.0, "Gy/MU")
+        _check_range("the calibration", "depth_mm", self.depth_mm, 0.0, 300.0, "mm")
+        _check_range("the calibration", "ssd_mm", self.ssd_mm, 100.0, 5000.0, "mm")
+        for side in self.field_mm:
+            _check_range("the calibration", "field_mm", side, 1.0, 1000.0, "mm")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FocalSpot:
-    """The primary source: a Gaussian of this full width at half maximum along BLD x and y at the target. 0 = a point."""
+    """The primary source: a Gaussian of this full width at half maximum along BLD x and y; 0 = a point."""
 
     fwhm_x_mm: float = 0.0
     fwhm_y_mm: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_range("the focal spot", "fwhm_x_mm", self.fwhm_x_mm, 0.0, 100.0, "mm")
+        _check_range("the focal spot", "fwhm_y_mm", self.fwhm_y_mm, 0.0, 100.0, "mm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +59,11 @@ class ExtraFocalSource:
     sigma_mm: float = 20.0
     distance_mm: float = 125.0
 
+    def __post_init__(self) -> None:
+        _check_range("the extra-focal source", "fraction", self.fraction, 0.0, 0.5)
+        _check_range("the extra-focal source", "sigma_mm", self.sigma_mm, 0.1, 500.0, "mm")
+        _check_range("the extra-focal source", "distance_mm", self.distance_mm, 0.0, 900.0, "mm")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ElectronContamination:
@@ -51,6 +73,11 @@ class ElectronContamination:
     fraction: float = 0.0
     attenuation_per_mm: float = 0.15
     sigma_mm: float = 25.0
+
+    def __post_init__(self) -> None:
+        _check_range("the electron contamination", "fraction", self.fraction, 0.0, 1.0)
+        _check_range("the electron contamination", "attenuation_per_mm", self.attenuation_per_mm, 1e-3, 10.0, "per mm")
+        _check_range("the electron contamination", "sigma_mm", self.sigma_mm, 0.1, 500.0, "mm")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,6 +91,16 @@ class OffAxisProfile:
     relative: tuple[float, ...] = (1.0, 1.0)
     softening: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    def __post_init__(self) -> None:
+        radius = np.asarray(self.radius_mm, dtype=np.float64)
+        if radius.size < 2 or radius.size != len(self.relative) or radius[0] != 0.0 or not (np.diff(radius) > 0).all():
+            raise InputError(f"radius_mm of the off-axis profile is {self.radius_mm} for {len(self.relative)} relative "
+                             "values; increasing radii that start at 0 mm, one value each, are needed")
+        if self.relative[0] != 1.0:
+            raise InputError(f"relative of the off-axis profile starts at {self.relative[0]}; it is 1 on the axis")
+        for value in self.relative:
+            _check_range("the off-axis profile", "relative", value, 0.0, 10.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Jaws:
@@ -73,6 +110,11 @@ class Jaws:
     distance_y_mm: float
     limit_mm: float
     transmission: float
+
+    def __post_init__(self) -> None:
+        for name in ("distance_x_mm", "distance_y_mm", "limit_mm"):
+            _check_range("the jaws", name, getattr(self, name), 1.0, 1000.0, "mm")
+        _check_range("the jaws", "transmission", self.transmission, 0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,6 +147,13 @@ class MultileafCollimator:
         edges = np.asarray(self.leaf_edges_mm, dtype=np.float64)
         if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
             raise InputError(f"leaf_edges_mm of MLC {self.model!r} must be at least two increasing positions in mm")
+        owner = f"MLC {self.model!r}"
+        _check_range(owner, "transmission", self.transmission, 0.0, 1.0)
+        _check_range(owner, "distance_mm", self.distance_mm, 1.0, 1000.0, "mm")
+        _check_range(owner, "max_position_mm", self.max_position_mm, 1.0, 1000.0, "mm")
+        _check_range(owner, "max_speed_mm_s", self.max_speed_mm_s, 0.1, 1000.0, "mm/s")
+        for name in ("leaf_end_radius_mm", "dosimetric_leaf_gap_mm", "tongue_groove_mm", "min_gap_mm"):
+            _check_range(owner, name, getattr(self, name), 0.0, 500.0, "mm")
 
     @property
     def leaf_count(self) -> int:
@@ -125,6 +174,9 @@ class Wedge:
     def __post_init__(self) -> None:
         if not 0.0 < self.angle_deg <= 60.0:
             raise InputError(f"angle_deg of wedge {self.name!r} is {self.angle_deg}; wedges have 0 < angle_deg <= 60")
+        if not math.isfinite(self.orientation_deg) or not 0.0 <= self.orientation_deg < 360.0:
+            raise InputError(f"orientation_deg of wedge {self.name!r} is {self.orientation_deg}; "
+                             "allowed are 0 <= orientation_deg < 360")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +187,11 @@ class Limits:
     max_gantry_speed_deg_s: float = 6.0
     max_monitor_units_per_beam: float = 9999.0
     min_monitor_units_per_segment: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_dose_rate_mu_min", "max_gantry_speed_deg_s", "max_monitor_units_per_beam"):
+            _check_range("the limits", name, getattr(self, name), 1e-3, 1e6)
+        _check_range("the limits", "min_monitor_units_per_segment", self.min_monitor_units_per_segment, 0.0, 1e6)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -165,6 +222,34 @@ class Machine:
     def __post_init__(self) -> None:
         if not math.isfinite(self.sad_mm) or self.sad_mm <= 0:
             raise InputError(f"sad_mm of machine {self.name!r} is {self.sad_mm}; a distance > 0 mm is needed")
+        _check_range(f"machine {self.name!r}", "max_field_mm", self.max_field_mm, 1.0, 2000.0, "mm")
+
+    @property
+    def field_limit_x_mm(self) -> tuple[float, float]:
+        """Lowest and highest BLD x, in the isocenter plane, that jaws and leaves can open."""
+        half = self.max_field_mm / 2
+        half = half if self.jaws is None else min(half, self.jaws.limit_mm)
+        half = half if self.mlc is None else min(half, self.mlc.max_position_mm)
+        return -half, half
+
+    @property
+    def field_limit_y_mm(self) -> tuple[float, float]:
+        """Lowest and highest BLD y, in the isocenter plane, that jaws can open and leaves can shape."""
+        half = self.max_field_mm / 2
+        half = half if self.jaws is None else min(half, self.jaws.limit_mm)
+        edges = self.leaf_edges_mm
+        return max(-half, float(edges[0])), min(half, float(edges[-1]))
+
+    def wedge(self, name: str, *, orientation_deg: float = 0.0) -> Wedge:
+        """The wedge ``name`` with its thin end (toe) turned to ``orientation_deg``, from BLD +x towards +y.
+
+        Raises:
+            InputError: the machine has no wedge of that name (with the nearest one).
+        """
+        for wedge in self.wedges:
+            if wedge.name == name:
+                return replace(wedge, orientation_deg=orientation_deg)
+        raise InputError(f"machine {self.name!r}: " + unknown_name("wedge", name, [w.name for w in self.wedges]))
 
     @property
     def leaf_edges_mm(self) -> FloatArray:
