@@ -1,0 +1,79 @@
+"""Medium: what the engine sees of a phantom, on the dose grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.grid import Grid
+from rtsim.geometry.resample import resample_mean
+from rtsim.materials import default_basis
+from rtsim.phantom.phantom import Phantom
+from rtsim.typing import Float32Array, FloatArray
+
+AIR_BELOW_G_CM3 = 0.02
+"""Voxels thinner than this at the border of the phantom are left out of the dose grid."""
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """Matter on the dose grid, all [k, j, i] float32.
+
+    Attributes:
+        grid: the dose grid.
+        density_g_cm3: mass density.
+        electron_density: relative to water of 1 g/cm3; scales the kernels.
+        partial_g_cm3: (basis, nz, ny, nx) density of each basis material (materials.default_basis); attenuation is
+            sum_b (mu/rho)_b partial_b. Basis materials that do not occur are left out.
+        basis_index: which basis materials these are.
+    """
+
+    grid: Grid
+    density_g_cm3: Float32Array
+    electron_density: Float32Array
+    partial_g_cm3: Float32Array
+    basis_index: tuple[int, ...]
+
+    def basis_attenuation_cm2_g(self, energy_mev: FloatArray) -> FloatArray:
+        """(energies, basis) mass attenuation of the basis materials, coherent scatter included as in the kernels."""
+        return np.ascontiguousarray(default_basis().mass_attenuation_cm2_g(energy_mev)[list(self.basis_index)].T)
+
+
+def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0) -> Medium:
+    """The phantom on the dose grid: its own grid (None) or volume means at ``spacing_mm``, cropped to what is not air.
+
+    Raises:
+        InputError: density that is zero, negative or NaN.
+        GeometryError: nothing but air.
+    """
+    density = phantom.density_g_cm3
+    if not np.isfinite(density).all() or float(density.min()) <= 0.0:
+        raise InputError("density_g_cm3 holds zero, negative or NaN voxels; every voxel needs a density > 0 (air is 0.0012)")
+    matter = density > AIR_BELOW_G_CM3
+    if not matter.any():
+        raise GeometryError(f"phantom {phantom.name!r} is nothing but air (density <= {AIR_BELOW_G_CM3:g} g/cm3 everywhere)")
+    crop, slices = _body_box(phantom.grid, matter, margin_mm)
+    density = density[slices]
+    index = phantom.material_index[slices]
+    weights = default_basis().weight_matrix(phantom.materials)
+    used = [b for b in range(weights.shape[1]) if np.any(weights[np.unique(index), b] != 0.0)]
+    partial = np.stack([density * weights[:, b].astype(np.float32)[index] for b in used])
+    electrons = density * np.array([m.electrons_per_gram_ratio for m in phantom.materials], dtype=np.float32)[index]
+    if spacing_mm is None or np.allclose(crop.spacing_mm, spacing_mm, rtol=1e-9):
+        return Medium(crop, np.ascontiguousarray(density), np.ascontiguousarray(electrons), np.ascontiguousarray(partial), tuple(used))
+    grid = crop.with_spacing(spacing_mm)
+    means = [resample_mean(v, crop, grid).astype(np.float32) for v in (density, electrons, *partial)]
+    return Medium(grid, np.maximum(means[0], np.float32(1e-6)), means[1], np.stack(means[2:]), tuple(used))
+
+
+def _body_box(grid: Grid, matter: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
+              margin_mm: float) -> tuple[Grid, tuple[slice, slice, slice]]:
+    lower, upper = [0.0] * 3, [0.0] * 3
+    for xyz in range(3):
+        axis = 2 - xyz
+        filled = np.flatnonzero(matter.any(axis=tuple(a for a in range(3) if a != axis)))
+        lower[xyz] = grid.lower_mm[xyz] + grid.spacing_mm[xyz] * float(filled[0]) - margin_mm
+        upper[xyz] = grid.lower_mm[xyz] + grid.spacing_mm[xyz] * float(filled[-1] + 1) + margin_mm
+    return grid.crop((lower[0], lower[1], lower[2]), (upper[0], upper[1], upper[2]))

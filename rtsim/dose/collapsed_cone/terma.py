@@ -1,0 +1,126 @@
+"""TERMA on the divergent fluence: radiological paths on a fan grid, then polyenergetic attenuation per voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from rtsim.beams.model import Beam
+from rtsim.dose.collapsed_cone import _kernels
+from rtsim.dose.collapsed_cone.kernel import ConeKernel
+from rtsim.dose.collapsed_cone.medium import Medium
+from rtsim.dose.fluence.raster import FluenceMap
+from rtsim.errors import GeometryError
+from rtsim.geometry.grid import Grid
+from rtsim.geometry.iec61217 import bld_to_lps
+from rtsim.materials import EnergyGroups, Spectrum
+from rtsim.typing import Float32Array, FloatArray
+
+_SPECTRUM_PARTS = (1, 1, 2, 3, 5, 6, 7, 7, 7, 7, 7, 7)
+"""Sixtieths of the energy fluence in each group: finer at low energies, where attenuation changes fastest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Where a beam stands: (3, 3) BLD axes in LPS, (3,) source, and source-axis distance in mm."""
+
+    rotation: FloatArray
+    source_mm: FloatArray
+    sad_mm: float
+    isocenter_mm: FloatArray
+
+    @classmethod
+    def of(cls, beam: Beam, gantry_deg: float) -> Pose:
+        """Pose of a beam at a gantry angle."""
+        rotation = np.ascontiguousarray(bld_to_lps(gantry_deg, beam.couch_deg, beam.collimator_deg))
+        isocenter = np.asarray(beam.isocenter_mm, dtype=np.float64)
+        return cls(rotation, isocenter + beam.machine.sad_mm * rotation[:, 2], beam.machine.sad_mm, isocenter)
+
+    def project(self, points_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """BLD (..., 2) positions in the isocenter plane and (...,) axial distances from the source."""
+        local = (points_mm - self.source_mm) @ self.rotation
+        distance = -local[..., 2]
+        return local[..., :2] * (self.sad_mm / distance)[..., None], distance
+
+
+@lru_cache(maxsize=32)
+def energy_groups(spectrum: Spectrum) -> EnergyGroups:
+    """Twelve groups that keep number and energy; TERMA in water is within 0.1 % of that of all bins, 0 to 30 cm."""
+    fine = spectrum.groups(sum(_SPECTRUM_PARTS))
+    cuts = np.concatenate([[0], np.cumsum(_SPECTRUM_PARTS)[:-1]])
+    photons = np.add.reduceat(fine.photons, cuts)
+    return EnergyGroups(np.add.reduceat(fine.photons * fine.energy_mev, cuts) / photons, photons)
+
+
+def corners_mm(grid: Grid) -> FloatArray:
+    """(8, 3) corners of the grid's box."""
+    lo, up = grid.lower_mm, grid.upper_mm
+    return np.array([[x, y, z] for x in (lo[0], up[0]) for y in (lo[1], up[1]) for z in (lo[2], up[2])])
+
+
+def check_source(pose: Pose, grid: Grid, name: str) -> None:
+    """Raise GeometryError when the phantom is not wholly in front of the source."""
+    local = (corners_mm(grid) - pose.source_mm) @ pose.rotation
+    nearest = float((-local[:, 2]).min())
+    if bool(grid.contains(pose.source_mm)):
+        raise GeometryError(f"beam {name!r}: the source {tuple(np.round(pose.source_mm, 1))} mm lies inside the phantom "
+                            f"{grid.lower_mm} .. {grid.upper_mm} mm; move the isocenter or crop the phantom")
+    if nearest < 1.0:
+        raise GeometryError(f"beam {name!r}: the phantom reaches {1.0 - nearest:.0f} mm behind the source plane; "
+                            "all of it must lie in front of the source")
+
+
+def released_energy(medium: Medium, fluence: FluenceMap, pose: Pose, spectrum: Spectrum, kernel: ConeKernel,
+                    softening: tuple[float, float, float] = (0.0, 0.0, 0.0), *, name: str = "") -> tuple[Float32Array, Float32Array]:
+    """Energy released per volume (MeV/cm3), soft and hard part, for a fluence in photons per cm2 on the axis.
+
+    Raises:
+        GeometryError: source in the phantom, or the field misses it, or the grid is too coarse to hold the field.
+    """
+    grid = medium.grid
+    check_source(pose, grid, name)
+    spacing = np.array(grid.spacing_mm)
+    half = 0.5 * np.sqrt(((pose.rotation[:, :2] * spacing[:, None]) ** 2).sum(axis=0))
+    u, v, distances = _fan(grid, fluence, pose, half)
+    pitch = 0.8 * float(spacing.min())
+    us, vs = _samples(u, pitch), _samples(v, pitch)
+    step = float(spacing.min())
+    nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
+    paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
+    origin = np.array(grid.origin_mm)
+    _kernels.fan_paths(medium.partial_g_cm3, origin, spacing, pose.source_mm, pose.rotation, pose.sad_mm, us, vs,
+                       distances[0], step, nodes, 2, paths)
+    groups = energy_groups(spectrum)
+    fan = np.array([us[0], us[1] - us[0], vs[0], vs[1] - vs[0], distances[0], step])
+    raster = fluence.raster
+    soft, hard = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
+    _kernels.released_energy(medium.partial_g_cm3, origin, spacing, pose.source_mm, pose.rotation, pose.sad_mm, paths, fan,
+                             fluence.summed(), np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]), half,
+                             medium.basis_attenuation_cm2_g(groups.energy_mev), groups.photons * groups.energy_mev,
+                             kernel.hardness(groups.energy_mev), np.array(softening), soft, hard)
+    return soft, hard
+
+
+def _fan(grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Limits in u, v and axial distance of the rays that matter: the phantom's shadow cut by where there is fluence."""
+    bev, distance = pose.project(corners_mm(grid))
+    raster = fluence.raster
+    rows, columns = np.flatnonzero(fluence.values.any(axis=1)), np.flatnonzero(fluence.values.any(axis=0))
+    near, far = float(distance.min()), float(distance.max())
+    if not rows.size:
+        return (0.0, 1.0), (0.0, 1.0), (near, far)
+    reach = half * pose.sad_mm / near + 1e-6
+    x, y = raster.x_edges_mm, raster.y_edges_mm
+    u = (max(float(bev[:, 0].min()), float(x[columns[0]] - reach[0])), min(float(bev[:, 0].max()), float(x[columns[-1] + 1] + reach[0])))
+    v = (max(float(bev[:, 1].min()), float(y[rows[0]] - reach[1])), min(float(bev[:, 1].max()), float(y[rows[-1] + 1] + reach[1])))
+    if u[1] <= u[0] or v[1] <= v[0]:
+        raise GeometryError(f"the field x {x[columns[0]]:g} .. {x[columns[-1] + 1]:g}, y {y[rows[0]]:g} .. {y[rows[-1] + 1]:g} mm "
+                            f"(isocenter plane) misses the phantom; isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}")
+    return u, v, (near, far)
+
+
+def _samples(limits: tuple[float, float], pitch: float) -> FloatArray:
+    count = max(2, int(np.ceil((limits[1] - limits[0]) / pitch)) + 1)
+    return np.linspace(limits[0], limits[1], count)

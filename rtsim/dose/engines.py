@@ -1,0 +1,74 @@
+"""The ENGINES table, and ``forward``: a dose in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol, runtime_checkable
+
+from rtsim.beams.model import Beam
+from rtsim.dose.collapsed_cone.model import CollapsedCone
+from rtsim.dose.engine import Engine
+from rtsim.dose.result import Dose
+from rtsim.errors import InputError, unknown_name
+from rtsim.phantom.phantom import Phantom
+from rtsim.typing import Progress
+
+ENGINES: Final[dict[str, type[CollapsedCone]]] = {"collapsed_cone": CollapsedCone}
+"""Engine names as case files and the command line write them."""
+
+
+def engine_named(name: str) -> type[CollapsedCone]:
+    """The engine class of that name.
+
+    Raises:
+        InputError: unknown name; the message gives the nearest known one.
+    """
+    if name not in ENGINES:
+        raise InputError(unknown_name("engine", name, ENGINES))
+    return ENGINES[name]
+
+
+class Fractionated(Protocol):
+    """A prescription, as far as a dose needs it."""
+
+    @property
+    def fractions(self) -> int:
+        """Number of equal fractions."""
+        ...
+
+
+@runtime_checkable
+class Deliverable(Protocol):
+    """Anything with beams and a prescription: a Plan."""
+
+    @property
+    def beams(self) -> tuple[Beam, ...]:
+        """What is delivered in each fraction."""
+        ...
+
+    @property
+    def prescription(self) -> Fractionated:
+        """Says how many fractions."""
+        ...
+
+
+def beams_and_fractions(delivery: Beam | Sequence[Beam] | Deliverable, fractions: int | None) -> tuple[tuple[Beam, ...], int]:
+    """The beams of a beam, a sequence of beams or a plan; and how many fractions (a plan says so itself)."""
+    if isinstance(delivery, Beam):
+        return (delivery,), fractions or 1
+    if isinstance(delivery, Deliverable):
+        return delivery.beams, fractions or delivery.prescription.fractions
+    return tuple(delivery), fractions or 1
+
+
+def forward(phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, engine: Engine | None = None,
+            fractions: int | None = None, progress: Progress | None = None) -> Dose:
+    """Dose in Gy of a beam, of beams, or of a plan (over all its fractions) in a phantom.
+
+    Args:
+        engine: default ``CollapsedCone()``.
+        fractions: how many equal deliveries; default 1, or the prescription's for a plan.
+    """
+    beams, count = beams_and_fractions(delivery, fractions)
+    chosen = CollapsedCone() if engine is None else engine
+    return chosen.forward(phantom, beams, fractions=count, progress=progress)

@@ -1,0 +1,6 @@
+"""Fluence: what the head of the machine lets through, on a raster in the isocenter plane."""
+
+from rtsim.dose.fluence.model import fluence_maps, primary_profile
+from rtsim.dose.fluence.raster import FluenceMap, Raster
+
+__all__ = ["FluenceMap", "Raster", "fluence_maps", "primary_profile"]
