@@ -1,0 +1,128 @@
+"""The column: where each level stands, how it leans, and the canal that runs through it. LPS mm; the target body's
+center is the origin, the column lies in the plane x = 0."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rtsim.geometry.shapes import Axis, Section, Shape, Sweep
+from rtsim.phantom.spine.anatomy import Level, levels
+from rtsim.typing import Vector3
+
+SAC_TO_CANAL_WIDTH = 0.82
+"""Width of the thecal sac over that of the bony canal; the rest is epidural fat and veins. [A]"""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One level in space. Local axes: u left, v posterior, w superior, along the level's own lean."""
+
+    level: Level
+    center_mm: Vector3
+
+    def at(self, u_mm: float, v_mm: float, w_mm: float) -> Vector3:
+        """LPS point of a local point."""
+        c, s = math.cos(math.radians(self.level.tilt_deg)), math.sin(math.radians(self.level.tilt_deg))
+        x, y, z = self.center_mm
+        return x + u_mm, y + c * v_mm + s * w_mm, z - s * v_mm + c * w_mm
+
+    def place(self, shape: Shape) -> Shape:
+        """A shape given in local axes, put in its place."""
+        return shape.rotated(Axis.X, -self.level.tilt_deg).moved(self.center_mm)
+
+    @property
+    def canal_v_mm(self) -> float:
+        """Local v of the canal's center: behind the body's posterior wall by half the canal."""
+        return self.level.endplate_depth_mm / 2 + self.level.canal_ap_mm / 2
+
+    @property
+    def canal_mm(self) -> Vector3:
+        """LPS center of the canal at mid-height."""
+        return self.at(0.0, self.canal_v_mm, 0.0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """All levels in place, from C2 (first) down to S2."""
+
+    placements: tuple[Placement, ...]
+
+    @classmethod
+    def around(cls, target: str) -> Column:
+        """Stack the levels, each on the disc of the one below, with the body of ``target`` at the origin."""
+        rows = levels()
+        index = [row.name for row in rows].index(target)
+        centers: dict[int, Vector3] = {index: (0.0, 0.0, 0.0)}
+        for i in range(index, len(rows) - 1):
+            centers[i + 1] = _step(centers[i], rows[i], rows[i + 1], sign=-1.0)
+        for i in range(index, 0, -1):
+            centers[i - 1] = _step(centers[i], rows[i - 1], rows[i], sign=1.0)
+        return cls(tuple(Placement(row, centers[i]) for i, row in enumerate(rows)))
+
+    def __getitem__(self, name: str) -> Placement:
+        return next(p for p in self.placements if p.level.name == name)
+
+    def z_mm(self, name: str, w_mm: float = 0.0) -> float:
+        """Height z of the center of a level's body, or of a point w above it."""
+        return self[name].at(0.0, 0.0, w_mm)[2]
+
+    def rising(self) -> tuple[Placement, ...]:
+        """The levels from S2 up to C2 (rising z)."""
+        return tuple(reversed(self.placements))
+
+    def canal(self) -> Shape:
+        """The bony canal."""
+        return _tube(self, lambda v: (v.canal_width_mm / 2, v.canal_ap_mm / 2), self.placements, exponent=2.2)
+
+    def sac(self) -> Shape:
+        """The thecal sac, at least 1 mm inside the canal."""
+        return _tube(self, sac_half_widths_mm, self.placements)
+
+    def cord(self) -> Shape:
+        """The cord, down to the conus at the L1/L2 disc, tapering over the last 20 mm."""
+        levels_with = [p for p in self.placements if p.level.cord_width_mm > 0]
+        tube = _tube(self, lambda v: (v.cord_width_mm / 2, v.cord_ap_mm / 2), tuple(levels_with), conus=self["L2"])
+        return tube
+
+    def cauda(self) -> Shape:
+        """The roots below the conus: the sac's inside, 1 mm within the dura."""
+        below = [p for p in self.placements if p.level.cord_width_mm == 0]
+        top = self["L1"]
+        bottom = top.level.height_mm / 2 + top.level.disc_mm / 2
+        tube = _tube(self, lambda v: tuple(h - 1.0 for h in sac_half_widths_mm(v)), (top, *below))
+        sections = [s for s in tube.sections if s.z_mm <= top.at(0.0, top.canal_v_mm, -bottom)[2] + 0.01]
+        return Sweep(tuple(sections), tube.exponent)
+
+
+def sac_half_widths_mm(level: Level) -> tuple[float, float]:
+    """Half widths (x, AP) of the thecal sac at a level."""
+    ap = min(level.sac_ap_mm, level.canal_ap_mm - 2.0)
+    return SAC_TO_CANAL_WIDTH * level.canal_width_mm / 2, ap / 2
+
+
+def _step(start: Vector3, upper: Level, lower: Level, *, sign: float) -> Vector3:
+    y, z = start[1], start[2]
+    for row, length in ((upper, (upper.height_mm + upper.disc_mm) / 2), (lower, (lower.height_mm + upper.disc_mm) / 2)):
+        y += sign * length * math.sin(math.radians(row.tilt_deg))
+        z += sign * length * math.cos(math.radians(row.tilt_deg))
+    return 0.0, y, z
+
+
+def _tube(column: Column, half_widths, placements: tuple[Placement, ...], *, exponent: float = 2.0,  # type: ignore[no-untyped-def]
+          conus: Placement | None = None) -> Sweep:
+    found: list[Section] = []
+    for i, p in enumerate(placements):
+        a, b = half_widths(p.level)
+        lean = math.cos(math.radians(p.level.tilt_deg))
+        x, y, z = p.canal_mm
+        found.append(Section(z, (x, y), (a, b / lean)))
+        following = placements[i + 1] if i + 1 < len(placements) else None
+        low = p.at(0.0, p.canal_v_mm, -(p.level.height_mm + p.level.disc_mm) / 2)
+        if following is not None:
+            a2, b2 = half_widths(following.level)
+            found.append(Section(low[2], (low[0], low[1]), ((a + a2) / 2, (b + b2) / 2 / lean)))
+        elif conus is not None:
+            found.append(Section(low[2] + 6.0, (low[0], low[1]), (0.55 * a, 0.55 * b)))
+            found.append(Section(low[2], (low[0], low[1]), (0.8, 0.8)))
+    return Sweep(tuple(sorted(found, key=lambda s: s.z_mm)), exponent)
