@@ -18,7 +18,9 @@ from rtsim.geometry.grid import Grid
 from rtsim.typing import AnyFloatArray, Float32Array, FloatArray, Vector3
 
 _FAR_MM = 1.0e6
-_CHUNK_POINTS = 400_000
+_CHUNK_POINTS = 1_000_000
+_BLOCK = 4
+_BLOCK_MIN_VOXELS = 20_000
 
 
 class Axis(Enum):
@@ -406,11 +408,10 @@ def cover(shape: Shape, grid: Grid, supersample: int = 2) -> Cover | None:
     if np.any(high <= low):
         return None
     crop, slices = grid.crop(_vector(low), _vector(high))
-    out = np.empty(crop.shape, dtype=np.float32)
-    step = max(1, _CHUNK_POINTS // (crop.shape[1] * crop.shape[2]))
-    for first in range(0, crop.shape[0], step):
-        last = min(first + step, crop.shape[0])
-        out[first:last] = _slab_fraction(shape, crop, first, last, supersample)
+    out = np.zeros(crop.shape, dtype=np.float32)
+    depth = max(_BLOCK, _CHUNK_POINTS // (crop.shape[1] * crop.shape[2]) // _BLOCK * _BLOCK)
+    for first in range(0, crop.shape[0], depth):
+        _fill(shape, crop, out, first, min(first + depth, crop.shape[0]), supersample)
     return Cover(slices, out)
 
 
@@ -423,24 +424,44 @@ def coverage(shape: Shape, grid: Grid, supersample: int = 2) -> Float32Array:
     return out
 
 
-def _slab_fraction(shape: Shape, grid: Grid, first: int, last: int, supersample: int) -> FloatArray:
-    points = np.empty((last - first, grid.shape[1], grid.shape[2], 3))
-    points[..., 0], points[..., 1] = grid.x_mm, grid.y_mm[:, None]
-    points[..., 2] = grid.z_mm[first:last, None, None]
+def _fill(shape: Shape, grid: Grid, out: Float32Array, first: int, last: int, supersample: int) -> None:
+    """Fraction inside for the slices first .. last of ``grid``: by blocks, then by voxels, then by cells of a voxel."""
+    spacing, part = np.array(grid.spacing_mm), out[first:last]
+    if part.size > _BLOCK_MIN_VOXELS:
+        counts = [-(-n // _BLOCK) for n in part.shape]
+        blocks = np.moveaxis(np.indices(counts), 0, -1) * _BLOCK + (_BLOCK - 1) / 2
+        blocks[..., 0] += first
+        distance = shape.distance_mm(grid.point_at(blocks))
+        # 1.6, and 1.25 below: distances are true to first order only, so the bands are wider than half a diagonal
+        busy = np.abs(distance) < 1.6 * 0.5 * _BLOCK * float(np.linalg.norm(spacing))
+        wide = _spread(busy, part.shape)
+        part[_spread(distance < 0, part.shape) & ~wide] = 1.0
+        index = np.argwhere(wide)
+    else:
+        index = np.moveaxis(np.indices(part.shape), 0, -1).reshape(-1, 3)
+    points = grid.point_at(index + np.array((first, 0, 0)))
     distance = shape.distance_mm(points)
-    spacing = np.array(grid.spacing_mm)
-    # 1.25: distances are true to first order only, so the band is a little wider than half a diagonal
     near = np.abs(distance) < 1.25 * 0.5 * float(np.linalg.norm(spacing))
     fraction = np.where(distance < 0, 1.0, 0.0)
-    centers = points[near]
+    fraction[near] = _cell_fraction(shape, points[near], spacing, supersample)
+    part[index[:, 0], index[:, 1], index[:, 2]] = fraction
+
+
+def _spread(blocks: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], shape: tuple[int, ...],
+            ) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    for axis in range(3):
+        blocks = np.repeat(blocks, _BLOCK, axis=axis)
+    return blocks[: shape[0], : shape[1], : shape[2]]
+
+
+def _cell_fraction(shape: Shape, centers_mm: FloatArray, spacing_mm: FloatArray, supersample: int) -> FloatArray:
     ticks = (np.arange(supersample) + 0.5) / supersample - 0.5
-    cell = float(np.cbrt(np.prod(spacing))) / supersample
-    offsets = np.array([(i, j, k) for k in ticks for j in ticks for i in ticks]) * spacing
-    total = np.zeros(len(centers))
+    cell = float(np.cbrt(np.prod(spacing_mm))) / supersample
+    offsets = np.array([(i, j, k) for k in ticks for j in ticks for i in ticks]) * spacing_mm
+    total = np.zeros(len(centers_mm))
     for offset in offsets:
-        total += np.clip(0.5 - shape.distance_mm(centers + offset) / cell, 0.0, 1.0)
-    fraction[near] = total / len(offsets)
-    return fraction
+        total += np.clip(0.5 - shape.distance_mm(centers_mm + offset) / cell, 0.0, 1.0)
+    return total / len(offsets)
 
 
 def polygon_distance_mm(a_mm: AnyFloatArray, b_mm: AnyFloatArray, polygon_mm: tuple[tuple[float, float], ...]) -> FloatArray:
