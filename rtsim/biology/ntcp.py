@@ -29,7 +29,7 @@ class LogisticCord:
     caveat: str
 
     def probability(self, dose_gy: float, fractions: float, alpha_beta_gy: float = 2.0) -> float:
-        """Probability for a total near-maximum dose in Gy. alpha/beta 0.87 Gy must not be used above 4 Gy a fraction."""
+        """Probability for a total near-maximum dose in Gy; do not use alpha/beta 0.87 Gy above 4 Gy a fraction."""
         eqd2 = eqd2_gy(float(dose_gy), fractions, alpha_beta_gy)
         return _logistic(self.slope_k * math.log(eqd2 / self.d50_eqd2_gy)) if eqd2 > 0.0 else 0.0
 
@@ -89,8 +89,8 @@ def lung_pneumonitis(mean_eqd2_gy: float) -> float:
 _BURMAN = Source(citation="Burman et al. 1991, IJROBP 21:123 (fit to Emami et al. 1991)", standing=Standing.LITERATURE)
 _QUANTEC_LUNG = Source(citation="Marks et al. 2010 (QUANTEC lung), IJROBP 76:S70", standing=Standing.LITERATURE)
 _DAWSON = Source(citation="Dawson et al. 2002, IJROBP 53:810 (liver metastases)", standing=Standing.LITERATURE)
-_UPPER = ("LKB with these parameters overpredicts: 13 myelopathies predicted, 1 seen (24 hemangioblastomas, 20 Gy x 1); "
-          "read it as an upper estimate")
+_UPPER = ("LKB with these parameters overpredicts: 13 myelopathies predicted, 1 seen "
+          "(24 hemangioblastomas, 20 Gy x 1); read it as an upper estimate")
 
 _ROWS: Final[tuple[tuple[str, float, float, float, float, str, Source, str], ...]] = (
     ("spinal_cord", 0.05, 0.175, 66.5, 2.0, "myelitis, necrosis", _BURMAN, _UPPER),

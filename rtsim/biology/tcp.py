@@ -1,4 +1,4 @@
-"""Tumor control probability: log-logistic in EQD2, and the Poisson model with a spread of sensitivity in the population.
+"""Tumor control probability: log-logistic in EQD2, and Poisson with a spread of sensitivity in the population.
 
 A model object carries its source and a ``caveat`` that a report shows beside its number.
 """

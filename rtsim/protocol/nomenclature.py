@@ -84,7 +84,8 @@ _LEVELS: Final = frozenset(
     [f"C{i}" for i in range(1, 8)] + [f"T{i}" for i in range(1, 13)] + [f"L{i}" for i in range(1, 7)]
     + [f"S{i}" for i in range(1, 6)]
 )
-_VERTEBRA: Final = re.compile(r"(?:vertebra|vertebrae|vb|vert|wk|bwk|lwk|hwk)?([ctdls])0?(\d{1,2})(?:vertebra)?")
+_REGION: Final = {"d": "T", "th": "T", "hwk": "C", "bwk": "T", "lwk": "L"}
+_VERTEBRA: Final = re.compile(r"(?:vertebra|vertebrae|vb|vert)?([ctdls]|th|hwk|bwk|lwk)0?(\d{1,2})(?:vertebra)?")
 _VERTEBRAL_BODY: Final = re.compile(r"(?:vertebralbody|vertebraebody|corpus)([ctdls])0?(\d{1,2})")
 _ROLE_WITH_DETAIL: Final = re.compile(r"(gtv|ctv|itv|ptv)[\W_]*(\d.*|[ctls]\d{1,2}|cshape|total|final|eval|boost)")
 
@@ -125,7 +126,7 @@ def canonical(label: str) -> str | None:
     for pattern, stem in ((_VERTEBRA, "vertebra"), (_VERTEBRAL_BODY, "vertebral_body")):
         match = pattern.fullmatch(plain)
         if match:
-            level = match[1].upper().replace("D", "T") + match[2]
+            level = _REGION.get(match[1], match[1].upper()) + match[2]
             return f"{stem}_{level}" if level in _LEVELS else None
     role = _ROLE_WITH_DETAIL.fullmatch(label.strip().lower())
     return role[1].upper() if role else None
