@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,8 +20,8 @@ class Aperture:
 
     Attributes:
         jaws_x_mm, jaws_y_mm: (2,) lower and upper jaw along BLD x and y.
-        leaf_pairs_mm: (n, 2) left and right leaf end along BLD x for each leaf pair of the machine's MLC, in the order of
-            its ``leaf_edges_mm``; None when the field is shaped by the jaws alone.
+        leaf_pairs_mm: (n, 2) left and right leaf end along BLD x for each leaf pair of the machine's MLC, in the order
+            of its ``leaf_edges_mm``; None when the field is shaped by the jaws alone.
     """
 
     jaws_x_mm: tuple[float, float]
@@ -34,7 +35,7 @@ class Aperture:
         if self.leaf_pairs_mm is not None:
             leaves = np.array(self.leaf_pairs_mm, dtype=np.float64, order="C")
             if leaves.ndim != 2 or leaves.shape[1] != 2 or not np.isfinite(leaves).all():
-                raise InputError(f"leaf_pairs_mm has shape {leaves.shape}; (n leaf pairs, 2) finite positions are needed")
+                raise InputError(f"leaf_pairs_mm has shape {leaves.shape}; (n leaf pairs, 2) finite values are needed")
             crossed = np.flatnonzero(leaves[:, 1] < leaves[:, 0] - 1e-6)
             if crossed.size:
                 i = int(crossed[0])
@@ -132,18 +133,19 @@ class Beam:
         if not self.control_points:
             return
         meterset = [c.cumulative_monitor_units for c in self.control_points]
-        if len(meterset) < 2 or meterset[0] != 0.0 or any(b < a - 1e-9 for a, b in zip(meterset, meterset[1:], strict=False)):
-            raise InputError(f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at least "
-                             f"two control points; given {meterset[:4]}...")
+        if len(meterset) < 2 or meterset[0] != 0.0 or any(b < a - 1e-9 for a, b in pairwise(meterset)):
+            raise InputError(f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
+                             f"least two control points; given {meterset[:4]}...")
         half = self.machine.max_field_mm / 2 + 1e-6
         for c in self.control_points:
             if max(map(abs, (*c.aperture.jaws_x_mm, *c.aperture.jaws_y_mm))) > half:
-                raise MachineLimitError(f"beam {self.name!r}: jaws {c.aperture.jaws_x_mm} x {c.aperture.jaws_y_mm} mm reach "
-                                        f"beyond the {2 * half:g} mm field of {self.machine.name}")
+                raise MachineLimitError(f"beam {self.name!r}: jaws {c.aperture.jaws_x_mm} x {c.aperture.jaws_y_mm} mm "
+                                        f"reach beyond the {2 * half:g} mm field of {self.machine.name}")
             leaves = c.aperture.leaf_pairs_mm
             pairs = 0 if self.machine.mlc is None else self.machine.mlc.leaf_count
             if leaves is not None and leaves.shape[0] != pairs:
-                raise MachineLimitError(f"beam {self.name!r}: {leaves.shape[0]} leaf pairs given; {self.machine.name} has {pairs}")
+                raise MachineLimitError(f"beam {self.name!r}: {leaves.shape[0]} leaf pairs given; "
+                                        f"{self.machine.name} has {pairs}")
 
     @classmethod
     def open_field(cls, machine: Machine, size_mm: tuple[float, float] = (100.0, 100.0), *, gantry_deg: float = 0.0,
@@ -184,7 +186,7 @@ class Beam:
             InputError: leaves or gantry move while the beam is on.
         """
         out = []
-        for a, b in zip(self.control_points, self.control_points[1:], strict=False):
+        for a, b in pairwise(self.control_points):
             own = b.cumulative_monitor_units - a.cumulative_monitor_units
             if own <= 0:
                 continue
@@ -201,7 +203,8 @@ class Beam:
         """The same beam with all monitor units multiplied by ``factor`` >= 0."""
         if not math.isfinite(factor) or factor < 0:
             raise InputError(f"factor is {factor}; monitor units can be scaled by a finite factor >= 0")
-        points = tuple(replace(c, cumulative_monitor_units=c.cumulative_monitor_units * factor) for c in self.control_points)
+        points = tuple(replace(c, cumulative_monitor_units=c.cumulative_monitor_units * factor)
+                       for c in self.control_points)
         weights = None if self.beamlet_monitor_units is None else self.beamlet_monitor_units * factor
         return replace(self, control_points=points, beamlet_monitor_units=weights)
 
@@ -210,9 +213,11 @@ def same_aperture(a: Aperture, b: Aperture) -> bool:
     """True when jaws and leaves stand at the same positions."""
     if a is b:
         return True
-    if a.jaws_x_mm != b.jaws_x_mm or a.jaws_y_mm != b.jaws_y_mm or (a.leaf_pairs_mm is None) != (b.leaf_pairs_mm is None):
+    if a.jaws_x_mm != b.jaws_x_mm or a.jaws_y_mm != b.jaws_y_mm:
         return False
-    return a.leaf_pairs_mm is None or b.leaf_pairs_mm is None or bool(np.array_equal(a.leaf_pairs_mm, b.leaf_pairs_mm))
+    if a.leaf_pairs_mm is None or b.leaf_pairs_mm is None:
+        return a.leaf_pairs_mm is None and b.leaf_pairs_mm is None
+    return bool(np.array_equal(a.leaf_pairs_mm, b.leaf_pairs_mm))
 
 
 def static_control_points(segments: tuple[tuple[Aperture, float], ...], gantry_deg: float) -> tuple[ControlPoint, ...]:
@@ -232,7 +237,8 @@ def static_control_points(segments: tuple[tuple[Aperture, float], ...], gantry_d
     return tuple(points)
 
 
-def rectangle_coverage(edges_lower: AnyFloatArray, edges_upper: AnyFloatArray, lower: float, upper: float) -> FloatArray:
+def rectangle_coverage(edges_lower: AnyFloatArray, edges_upper: AnyFloatArray, lower: float,
+                       upper: float) -> FloatArray:
     """Fraction (n,) of each interval [edges_lower, edges_upper] that lies inside [lower, upper]."""
     lo, hi = np.asarray(edges_lower, dtype=np.float64), np.asarray(edges_upper, dtype=np.float64)
-    return np.clip(np.minimum(hi, upper) - np.maximum(lo, lower), 0.0, None) / (hi - lo)
+    return np.asarray(np.clip(np.minimum(hi, upper) - np.maximum(lo, lower), 0.0, None) / (hi - lo))

@@ -20,7 +20,7 @@ def _check_range(owner: str, name: str, value: float, low: float, high: float, u
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What one monitor unit means: ``dose_gy_per_mu`` at ``depth_mm`` in water, ``ssd_mm``, ``field_mm`` at isocenter."""
+    """One monitor unit: ``dose_gy_per_mu`` at ``depth_mm`` in water, at ``ssd_mm``, ``field_mm`` at isocenter."""
 
     dose_gy_per_mu: float
     depth_mm: float
