@@ -456,7 +456,7 @@ def _spread(blocks: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], shape: tupl
 
 def _cell_fraction(shape: Shape, centers_mm: FloatArray, spacing_mm: FloatArray, supersample: int) -> FloatArray:
     ticks = (np.arange(supersample) + 0.5) / supersample - 0.5
-    cell = float(np.cbrt(np.prod(spacing_mm))) / supersample
+    cell = float(spacing_mm.min()) / supersample
     offsets = np.array([(i, j, k) for k in ticks for j in ticks for i in ticks]) * spacing_mm
     total = np.zeros(len(centers_mm))
     for offset in offsets:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from rtsim.ct import CT
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.shapes import Capsule, Shape, Sweep
@@ -80,8 +82,7 @@ def _paint_trunk(canvas: Canvas, spec: SpineSpec, column: Column) -> tuple[Organ
     organs: list[Organ] = []
     for found in (thoracic_organs(trunk), abdominal_organs(trunk, spec.seed)):
         for organ in found:
-            if organ.tissue:
-                canvas.paint(organ.shape, organ.tissue)
+            canvas.paint(organ.shape, organ.tissue)
             if organ.structure:
                 organs.append(organ)
     paint_cage(canvas, trunk)
@@ -151,14 +152,19 @@ def _structures(spec: SpineSpec, canvas: Canvas, column: Column, vertebrae: tupl
     if drawn is not None:
         prv = margins.expand(drawn, spec.cord_prv_mm, grid, name="spinal_cord_prv", role=Role.PRV)
         found.append(prv)
-        ptv = _less(ptv, prv, grid)
-    if avoid is not None:
+        if spec.spare_cord:
+            ptv = _less(ptv, prv, grid)
+    if avoid is not None and spec.spare_cord:
         ptv = _less(ptv, avoid, grid)
     found.insert(3, Structure(ptv.name, Role.PTV, ptv.grid, ptv.coverage, color=(220, 0, 60)))
     for v in vertebrae:
         add(f"vertebra_{v.placement.level.name}", Role.OAR, part(v.whole), (225, 215, 190))
-    for organ in organs:
-        add(organ.structure, Role.OAR, part(organ.shape), organ.color)
+    for name, color in {o.structure: o.color for o in organs}.items():
+        whole = np.zeros(grid.shape)
+        for piece in (canvas.cover(o.shape) for o in organs if o.structure == name):
+            if piece is not None:
+                whole[piece.slices] = np.maximum(whole[piece.slices], piece.fraction)
+        add(name, Role.OAR, whole, color)
     return Structures(tuple(found))
 
 

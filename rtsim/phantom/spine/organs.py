@@ -13,7 +13,8 @@ from rtsim.phantom.spine.trunk import Trunk, cavity_section
 
 @dataclass(frozen=True)
 class Organ:
-    """A shape to paint with a tissue; ``structure`` is its name in the structure set, empty when it is not drawn."""
+    """A shape to paint with a tissue; ``structure`` is its name in the structure set, empty when it is not drawn. Organs
+    of one name are drawn as one."""
 
     shape: Shape
     tissue: str
@@ -79,7 +80,7 @@ def _heart_and_vessels(trunk: Trunk) -> tuple[Organ, ...]:
         Organ(heart.grown(4.0), "fat"),
         Organ(heart, "heart", "heart", (230, 80, 80)),
         Organ(Union((aorta, *arch)), "vessel", "aorta", (220, 40, 40)),
-        Organ(cava, "vessel", "vena_cava", (70, 90, 200)),
+        Organ(cava, "vessel", "inferior_vena_cava", (70, 90, 200)),
         Organ(superior, "vessel"),
         Organ(azygos, "vessel"),
     )
@@ -150,7 +151,7 @@ def _kidneys(trunk: Trunk, l1: tuple[float, float, float], l2: tuple[float, floa
 
 def _lumbar_vessels(trunk: Trunk) -> tuple[Organ, ...]:
     """Aorta and cava again, over the fat of the belly (the drawn structure is the one of the chest's list)."""
-    return tuple(Organ(o.shape, o.tissue) for o in _heart_and_vessels(trunk) if o.structure in {"aorta", "vena_cava"})
+    return tuple(Organ(o.shape, o.tissue) for o in _heart_and_vessels(trunk) if o.structure in {"aorta", "inferior_vena_cava"})
 
 
 def _back_muscles(trunk: Trunk) -> tuple[Organ, ...]:
@@ -179,7 +180,6 @@ def _bowel(trunk: Trunk, seed: int) -> tuple[Organ, ...]:
     rng = np.random.default_rng(seed + 2000)
     inside = trunk.belly().grown(-6.0)
     out: list[Organ] = []
-    loops: list[Shape] = []
     for _ in range(60):
         p = trunk.column[("L1", "L2", "L3", "L4", "L5", "S1")[int(rng.integers(6))]]
         wall = cavity_section(p)
@@ -189,10 +189,8 @@ def _bowel(trunk: Trunk, seed: int) -> tuple[Organ, ...]:
         r = float(rng.uniform(9.0, 15.0))
         end = (x + float(rng.uniform(-32.0, 32.0)), y + float(rng.uniform(-12.0, 12.0)), z + float(rng.uniform(-20.0, 20.0)))
         loop = Intersection((Capsule((x, y, z), end, r, r), inside))
-        loops.append(loop)
-        out.append(Organ(loop, "bowel_wall"))
+        out.append(Organ(loop, "bowel_wall", "bowel", (190, 170, 90)))
         if rng.uniform() < 0.3:
             up = (end[0], end[1] - 0.3 * r, end[2])
             out.append(Organ(Intersection((Capsule((x, y - 0.3 * r, z), up, 0.6 * r, 0.5 * r), inside)), "bowel_gas"))
-    out.append(Organ(Union(tuple(loops)), "", "bowel", (190, 170, 90)))
     return tuple(out)

@@ -44,7 +44,9 @@ class SpineSpec:
     Attributes:
         level: vertebra with the lesion, C3 .. S1.
         lesion, site, epidural: what kind, where, and how far into the canal.
-        ptv_margin_mm: PTV = CTV grown by this, minus the cord PRV (practice 0-3 mm).
+        ptv_margin_mm: PTV = CTV grown by this (stereotactic practice 0-3 mm).
+        spare_cord: take the cord PRV (and the cauda equina) out of the PTV, as stereotactic treatment does; False treats
+            the canal with the vertebra, as conventional treatment does.
         cord_prv_mm: cord PRV = cord grown by this (practice 1-2 mm).
         spacing_mm: (dx, dy, dz) of the CT.
         half_length_mm: how far the CT reaches above and below the target body's center.
@@ -59,6 +61,7 @@ class SpineSpec:
     epidural: EpiduralGrade = EpiduralGrade.ESCC_0
     ptv_margin_mm: float = 2.0
     cord_prv_mm: float = 1.5
+    spare_cord: bool = True
     spacing_mm: Vector3 = (2.0, 2.0, 2.0)
     half_length_mm: float = 90.0
     noise_hu: float = 12.0
