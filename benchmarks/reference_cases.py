@@ -55,6 +55,26 @@ class ReferenceCase:
     edges_mm: tuple[FloatArray, FloatArray, FloatArray]
 
     @property
+    def is_ct(self) -> bool:
+        """True for a case on a real CT."""
+        return self.name.startswith("ct_")
+
+    @property
+    def field_mm(self) -> float:
+        """Side of the field along BLD x in the isocenter plane."""
+        low, high = self.beam.control_points[0].aperture.jaws_x_mm
+        return high - low
+
+    @property
+    def interfaces_mm(self) -> tuple[float, ...]:
+        """Depths along the axis at which the material changes; none on a CT."""
+        if self.is_ct:
+            return ()
+        grid = self.phantom.grid
+        line = self.phantom.material_index[grid.shape[0] // 2, :, grid.shape[2] // 2]
+        return tuple(float(grid.y_mm[j] + grid.spacing_mm[1] / 2) for j in np.flatnonzero(np.diff(line.astype(int))))
+
+    @property
     def centers_mm(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Voxel centers along x, y, z."""
         x, y, z = ((e[1:] + e[:-1]) / 2 for e in self.edges_mm)
