@@ -2,6 +2,7 @@
 
 from rtsim.evaluate.dvh import DVH, dvh
 from rtsim.evaluate.gamma import GammaResult, gamma
+from rtsim.evaluate.grade import find_cord, find_structure, grade
 from rtsim.evaluate.indices import (
     Falloff,
     conformity_paddick,
@@ -15,18 +16,29 @@ from rtsim.evaluate.indices import (
     r50,
 )
 from rtsim.evaluate.metric import MetricValue, metric, metric_of_dvh
+from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
 
 __all__ = [
+    "CordEffect",
     "DVH",
     "Falloff",
     "GammaResult",
+    "GoalRow",
+    "GradeReport",
     "MetricValue",
+    "PlanIndices",
+    "Status",
+    "TargetSummary",
+    "TumorEffect",
     "conformity_paddick",
     "conformity_rtog",
     "coverage_percent",
     "dvh",
     "falloff",
+    "find_cord",
+    "find_structure",
     "gamma",
+    "grade",
     "gradient_index",
     "homogeneity_icru83",
     "homogeneity_rtog",
