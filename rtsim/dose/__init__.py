@@ -1,10 +1,11 @@
 """Dose: engines that turn a phantom and beams into a Dose or a dose-influence matrix."""
 
+from rtsim.dose.collapsed_cone.influence import InfluenceSettings
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
-from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward
+from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence
 from rtsim.dose.fluence import FluenceMap, fluence_maps
 from rtsim.dose.result import Dose, Influence
 
 __all__ = ["ENGINES", "CollapsedCone", "Deliverable", "Dose", "Engine", "FluenceMap", "Influence", "engine_named", "fluence_maps",
-           "forward"]
+           "forward", "influence", "InfluenceSettings"]

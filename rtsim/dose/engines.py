@@ -8,7 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 from rtsim.beams.model import Beam
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
-from rtsim.dose.result import Dose
+from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InputError, unknown_name
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
@@ -72,3 +72,15 @@ def forward(phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, 
     beams, count = beams_and_fractions(delivery, fractions)
     chosen = CollapsedCone() if engine is None else engine
     return chosen.forward(phantom, beams, fractions=count, progress=progress)
+
+
+def influence(phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, engine: Engine | None = None,
+              progress: Progress | None = None) -> Influence:
+    """Dose-influence matrix, Gy per monitor unit, of the beamlets of a beam, of beams, or of a plan.
+
+    Args:
+        engine: default ``CollapsedCone()``.
+    """
+    beams, _ = beams_and_fractions(delivery, 1)
+    chosen = CollapsedCone() if engine is None else engine
+    return chosen.influence(phantom, beams, progress=progress)

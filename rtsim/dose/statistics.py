@@ -1,8 +1,8 @@
 """Sub-voxel points of a structure and what their doses say: pure arrays, for floors that must read D(cc) alike.
 
 A voxel that a structure covers partly is cut by a plane whose normal is the gradient of the coverage and whose position
-conserves the covered volume (PLIC; Youngs 1982, "Time-dependent multi-material flow with large fluid distortion"), as the
-dose-volume histograms of the evaluation do.
+conserves the covered volume (PLIC; Youngs 1982, "Time-dependent multi-material flow with large fluid distortion"), as
+the dose-volume histograms of the evaluation do.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def structure_points(structure: Structure, subvoxels: int = 3) -> tuple[FloatArr
     return points[keep], weights[keep] * (structure.grid.voxel_volume_cm3 / len(offsets))
 
 
-def _behind_plane(structure: Structure, voxels: np.ndarray, fraction: FloatArray, offsets: FloatArray,
-                  subvoxels: int) -> FloatArray:
+def _behind_plane(
+    structure: Structure, voxels: np.ndarray, fraction: FloatArray, offsets: FloatArray, subvoxels: int
+) -> FloatArray:
     """Weights (n, m) 0..1 of the sub-voxels behind the plane that cuts off ``fraction`` of each voxel."""
     step = np.array(structure.grid.spacing_mm[::-1])
     normal = _gradient(np.pad(structure.coverage.astype(np.float64), 1), voxels + 1) / step
@@ -76,7 +77,9 @@ def dose_at_hottest(dose_gy: AnyFloatArray, volume_cm3: AnyFloatArray, hottest_c
     """
     dose = np.asarray(dose_gy, dtype=np.float64)
     if not dose.size or not np.isfinite(hottest_cm3) or hottest_cm3 < 0:
-        raise InputError(f"D(cc) needs points and a finite volume >= 0 cm3; given {dose.size} points and {hottest_cm3} cm3")
+        raise InputError(
+            f"D(cc) needs points and a finite volume >= 0 cm3; given {dose.size} points and {hottest_cm3} cm3"
+        )
     order = np.argsort(-dose)
     reached = np.cumsum(np.asarray(volume_cm3, dtype=np.float64)[order])
     first = int(np.searchsorted(reached, hottest_cm3 - 1e-12))

@@ -261,13 +261,17 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, 
                         g[i] = q * (half + half * w)
                         t[i] = w * w
                 else:
-                    # the second exponent of a part is 4 times the first: two more doublings
+                    # the second exponent of the primary part is 4 times the first, that of the scattered part 8 times
                     for i in range(n1):
                         w = t[i]
                         q = g[i] * (half + half * w)
                         w = w * w
                         g[i] = q * (half + half * w)
                         t[i] = w * w
+                    if term == 3:
+                        for i in range(n1):
+                            g[i] = g[i] * (half + half * t[i])
+                            t[i] = t[i] * t[i]
                 r = residual[term, line, start:start + n1]
                 cs, ch = np.float32(share_soft[term]), np.float32(share_hard[term])
                 length = np.float32(exponents[term] * a_step)
@@ -347,3 +351,215 @@ def transport(dens_z, soft_z, hard_z, dens_y, soft_y, hard_y, dens_x, soft_x, ha
             else:
                 _sweep_direction(dens_x, soft_x, hard_x, out_x[slot], axes[0], directions[m], across[m], source, origin,
                                  spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
+
+
+@njit(cache=True)
+def _trilinear(volume, fx, fy, fz):
+    """Trilinear value of [k, j, i] at fractional indices; the edge value up to half a voxel out, then 0."""
+    nz, ny, nx = volume.shape
+    if fx < -0.5 or fy < -0.5 or fz < -0.5 or fx > nx - 0.5 or fy > ny - 0.5 or fz > nz - 0.5:
+        return 0.0
+    fx = min(max(fx, 0.0), nx - 1.0)
+    fy = min(max(fy, 0.0), ny - 1.0)
+    fz = min(max(fz, 0.0), nz - 1.0)
+    i, j, k = int(fx), int(fy), int(fz)
+    i1, j1, k1 = min(i + 1, nx - 1), min(j + 1, ny - 1), min(k + 1, nz - 1)
+    wx, wy, wz = fx - i, fy - j, fz - k
+    low = (volume[k, j, i] * (1 - wx) + volume[k, j, i1] * wx) * (1 - wy) + (volume[k, j1, i] * (1 - wx) + volume[k, j1, i1] * wx) * wy
+    high = (volume[k1, j, i] * (1 - wx) + volume[k1, j, i1] * wx) * (1 - wy) \
+        + (volume[k1, j1, i] * (1 - wx) + volume[k1, j1, i1] * wx) * wy
+    return low * (1 - wz) + high * wz
+
+
+@njit(cache=True)
+def _opening_mean(center, half, lower, upper, sigma):
+    """Mean over center +- half of the opening [lower, upper] blurred by a Gaussian: int Phi(x/s) = x Phi + s phi."""
+    total = 0.0
+    for n in range(4):
+        x = (center + half if n % 2 == 0 else center - half) - (lower if n < 2 else upper)
+        if sigma <= 0.0:
+            value = max(x, 0.0)
+        else:
+            z = x / sigma
+            value = x * 0.5 * (1.0 + math.erf(z * 0.7071067811865476)) + sigma * math.exp(-0.5 * z * z) * 0.3989422804014327
+        total += value if (n == 0 or n == 3) else -value
+    return total / (2.0 * half)
+
+
+@njit(cache=True)
+def _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, frame, start, step, pitch, box, sigmas,
+                   attenuation, energy_fluence, hardness, factor, dens, soft, hard):
+    """Electron density and released energy of one beamlet on its own grid [depth, y + border, x + border].
+
+    ``frame`` columns: lateral x, lateral y, direction of the beamlet's central ray. Radiological depth is summed along the
+    columns of the grid, which a beamlet's own divergence leaves by less than a tenth of a voxel.
+    """
+    nd, py, px = dens.shape
+    basis = partial.shape[0]
+    groups = energy_fluence.size
+    mid_y, mid_x = (py - 1) * 0.5, (px - 1) * 0.5
+    path = np.empty(basis)
+    own = np.empty(basis)
+    dens[:] = np.float32(0.0)
+    soft[:] = np.float32(0.0)
+    hard[:] = np.float32(0.0)
+    for j in range(1, py - 1):
+        for i in range(1, px - 1):
+            x, y = (i - mid_x) * pitch, (j - mid_y) * pitch
+            path[:] = 0.0
+            for n in range(nd):
+                t = start + (n + 0.5) * step
+                rx = x * frame[0, 0] + y * frame[0, 1] + t * frame[0, 2]
+                ry = x * frame[1, 0] + y * frame[1, 1] + t * frame[1, 2]
+                rz = x * frame[2, 0] + y * frame[2, 1] + t * frame[2, 2]
+                fx = (source[0] + rx - origin[0]) / spacing[0]
+                fy = (source[1] + ry - origin[1]) / spacing[1]
+                fz = (source[2] + rz - origin[2]) / spacing[2]
+                dens[n, j, i] = _trilinear(electrons, fx, fy, fz)
+                d = -(rx * rotation[0, 2] + ry * rotation[1, 2] + rz * rotation[2, 2])
+                scale = sad / d
+                u = (rx * rotation[0, 0] + ry * rotation[1, 0] + rz * rotation[2, 0]) * scale
+                v = (rx * rotation[0, 1] + ry * rotation[1, 1] + rz * rotation[2, 1]) * scale
+                half = 0.5 * pitch * scale
+                reach_u, reach_v = half + 4.0 * sigmas[0], half + 4.0 * sigmas[1]
+                if u < box[0] - reach_u or u > box[1] + reach_u or v < box[2] - reach_v or v > box[3] + reach_v:
+                    continue
+                for b in range(basis):
+                    own[b] = _trilinear(partial[b], fx, fy, fz)
+                    path[b] += 0.05 * step * own[b]
+                fluence = _opening_mean(u, half, box[0], box[1], sigmas[0]) * _opening_mean(v, half, box[2], box[3], sigmas[1])
+                s, h = 0.0, 0.0
+                for g in range(groups):
+                    tau, local = 0.0, 0.0
+                    for b in range(basis):
+                        tau += attenuation[g, b] * path[b]
+                        local += attenuation[g, b] * own[b]
+                    e = energy_fluence[g] * local * math.exp(-tau)
+                    s += (1.0 - hardness[g]) * e
+                    h += hardness[g] * e
+                for b in range(basis):
+                    path[b] += 0.05 * step * own[b]
+                weight = fluence * scale * scale * factor
+                soft[n, j, i] = s * weight
+                hard[n, j, i] = h * weight
+
+
+@njit(cache=True)
+def _turn(volume, axis, out):
+    """[depth, y, x] with borders on y and x to [y, depth, x] (axis 1) or [x, depth, y] (axis 0) with borders likewise."""
+    nd, py, px = volume.shape
+    out[:] = np.float32(0.0)
+    for n in range(nd):
+        for j in range(1, py - 1):
+            for i in range(1, px - 1):
+                if axis == 1:
+                    out[j - 1, n + 1, i] = volume[n, j, i]
+                else:
+                    out[i - 1, n + 1, j] = volume[n, j, i]
+
+
+@njit(cache=True)
+def _collect(dose, frame, source, start, step, pitch, origin, spacing, per_gram, wanted, indices, values):
+    """Dose of one beamlet at the voxels of the dose grid, trilinear from its own grid; returns how many and the maximum."""
+    nd, py, px = dose.shape
+    nz, ny, nx = per_gram.shape
+    mid_y, mid_x = (py - 1) * 0.5, (px - 1) * 0.5
+    reach = np.array([mid_x - 1.0, mid_y - 1.0, 0.0]) * pitch
+    slope = np.array([frame[0, 0], frame[0, 1], frame[0, 2]]) * spacing[0]
+    count = 0
+    largest = 0.0
+    for k in range(nz):
+        for j in range(ny):
+            x0 = origin[0] - source[0]
+            y0 = origin[1] + j * spacing[1] - source[1]
+            z0 = origin[2] + k * spacing[2] - source[2]
+            first, last = 0.0, nx - 1.0
+            for axis in range(3):
+                at = x0 * frame[0, axis] + y0 * frame[1, axis] + z0 * frame[2, axis]
+                lo = -reach[axis] if axis < 2 else start
+                hi = reach[axis] if axis < 2 else start + nd * step
+                if abs(slope[axis]) < 1e-9:
+                    if at < lo or at > hi:
+                        last = -1.0
+                else:
+                    a, b = (lo - at) / slope[axis], (hi - at) / slope[axis]
+                    first = max(first, min(a, b))
+                    last = min(last, max(a, b))
+            for i in range(int(math.ceil(first)), int(math.floor(last)) + 1):
+                if not wanted[k, j, i]:
+                    continue
+                x = x0 + i * spacing[0]
+                u = (x * frame[0, 0] + y0 * frame[1, 0] + z0 * frame[2, 0]) / pitch + mid_x
+                v = (x * frame[0, 1] + y0 * frame[1, 1] + z0 * frame[2, 1]) / pitch + mid_y
+                t = (x * frame[0, 2] + y0 * frame[1, 2] + z0 * frame[2, 2] - start) / step - 0.5
+                value = _trilinear(dose, u, v, t) * per_gram[k, j, i]
+                if value > 0.0 and count < indices.size:
+                    indices[count] = (k * ny + j) * nx + i
+                    values[count] = value
+                    count += 1
+                    largest = max(largest, value)
+    return count, largest
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source, rotation, sad, frames, starts, depths, lateral,
+                  step, pitch, boxes, sigmas, attenuation, energy_fluence, hardness, factors, axes, dominant, directions,
+                  exponents, share_soft, share_hard, cutoff, residual_size, counts, sums, indices, values):
+    """Dose of each beamlet at the voxels of the dose grid: its own TERMA and transport in a box about its central ray.
+
+    counts (n,) entries kept; sums (n, 2) summed dose before and after the cut-off; indices, values (n, capacity).
+    Beamlets are independent: nothing is shared between threads.
+    """
+    for m in prange(counts.size):
+        nd = depths[m]
+        nx, ny = lateral[0], lateral[1]
+        dens = np.empty((nd, ny + 2, nx + 2), np.float32)
+        soft = np.empty_like(dens)
+        hard = np.empty_like(dens)
+        out = np.zeros_like(dens)
+        _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, frames[m], starts[m], step, pitch, boxes[m],
+                       sigmas, attenuation, energy_fluence, hardness, factors[m], dens, soft, hard)
+        own_spacing = np.array([pitch, pitch, step])
+        zero = np.zeros(3)
+        none = np.zeros(2)
+        residual = np.empty(residual_size, np.float32)
+        rows = np.empty((14, max(nx, max(ny, nd)) + 2), np.float32)
+        for axis in range(3):
+            if axis == 2:
+                for c in range(dominant.size):
+                    if dominant[c] == 2:
+                        _sweep_direction(dens, soft, hard, out, axes[2], directions[c], zero, zero, zero, own_spacing,
+                                         exponents[c], share_soft[c], share_hard[c], none, residual, rows)
+                continue
+            a, b = (ny, nx) if axis == 1 else (nx, ny)
+            turned = np.empty((4, a, nd + 2, b + 2), np.float32)
+            _turn(dens, axis, turned[0])
+            _turn(soft, axis, turned[1])
+            _turn(hard, axis, turned[2])
+            turned[3] = np.float32(0.0)
+            for c in range(dominant.size):
+                if dominant[c] == axis:
+                    _sweep_direction(turned[0], turned[1], turned[2], turned[3], axes[axis], directions[c], zero, zero, zero,
+                                     own_spacing, exponents[c], share_soft[c], share_hard[c], none, residual, rows)
+            for n in range(nd):
+                for j in range(1, ny + 1):
+                    for i in range(1, nx + 1):
+                        if axis == 1:
+                            out[n, j, i] += turned[3, j - 1, n + 1, i]
+                        else:
+                            out[n, j, i] += turned[3, i - 1, n + 1, j]
+        found, largest = _collect(out, frames[m], source, starts[m], step, pitch, origin, spacing, per_gram, wanted, indices[m],
+                                  values[m])
+        keep = 0
+        before, after = 0.0, 0.0
+        for n in range(found):
+            value = values[m, n]
+            before += value
+            if value >= cutoff * largest:
+                indices[m, keep] = indices[m, n]
+                values[m, keep] = value
+                after += value
+                keep += 1
+        counts[m] = keep
+        sums[m, 0] = before
+        sums[m, 1] = after

@@ -3,7 +3,7 @@
 Monte Carlo kernels (data/README.md) of twelve photon energies are mixed with the TERMA weights of the spectrum, gathered
 into rings of equal energy about the photon direction, and each ring's radial build-up is written as
 
-    F(r) = sum_k c_k (1 - exp(-a_k r)),   k = 2 primary (a, 4a) + 2 scattered (b, 4b) terms, r in g/cm2,
+    F(r) = sum_k c_k (1 - exp(-a_k r)),   k = 2 primary (a, 4a) + 2 scattered (b, 8b) terms, r in g/cm2,
 
 (Ahnesjo 1989, doi 10.1118/1.596360, with two terms instead of one for each part). The exponents belong to the ring and are
 the same for all photon energies, so the c_k stay *linear* in the spectrum and the hardening of the beam with depth is a
@@ -26,10 +26,12 @@ from rtsim.typing import FloatArray
 
 PRIMARY_TERMS = 2
 SCATTER_TERMS = 2
-TERM_RATIO = 4.0
+PRIMARY_RATIO = 4.0
+SCATTER_RATIO = 8.0
+"""Second exponent over the first; powers of two, so that the transport gets exp(-ratio x) by squaring exp(-x)."""
 _DEPTHS_CM = (0.0, 5.0, 10.0, 20.0, 30.0)
-_PRIMARY_RANGE_PER_CM = (0.6, 15.0)
-_SCATTER_RANGE_PER_CM = (0.028, 0.09)
+_PRIMARY_PER_CM = np.geomspace(0.6, 15.0, 120)
+_SCATTER_PER_CM = np.geomspace(0.028, 0.09, 120)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,7 @@ class ConeKernel:
 
     Attributes:
         directions: (n, 3) unit vectors about the photon direction (0, 0, 1).
-        exponents_per_cm: (n, 4) per g/cm2: a, 4a of the primary part, b, 4b of the scattered part.
+        exponents_per_cm: (n, 4) per g/cm2: a, 4a of the primary part, b, 8b of the scattered part.
         soft, hard: (n, 4) energy share of each term; each sums to 1 over all cones (energy is conserved).
         tilt_primary, tilt_scatter: (n,) relative change of the share per unit of cos(angle between cone and local ray).
         hardness_low, hardness_span: the lever rule, f = (primary share - low) / span.
@@ -187,32 +189,39 @@ def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edg
     terms = PRIMARY_TERMS + SCATTER_TERMS
     exponents = np.empty((cosine.size, terms))
     shares = np.empty((2, cosine.size, terms))
+    in_sphere = float(surface.sum())
+    beyond = _ring_sum(surface[:, -2:, 1].sum(axis=1), theta, edges)
+    beyond *= (1.0 - in_sphere) / beyond.sum()
     for m in range(cosine.size):
-        for part, (low, high), columns in ((0, _PRIMARY_RANGE_PER_CM, slice(0, PRIMARY_TERMS)),
-                                           (1, _SCATTER_RANGE_PER_CM, slice(PRIMARY_TERMS, terms))):
-            exponents[m, columns] = _best_exponents(radius, built_up[m, :, part], low, high)
+        for part, slowest, ratio, columns in ((0, _PRIMARY_PER_CM, PRIMARY_RATIO, slice(0, PRIMARY_TERMS)),
+                                              (1, _SCATTER_PER_CM, SCATTER_RATIO, slice(PRIMARY_TERMS, terms))):
+            candidates = np.outer(slowest, (1.0, ratio))
+            exponents[m, columns] = _best_exponents(radius, built_up[m, :, part], beyond[m] * part, candidates)
             for s, curves in enumerate((soft, hard)):
-                shares[s, m, columns] = _fit(radius, curves[m, :, part], exponents[m, columns])
+                rest = beyond[m] * part * curves[m, -1, part] / built_up[m, -1, part]
+                shares[s, m, columns] = _fit(radius, curves[m, :, part], rest, exponents[m, columns])
     for s in range(2):
         shares[s] = _conserving(shares[s])
-    density = energy / np.diff(-np.cos(theta))
-    return _RingTerms(cosine, exponents, shares[0], shares[1], _tilt(theta, surface, edges, density))
+    return _RingTerms(cosine, exponents, shares[0], shares[1], _tilt(theta, surface, edges))
 
 
-def _fit(radius_cm: FloatArray, cumulative: FloatArray, exponents: FloatArray) -> FloatArray:
-    basis = 1.0 - np.exp(-np.outer(radius_cm, exponents))
-    return np.asarray(np.linalg.lstsq(basis, cumulative, rcond=None)[0])
+def _fit(radius_cm: FloatArray, cumulative: FloatArray, beyond: float, exponents: FloatArray) -> FloatArray:
+    """Least-squares c of sum_k c_k (1 - exp(-a_k r)) with sum_k c_k = all within the sphere + ``beyond``, exactly."""
+    total = cumulative[-1] + beyond
+    build_up = 1.0 - np.exp(-np.outer(radius_cm, exponents))
+    difference = build_up[:, 0] - build_up[:, 1]
+    first = float(difference @ (cumulative - total * build_up[:, 1]) / (difference @ difference))
+    return np.array([first, total - first])
 
 
-def _best_exponents(radius_cm: FloatArray, cumulative: FloatArray, low: float, high: float) -> FloatArray:
-    """The pair (a, 4a) with the least squared residual of the cumulative."""
-    best, result = np.inf, np.array([low, low * TERM_RATIO])
-    for a in np.geomspace(low, high, 120):
-        exponents = np.array([a, a * TERM_RATIO])
-        residual = (1.0 - np.exp(-np.outer(radius_cm, exponents))) @ _fit(radius_cm, cumulative, exponents) - cumulative
-        if float(residual @ residual) < best:
-            best, result = float(residual @ residual), exponents
-    return result
+def _best_exponents(radius_cm: FloatArray, cumulative: FloatArray, beyond: float, candidates: FloatArray) -> FloatArray:
+    """The pair of exponents among ``candidates`` (n, 2) with the least squared residual of the cumulative."""
+    residuals = []
+    for exponents in candidates:
+        build_up = 1.0 - np.exp(-np.outer(radius_cm, exponents))
+        residual = build_up @ _fit(radius_cm, cumulative, beyond, exponents) - cumulative
+        residuals.append(float(residual @ residual))
+    return np.asarray(candidates[int(np.argmin(residuals))])
 
 
 def _conserving(shares: FloatArray) -> FloatArray:
@@ -223,9 +232,8 @@ def _conserving(shares: FloatArray) -> FloatArray:
     return out
 
 
-def _tilt(theta: FloatArray, surface: FloatArray, edges: FloatArray, density: FloatArray) -> FloatArray:
+def _tilt(theta: FloatArray, surface: FloatArray, edges: FloatArray) -> FloatArray:
     """(m, 2) d ln(share per solid angle) / d cos(theta) of each ring, primary and scattered."""
-    del density
     solid = np.diff(-np.cos(theta))
     middle_cos = 0.5 * (np.cos(theta[1:]) + np.cos(theta[:-1]))
     out = np.zeros((edges.size - 1, 2))

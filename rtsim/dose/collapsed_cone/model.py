@@ -13,11 +13,13 @@ from rtsim.dose.collapsed_cone.kernel import ConeKernel, collapse
 from rtsim.dose.collapsed_cone.medium import Medium, medium_of
 from rtsim.dose.collapsed_cone.terma import Pose, released_energy
 from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
-from rtsim.dose.fluence.model import fluence_maps
-from rtsim.dose.result import Dose
+from rtsim.dose.collapsed_cone.influence import InfluenceSettings, influence_matrix
+from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
+from rtsim.dose.result import Dose, Influence
 from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.grid import Grid
 from rtsim.phantom.phantom import Phantom
-from rtsim.typing import FloatArray, Progress
+from rtsim.typing import BoolArray, FloatArray, Progress
 from rtsim.units import GY_PER_MEV_PER_G
 
 
@@ -28,11 +30,13 @@ class CollapsedCone:
     Attributes:
         spacing_mm: voxel side of the dose grid, which covers the phantom without the air around it; None = the phantom's
             own grid.
-        cones: directions of the transport; 64 is the standard, 24 to 32 suffice inside an optimizer.
+        cones: directions of the transport of ``forward``.
+        beamlets: how ``influence`` computes beamlets (fewer cones, a lateral margin, a cut-off, a memory limit).
     """
 
     spacing_mm: float | None = None
     cones: int = 64
+    beamlets: InfluenceSettings = InfluenceSettings()
 
     def __post_init__(self) -> None:
         if self.spacing_mm is not None and not (math.isfinite(self.spacing_mm) and 0.1 <= self.spacing_mm <= 20.0):
@@ -80,6 +84,32 @@ class CollapsedCone:
         if progress is not None:
             progress(1.0, "dose")
         return Dose(values_gy=_dose_gy(total, medium, fractions), grid=medium.grid, fractions=fractions, engine=self.describe())
+
+    def influence(self, phantom: Phantom, beams: Sequence[Beam], *, voxels: BoolArray | None = None,
+                  progress: Progress | None = None) -> Influence:
+        """Dose per monitor unit of each beamlet, on the grid of ``forward``; linear, truncated as ``beamlets`` says.
+
+        Args:
+            voxels: (nz, ny, nx) of the dose grid; rows outside stay empty. None = all.
+
+        Raises:
+            GeometryError: isocenter off the phantom, source inside it, a beamlet that misses it.
+            ResourceError: the matrix would not fit in memory; the message carries the gigabytes.
+        """
+        if not beams:
+            raise InputError("no beams are given; at least one is needed")
+        for beam in beams:
+            check_isocenter(phantom, beam)
+        medium = medium_of(phantom, self.spacing_mm)
+        factors = [beamlet_factors(beam, self._wedge_gradient(beam)) for beam in beams]
+        matrix, dropped = influence_matrix(medium, beams, [self._photons_per_unit(b) for b in beams], factors, self.beamlets, voxels,
+                                           progress)
+        return Influence(matrix=matrix, grid=medium.grid, beams=tuple(beams), engine=self.describe(), cutoff=self.beamlets.cutoff,
+                         dropped_fraction=dropped)
+
+    def dose_grid(self, phantom: Phantom) -> Grid:
+        """The grid on which this engine gives doses in a phantom."""
+        return medium_of(phantom, self.spacing_mm).grid
 
     def _photons_per_unit(self, beam: Beam) -> float:
         return 1.0

@@ -12,7 +12,7 @@ from rtsim.dose.collapsed_cone.kernel import ConeKernel
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array, FloatArray
 
-_AXES: Final = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], dtype=np.int64)
+AXES: Final = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], dtype=np.int64)
 """xyz numbers of the axes (a, b, c) of the volume whose dominant axis is x, y, z."""
 _DIRECTIONS_PER_TASK: Final = 8
 
@@ -49,7 +49,7 @@ def energy_to_dose_per_electron(electron_density: Float32Array, soft: Float32Arr
     volumes = [_ordered(v, a, bool(tasks.slots[a])) for a in (2, 1, 0) for v in (electron_density, soft, hard)]
     outs = [np.zeros((max(tasks.slots[a], 1), *volumes[3 * n].shape), dtype=np.float32) for n, a in enumerate((2, 1, 0))]
     tilts = np.stack([kernel.tilt_primary, kernel.tilt_scatter], axis=1) * (1.0 if tilt else 0.0)
-    _kernels.transport(*volumes, *outs, _AXES, tasks.axis, tasks.first, tasks.last, tasks.slot,
+    _kernels.transport(*volumes, *outs, AXES, tasks.axis, tasks.first, tasks.last, tasks.slot,
                        np.ascontiguousarray(directions[order]), np.ascontiguousarray(across[order]),
                        np.asarray(source_mm, dtype=np.float64), np.array(grid.origin_mm), np.array(grid.spacing_mm),
                        np.ascontiguousarray(kernel.exponents_per_cm[order]), np.ascontiguousarray(kernel.soft[order]),

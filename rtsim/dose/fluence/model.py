@@ -230,6 +230,18 @@ def _from_beamlets(beam: Beam, beamlets: Beamlets, monitor_units: FloatArray) ->
     return FluenceMap(raster, values * primary_profile(beam.machine, raster), beam.gantry_deg)
 
 
+def beamlet_factors(beam: Beam, wedge_gradient_per_mm: float = 0.0) -> FloatArray:
+    """(n,) fluence inside each beamlet relative to the open axis: off-axis profile and wedge at its center."""
+    if beam.beamlets is None:
+        raise InputError(f"beam {beam.name!r} has no beamlets; an influence matrix needs them")
+    x, y = beam.beamlets.center_x_mm, beam.beamlets.center_y_mm
+    out = np.interp(np.hypot(x, y), beam.machine.off_axis.radius_mm, beam.machine.off_axis.relative)
+    if beam.wedge is not None:
+        toward = math.radians(beam.wedge.orientation_deg)
+        out = out * np.exp(wedge_gradient_per_mm * (math.cos(toward) * x + math.sin(toward) * y))
+    return np.asarray(out)
+
+
 def wedge_factor(wedge: Wedge, raster: Raster, gradient_per_mm: float) -> FloatArray:
     """(rows, columns) fluence factor exp(k s) of a wedge, s the distance from the axis towards its thin end, 1 on the axis.
 
