@@ -45,8 +45,9 @@ def test_names_say_where_from() -> None:
 
 @pytest.mark.parametrize("oblique_deg", [110.0, 120.0, 135.0])
 def test_toes_of_the_obliques_point_anterior_and_heels_face_each_other(oblique_deg: float) -> None:
-    """Without wedges the region next to all three entries (posterior) is hot; the hot side of a wedge must be opposite."""
-    pa, *obliques = beams.posterior_with_wedged_obliques(MACHINE, isocenter_mm=ISO, oblique_deg=oblique_deg, wedge_deg=45.0)
+    """Without wedges the region next to all three entries (posterior) is hot; the toes must lie opposite of it."""
+    pa, *obliques = beams.posterior_with_wedged_obliques(MACHINE, isocenter_mm=ISO, oblique_deg=oblique_deg,
+                                                         wedge_deg=45.0)
     assert pa.wedge is None
     heels = []
     for b in obliques:
@@ -82,7 +83,8 @@ def test_isocenter_of_a_target_is_its_centroid() -> None:
     mask = np.zeros(grid.shape, dtype=bool)
     mask[1:3, 2, 4:6] = True
     target = Structure.from_coverage("PTV", Role.PTV, grid, mask)
-    assert beams.posterior_anterior(MACHINE, target=target)[0].isocenter_mm == pytest.approx((10.0, 8.0, 9.0), abs=1e-12)
+    found = beams.posterior_anterior(MACHINE, target=target)[0].isocenter_mm
+    assert found == pytest.approx((10.0, 8.0, 9.0), abs=1e-12)
     with pytest.raises(InputError, match="both are given"):
         beams.posterior(MACHINE, target=target, isocenter_mm=ISO)
     with pytest.raises(InputError, match="neither is given"):
