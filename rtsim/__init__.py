@@ -38,23 +38,50 @@ if TYPE_CHECKING:
         protocol,
         view,
     )
+    from rtsim.beams.model import Beam
+    from rtsim.dose import CollapsedCone, Dose, Influence
+    from rtsim.geometry.grid import Grid
+    from rtsim.io.case import load_case, load_phantom
+    from rtsim.machine import Machine, load_machine
+    from rtsim.optimize import Plan
+    from rtsim.phantom import builders as phantoms
+    from rtsim.phantom.phantom import DensityOverride, Phantom
+    from rtsim.phantom.structure import Role, Structure, Structures
+    from rtsim.protocol import Goal, Prescription, load_protocol
 
 _FLOORS = ("beams", "biology", "clinic", "ct", "dose", "errors", "evaluate", "geometry", "io", "machine", "materials",
            "optimize", "phantom", "protocol", "view")
-_NAMES: dict[str, tuple[str, str | None]] = {
-    "phantoms": ("rtsim.phantom.builders", None),
+_MODULE_OF = {
+    "Beam": "rtsim.beams.model",
+    "CollapsedCone": "rtsim.dose",
+    "DensityOverride": "rtsim.phantom.phantom",
+    "Dose": "rtsim.dose",
+    "Goal": "rtsim.protocol",
+    "Grid": "rtsim.geometry.grid",
+    "Influence": "rtsim.dose",
+    "Machine": "rtsim.machine",
+    "Phantom": "rtsim.phantom.phantom",
+    "Plan": "rtsim.optimize",
+    "Prescription": "rtsim.protocol",
+    "Role": "rtsim.phantom.structure",
+    "Structure": "rtsim.phantom.structure",
+    "Structures": "rtsim.phantom.structure",
+    "load_case": "rtsim.io.case",
+    "load_machine": "rtsim.machine",
+    "load_phantom": "rtsim.io.case",
+    "load_protocol": "rtsim.protocol",
 }
 
-__all__ = [*_FLOORS, *_NAMES, "__version__"]
+__all__ = [*_FLOORS, *_MODULE_OF, "phantoms", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _FLOORS:
         return importlib.import_module(f"rtsim.{name}")
-    if name in _NAMES:
-        module, attribute = _NAMES[name]
-        loaded = importlib.import_module(module)
-        return loaded if attribute is None else getattr(loaded, attribute)
+    if name == "phantoms":
+        return importlib.import_module("rtsim.phantom.builders")
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'rtsim' has no attribute {name!r}")
 
 

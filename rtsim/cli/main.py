@@ -53,6 +53,8 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--calibration", type=Path, help="HU to density curve (CSV or TOML)")
     run.add_argument("--override", action="append", default=[], metavar="STRUCTURE=G_CM3",
                      help="density override of a structure, e.g. Screw=4.43; may be given several times")
+    run.add_argument("--fields", choices=["pa", "ap_pa", "pa_obliques", "laterals"],
+                     help="arrangement of a conventional plan (default: of the case, or pa_obliques)")
     run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
     run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling (default 1)")
     run.add_argument("--quiet", action="store_true", help="no progress bars")

@@ -1,0 +1,163 @@
+"""What ``rtsim run`` was asked for: from arguments and a case (or a DICOM folder) to everything a planner needs."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from rtsim.biology import Histology, histology
+from rtsim.ct import CalibrationCurve, read_calibration
+from rtsim.errors import InputError, unknown_name
+from rtsim.evaluate import find_cord
+from rtsim.io.case import Arrangement, Case, load_case
+from rtsim.io.dicom_read import read_dicom
+from rtsim.machine import Machine, load_machine
+from rtsim.optimize import FieldArrangement
+from rtsim.phantom.phantom import DensityOverride, Phantom
+from rtsim.phantom.targets import PlanningVolumes, with_planning_volumes
+from rtsim.protocol import Prescription, Protocol, Technique, load_protocol
+from rtsim.typing import Progress
+
+
+class Fields(Enum):
+    """Conventional arrangements as the command line and case files write them."""
+
+    PA = "pa"
+    AP_PA = "ap_pa"
+    PA_OBLIQUES = "pa_obliques"
+    LATERALS = "laterals"
+
+
+ARRANGEMENTS: Final[dict[Fields, FieldArrangement]] = {
+    Fields.PA: FieldArrangement.PA,
+    Fields.AP_PA: FieldArrangement.AP_PA,
+    Fields.PA_OBLIQUES: FieldArrangement.PA_AND_OBLIQUES,
+    Fields.LATERALS: FieldArrangement.LATERALS,
+}
+_CASE_ARRANGEMENTS: Final[dict[Arrangement, Fields]] = {
+    Arrangement.POSTERIOR_ANTERIOR: Fields.PA,
+    Arrangement.ANTERIOR_POSTERIOR: Fields.AP_PA,
+    Arrangement.POSTERIOR_WITH_WEDGED_OBLIQUES: Fields.PA_OBLIQUES,
+    Arrangement.LATERAL_PAIR: Fields.LATERALS,
+}
+_DEFAULT_MACHINE: Final = {Technique.STEREOTACTIC: "generic_6fff", Technique.CONVENTIONAL: "generic_6x"}
+_DEFAULT_SPACING_MM: Final = {Technique.STEREOTACTIC: 2.0, Technique.CONVENTIONAL: 2.5}
+"""Fall-off of a stereotactic plan needs the finer grid; both may be set with --spacing."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request:
+    """Everything that a planner needs."""
+
+    phantom: Phantom
+    prescription: Prescription
+    protocol: Protocol
+    machine: Machine
+    arrangement: FieldArrangement
+    gantry_deg: tuple[float, ...]
+    spacing_mm: float
+    seed: int
+    histology: Histology | None
+    is_from_dicom: bool
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse combinations that cannot work, before anything slow is done.
+
+    Raises:
+        InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing out of range.
+    """
+    if (arguments.case is None) == (arguments.dicom is None):
+        raise InputError("give either a case (rtsim run spine_t8_epidural -o out) or --dicom FOLDER, not both and not neither")
+    if arguments.dicom is not None:
+        for name in ("target", "protocol"):
+            if getattr(arguments, name) is None:
+                raise InputError(f"--dicom needs --{name}; 'rtsim info {arguments.dicom}' lists the structures, "
+                                 "'rtsim info' the protocols")
+    if arguments.spacing is not None and not 0.5 <= arguments.spacing <= 5.0:
+        raise InputError(f"--spacing is {arguments.spacing:g} mm; a plan is computed on 0.5 to 5 mm")
+
+
+def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Request:
+    """Read, build and check what the arguments ask for.
+
+    Raises:
+        RtsimError: whatever is wrong with the input, with what to do.
+    """
+    case = None if arguments.case is None else load_case(arguments.case)
+    protocol, prescription = _wanted(arguments, case)
+    chosen_machine = arguments.machine or (case.beams.machine if case else None) or _DEFAULT_MACHINE[protocol.technique]
+    machine = load_machine(chosen_machine)
+    tumor = arguments.histology or (case.histology if case else None)
+    cells = None if tumor is None else histology(tumor)
+    fields = _fields(arguments, case)
+    phantom = _phantom(arguments, case, progress)
+    phantom = _planned_on(arguments, phantom, protocol, prescription.target)
+    rx = Prescription("PTV", prescription.dose_gy, prescription.fractions, prescription.coverage_percent)
+    return Request(phantom=phantom, prescription=rx, protocol=protocol, machine=machine, arrangement=ARRANGEMENTS[fields],
+                   gantry_deg=() if case is None else case.beams.gantry_deg,
+                   spacing_mm=arguments.spacing or _DEFAULT_SPACING_MM[protocol.technique], seed=arguments.seed,
+                   histology=cells, is_from_dicom=arguments.dicom is not None)
+
+
+def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol, Prescription]:
+    choice = None if case is None else case.protocol
+    name = arguments.protocol or (choice.name if choice else None)
+    if name is None:
+        raise InputError(f"case {arguments.case!r} names no protocol: it only measures dose; choose one with --protocol")
+    own = choice is not None and arguments.protocol in (None, choice.name)
+    limits = arguments.cord_limits or (choice.cord_limits if choice and own else None)
+    protocol = load_protocol(name, cord_limits=limits)
+    dose = arguments.dose if arguments.dose is not None else (choice.dose_gy if choice and own else None)
+    target = arguments.target or (case.prescription.target if case and case.prescription else "PTV")
+    return protocol, protocol.prescription(target, dose)
+
+
+def _phantom(arguments: argparse.Namespace, case: Case | None, progress: Progress | None) -> Phantom:
+    overrides = tuple(_override(text) for text in arguments.override)
+    if case is not None:
+        if arguments.calibration is not None:
+            raise InputError("--calibration belongs to a CT of your own (--dicom); a case file says its own [ct] calibration")
+        return case.build(progress).overriding(*overrides)
+    curve: CalibrationCurve | None = None if arguments.calibration is None else read_calibration(arguments.calibration)
+    return read_dicom(arguments.dicom, series=arguments.series, calibration=curve).overriding(*overrides)
+
+
+def _override(text: str) -> DensityOverride:
+    name, _, value = text.rpartition("=")
+    try:
+        return DensityOverride(structure=name, density_g_cm3=float(value))
+    except ValueError as error:
+        raise InputError(f"--override {text!r} is not STRUCTURE=DENSITY with a density in g/cm3, e.g. Screw=4.43 ({error})") from None
+
+
+def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Protocol, target: str) -> Phantom:
+    cord = arguments.cord
+    if cord is None:
+        found = find_cord(phantom)
+        if found is None:
+            raise InputError("no structure is named like a spinal cord, canal or thecal sac; say which it is with --cord NAME. "
+                             f"Drawn are: {', '.join(phantom.structures)}")
+        cord = found.name
+    volumes = PlanningVolumes(target=target, cord=cord, ptv_margin_mm=protocol.ptv_margin_mm,
+                              cord_margin_mm=protocol.cord_margin_mm, spare_cord=protocol.technique is Technique.STEREOTACTIC)
+    return with_planning_volumes(phantom, volumes)
+
+
+def _fields(arguments: argparse.Namespace, case: Case | None) -> Fields:
+    if arguments.fields is not None:
+        return Fields(arguments.fields)
+    named = case.beams.arrangement if case else None
+    if named is None:
+        return Fields.PA_OBLIQUES
+    if named not in _CASE_ARRANGEMENTS:
+        raise InputError(unknown_name("arrangement of a conventional plan", named.value, [a.value for a in _CASE_ARRANGEMENTS]))
+    return _CASE_ARRANGEMENTS[named]
+
+
+def case_name(arguments: argparse.Namespace) -> str:
+    """What is planned, for titles."""
+    return str(arguments.case or Path(arguments.dicom).resolve().name)
