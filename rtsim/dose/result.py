@@ -55,7 +55,7 @@ class Dose:
         if not np.all(inside):
             raise GeometryError(f"{int(np.sum(~inside))} of {inside.size} points lie outside the dose grid "
                                 f"{self.grid.lower_mm} .. {self.grid.upper_mm} mm")
-        return sample_linear(self.values_gy, self.grid, points)
+        return sample_linear(self.values_gy, self.grid, points.reshape(-1, 3)).reshape(points.shape[:-1])
 
     def on(self, grid: Grid) -> Dose:
         """The same dose sampled trilinearly on another grid; 0 outside."""

@@ -422,11 +422,17 @@ def _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, f
                 v = (rx * rotation[0, 1] + ry * rotation[1, 1] + rz * rotation[2, 1]) * scale
                 half = 0.5 * pitch * scale
                 reach_u, reach_v = half + 4.0 * sigmas[0], half + 4.0 * sigmas[1]
-                if u < box[0] - reach_u or u > box[1] + reach_u or v < box[2] - reach_v or v > box[3] + reach_v:
+                # a column may enter the diverging beamlet at depth: its path is summed within twice the reach
+                if u < 2 * box[0] - box[1] - 2 * reach_u or u > 2 * box[1] - box[0] + 2 * reach_u \
+                        or v < 2 * box[2] - box[3] - 2 * reach_v or v > 2 * box[3] - box[2] + 2 * reach_v:
                     continue
                 for b in range(basis):
                     own[b] = _trilinear(partial[b], fx, fy, fz)
                     path[b] += 0.05 * step * own[b]
+                if u < box[0] - reach_u or u > box[1] + reach_u or v < box[2] - reach_v or v > box[3] + reach_v:
+                    for b in range(basis):
+                        path[b] += 0.05 * step * own[b]
+                    continue
                 fluence = _opening_mean(u, half, box[0], box[1], sigmas[0]) * _opening_mean(v, half, box[2], box[3], sigmas[1])
                 s, h = 0.0, 0.0
                 for g in range(groups):

@@ -9,18 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtsim.beams.model import Beam
-from rtsim.dose.collapsed_cone.kernel import ConeKernel, collapse
-from rtsim.dose.collapsed_cone.medium import Medium, medium_of
-from rtsim.dose.collapsed_cone.terma import Pose, released_energy
-from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
+from rtsim.dose.collapsed_cone.medium import medium_of
+from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, wedge_gradient_per_mm
 from rtsim.dose.collapsed_cone.influence import InfluenceSettings, influence_matrix
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.phantom.phantom import Phantom
-from rtsim.typing import BoolArray, FloatArray, Progress
-from rtsim.units import GY_PER_MEV_PER_G
+from rtsim.typing import BoolArray, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +66,15 @@ class CollapsedCone:
         for beam in beams:
             check_isocenter(phantom, beam)
         medium = medium_of(phantom, self.spacing_mm)
-        maps = [(beam, m) for beam in beams for m in fluence_maps(beam, wedge_gradient_per_mm=self._wedge_gradient(beam))]
+        work = [(beam, m) for beam in beams for m in fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))]
         total = np.zeros(medium.grid.shape, dtype=np.float32)
-        for n, (beam, fluence) in enumerate(maps):
+        for n, (beam, fluence) in enumerate(work):
             if progress is not None:
-                progress(n / len(maps), f"dose of beam {beam.name}")
-            kernel = collapse(beam.machine.spectrum, self.cones)
-            pose = Pose.of(beam, fluence.gantry_deg)
-            soft, hard = released_energy(medium, fluence, pose, beam.machine.spectrum, kernel, beam.machine.off_axis.softening,
-                                         name=beam.name)
-            per_electron = energy_to_dose_per_electron(medium.electron_density, soft, hard, medium.grid, kernel, pose.rotation,
-                                                       pose.source_mm)
-            total += per_electron * np.float32(self._photons_per_unit(beam))
+                progress(n / len(work), f"dose of beam {beam.name}")
+            total += beam_dose(medium, beam, (fluence,), self.cones)
         if progress is not None:
             progress(1.0, "dose")
-        return Dose(values_gy=_dose_gy(total, medium, fractions), grid=medium.grid, fractions=fractions, engine=self.describe())
+        return Dose(values_gy=total * np.float32(fractions), grid=medium.grid, fractions=fractions, engine=self.describe())
 
     def influence(self, phantom: Phantom, beams: Sequence[Beam], *, voxels: BoolArray | None = None,
                   progress: Progress | None = None) -> Influence:
@@ -101,8 +92,8 @@ class CollapsedCone:
         for beam in beams:
             check_isocenter(phantom, beam)
         medium = medium_of(phantom, self.spacing_mm)
-        factors = [beamlet_factors(beam, self._wedge_gradient(beam)) for beam in beams]
-        matrix, dropped = influence_matrix(medium, beams, [self._photons_per_unit(b) for b in beams], factors, self.beamlets, voxels,
+        factors = [beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams]
+        matrix, dropped = influence_matrix(medium, beams, [photons_per_unit(b.machine) for b in beams], factors, self.beamlets, voxels,
                                            progress)
         return Influence(matrix=matrix, grid=medium.grid, beams=tuple(beams), engine=self.describe(), cutoff=self.beamlets.cutoff,
                          dropped_fraction=dropped)
@@ -111,23 +102,9 @@ class CollapsedCone:
         """The grid on which this engine gives doses in a phantom."""
         return medium_of(phantom, self.spacing_mm).grid
 
-    def _photons_per_unit(self, beam: Beam) -> float:
-        return 1.0
-
-    def _wedge_gradient(self, beam: Beam) -> float:
-        return 0.0
-
-
-def _dose_gy(per_electron: FloatArray, medium: Medium, fractions: int) -> FloatArray:
-    factor = np.float32(fractions * GY_PER_MEV_PER_G)
-    return np.asarray(per_electron * (medium.electron_density / medium.density_g_cm3) * factor)
-
 
 def check_isocenter(phantom: Phantom, beam: Beam) -> None:
     """Raise GeometryError when the isocenter lies outside the phantom's grid (its surface is allowed)."""
     if not bool(phantom.grid.contains(np.asarray(beam.isocenter_mm))):
         raise GeometryError(f"isocenter_mm of beam {beam.name!r} is {beam.isocenter_mm}; the phantom's grid spans "
                             f"{phantom.grid.lower_mm} .. {phantom.grid.upper_mm} mm")
-
-
-__all__ = ["CollapsedCone", "ConeKernel", "check_isocenter"]

@@ -72,35 +72,66 @@ def check_source(pose: Pose, grid: Grid, name: str) -> None:
                             "all of it must lie in front of the source")
 
 
-def released_energy(medium: Medium, fluence: FluenceMap, pose: Pose, spectrum: Spectrum, kernel: ConeKernel,
-                    softening: tuple[float, float, float] = (0.0, 0.0, 0.0), *, name: str = "") -> tuple[Float32Array, Float32Array]:
-    """Energy released per volume (MeV/cm3), soft and hard part, for a fluence in photons per cm2 on the axis.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FanPaths:
+    """Radiological paths of one beam through a medium, on a divergent grid of rays.
 
-    Raises:
-        GeometryError: source in the phantom, or the field misses it, or the grid is too coarse to hold the field.
+    Attributes:
+        paths: (rays v, rays u, nodes, basis) float32 g/cm2 from the source to each node.
+        fan: (6,) first ray u and pitch, first ray v and pitch, first node's axial distance and pitch, mm.
+        half: (2,) half widths (mm) of a voxel's footprint: a box of the same variance as the voxel's projection.
     """
-    grid = medium.grid
-    check_source(pose, grid, name)
-    spacing = np.array(grid.spacing_mm)
-    half = 0.5 * np.sqrt(((pose.rotation[:, :2] * spacing[:, None]) ** 2).sum(axis=0))
-    u, v, distances = _fan(grid, fluence, pose, half)
-    pitch = 0.8 * float(spacing.min())
-    us, vs = _samples(u, pitch), _samples(v, pitch)
-    step = float(spacing.min())
-    nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
-    paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
-    origin = np.array(grid.origin_mm)
-    _kernels.fan_paths(medium.partial_g_cm3, origin, spacing, pose.source_mm, pose.rotation, pose.sad_mm, us, vs,
-                       distances[0], step, nodes, 2, paths)
-    groups = energy_groups(spectrum)
-    fan = np.array([us[0], us[1] - us[0], vs[0], vs[1] - vs[0], distances[0], step])
-    raster = fluence.raster
-    soft, hard = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
-    _kernels.released_energy(medium.partial_g_cm3, origin, spacing, pose.source_mm, pose.rotation, pose.sad_mm, paths, fan,
-                             fluence.summed(), np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]), half,
-                             medium.basis_attenuation_cm2_g(groups.energy_mev), groups.photons * groups.energy_mev,
-                             kernel.hardness(groups.energy_mev), np.array(softening), soft, hard)
-    return soft, hard
+
+    medium: Medium
+    pose: Pose
+    paths: Float32Array
+    fan: FloatArray
+    half: FloatArray
+
+    @classmethod
+    def trace(cls, medium: Medium, fluence: FluenceMap, pose: Pose, name: str = "") -> FanPaths:
+        """Trace the rays that matter for a fluence.
+
+        Raises:
+            GeometryError: the source lies in or behind the phantom, or the field misses it.
+        """
+        grid = medium.grid
+        check_source(pose, grid, name)
+        spacing = np.array(grid.spacing_mm)
+        half = 0.5 * np.sqrt(((pose.rotation[:, :2] * spacing[:, None]) ** 2).sum(axis=0))
+        u, v, distances = _fan(grid, fluence, pose, half)
+        step = float(spacing.min())
+        us, vs = _samples(u, 0.8 * step), _samples(v, 0.8 * step)
+        nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
+        paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
+        _kernels.fan_paths(medium.partial_g_cm3, np.array(grid.origin_mm), spacing, pose.source_mm, pose.rotation, pose.sad_mm,
+                           us, vs, distances[0], step, nodes, 2, paths)
+        fan = np.array([us[0], us[1] - us[0], vs[0], vs[1] - vs[0], distances[0], step])
+        return cls(medium=medium, pose=pose, paths=paths, fan=fan, half=half)
+
+    def released_energy(self, fluence: FluenceMap, spectrum: Spectrum, kernel: ConeKernel,
+                        softening: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> tuple[Float32Array, Float32Array]:
+        """Energy released per volume (MeV/cm3) [k, j, i], soft and hard part, for a fluence in photons per cm2."""
+        groups = energy_groups(spectrum)
+        return self._attenuated(fluence, self.medium.basis_attenuation_cm2_g(groups.energy_mev),
+                                groups.photons * groups.energy_mev, kernel.hardness(groups.energy_mev), softening)
+
+    def exponential(self, fluence: FluenceMap, attenuation_cm2_g: float) -> Float32Array:
+        """fluence x exp(-attenuation x mass depth) x (SAD/d)^2 [k, j, i]: something that falls off with depth alone."""
+        per_mass = np.full((1, self.paths.shape[3]), attenuation_cm2_g)
+        soft, _ = self._attenuated(fluence, per_mass, np.ones(1), np.zeros(1), (0.0, 0.0, 0.0))
+        local = self.medium.partial_g_cm3.sum(axis=0) * np.float32(attenuation_cm2_g)
+        return np.asarray(soft / np.maximum(local, np.float32(1e-12)))
+
+    def _attenuated(self, fluence: FluenceMap, attenuation: FloatArray, energy_fluence: FloatArray, hardness: FloatArray,
+                    softening: tuple[float, float, float]) -> tuple[Float32Array, Float32Array]:
+        grid, pose, raster = self.medium.grid, self.pose, fluence.raster
+        soft, hard = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
+        _kernels.released_energy(self.medium.partial_g_cm3, np.array(grid.origin_mm), np.array(grid.spacing_mm), pose.source_mm,
+                                 pose.rotation, pose.sad_mm, self.paths, self.fan, fluence.summed(),
+                                 np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]), self.half, attenuation,
+                                 energy_fluence, hardness, np.array(softening), soft, hard)
+        return soft, hard
 
 
 def _fan(grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:

@@ -1,0 +1,163 @@
+"""Dose of one beam in a medium, and what a water phantom says about a machine: calibration, wedge gradient, electrons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from rtsim.beams.model import Beam
+from rtsim.dose.collapsed_cone.kernel import collapse
+from rtsim.dose.collapsed_cone.medium import Medium
+from rtsim.dose.collapsed_cone.terma import FanPaths, Pose
+from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
+from rtsim.dose.fluence.model import fluence_maps
+from rtsim.dose.fluence.raster import FluenceMap, Raster
+from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.grid import Grid
+from rtsim.machine.model import Calibration, ElectronContamination, Machine
+from rtsim.materials import default_basis, get
+from rtsim.typing import Float32Array, FloatArray
+from rtsim.units import GY_PER_MEV_PER_G
+
+REFERENCE_CONES: Final = 64
+_REFERENCE_SPACING_MM: Final = (5.0, 2.5, 5.0)
+_REFERENCE_HALF_SIDE_MM: Final = 150.0
+_WEDGE_DEPTH_MM: Final = 100.0
+
+
+@dataclass(frozen=True)
+class WaterReference:
+    """The depth dose of a machine's calibration field in water, per photon/cm2 on the axis in the isocenter plane.
+
+    Attributes:
+        dose_gy: on the axis at the calibration depth, contaminating electrons included.
+        maximum_gy: largest photon dose on the axis.
+        gradient_per_mm: -d ln(dose)/d depth at 100 mm depth.
+    """
+
+    dose_gy: float
+    maximum_gy: float
+    gradient_per_mm: float
+
+
+@lru_cache(maxsize=64)
+def water_reference(machine: Machine) -> WaterReference:
+    """Depth dose of the calibration field, by this engine at fixed settings (64 cones, 2.5 mm in depth, 5 mm across).
+
+    A machine without calibration is given the field 100 mm x 100 mm with the isocenter at 100 mm depth.
+    """
+    setup = machine.calibration or Calibration(dose_gy_per_mu=1.0, depth_mm=100.0, ssd_mm=machine.sad_mm - 100.0)
+    deepest = max(setup.depth_mm, _WEDGE_DEPTH_MM) + 60.0
+    half = max(_REFERENCE_HALF_SIDE_MM, max(setup.field_mm) / 2 + 80.0)
+    surface = setup.ssd_mm - machine.sad_mm
+    grid = Grid.covering((-half, surface, -half), (half, surface + deepest, half), _REFERENCE_SPACING_MM)
+    medium = water_medium(grid)
+    field = Beam.open_field(machine, setup.field_mm, monitor_units=1.0, name="calibration field")
+    photon = _photon_dose(medium, field, fluence_maps(field)[0], REFERENCE_CONES)
+    depth = grid.y_mm - surface
+    axis = _on_axis(photon, grid)
+    maximum = float(axis.max())
+    electron = 0.0
+    if machine.electrons.fraction > 0.0:
+        scale = maximum * machine.electrons.fraction
+        electron = scale * float(np.exp(-machine.electrons.attenuation_per_mm * setup.depth_mm))
+    logs = np.log(axis)
+    gradient = -float(np.interp(_WEDGE_DEPTH_MM + 10.0, depth, logs) - np.interp(_WEDGE_DEPTH_MM - 10.0, depth, logs)) / 20.0
+    return WaterReference(float(np.interp(setup.depth_mm, depth, axis)) + electron, maximum, gradient)
+
+
+def photons_per_unit(machine: Machine) -> float:
+    """Photons per cm2 (axis, isocenter plane, vacuum) of one monitor unit, so that the machine's Calibration holds.
+
+    1 for a machine without calibration: its monitor units *are* photons per cm2.
+    """
+    if machine.calibration is None:
+        return 1.0
+    return machine.calibration.dose_gy_per_mu / water_reference(machine).dose_gy
+
+
+def wedge_gradient_per_mm(beam: Beam) -> float:
+    """k of exp(k s) that tilts the isodose at 100 mm depth by the wedge's angle (0 without a wedge)."""
+    if beam.wedge is None:
+        return 0.0
+    return math.tan(math.radians(beam.wedge.angle_deg)) * water_reference(beam.machine).gradient_per_mm
+
+
+def water_medium(grid: Grid) -> Medium:
+    """Water of 1 g/cm3 everywhere on a grid."""
+    water = default_basis().materials.index(get("water"))
+    one = np.ones(grid.shape, dtype=np.float32)
+    return Medium(grid, one, one, one[None], (water,))
+
+
+def beam_dose(medium: Medium, beam: Beam, fluences: Sequence[FluenceMap], cones: int) -> Float32Array:
+    """Dose in Gy [k, j, i] of one fraction of a beam, photons and contaminating electrons."""
+    total = np.zeros(medium.grid.shape, dtype=np.float32)
+    for fluence in fluences:
+        _check_resolved(medium.grid, fluence, beam)
+        total += _photon_dose(medium, beam, fluence, cones)
+        if beam.machine.electrons.fraction > 0.0:
+            total += _electron_dose(medium, beam, fluence)
+    return total * np.float32(photons_per_unit(beam.machine))
+
+
+def _photon_dose(medium: Medium, beam: Beam, fluence: FluenceMap, cones: int) -> Float32Array:
+    """Gy for a fluence in photons per cm2."""
+    kernel = collapse(beam.machine.spectrum, cones)
+    pose = Pose.of(beam, fluence.gantry_deg)
+    fan = FanPaths.trace(medium, fluence, pose, beam.name)
+    soft, hard = fan.released_energy(fluence, beam.machine.spectrum, kernel, beam.machine.off_axis.softening)
+    per_electron = energy_to_dose_per_electron(medium.electron_density, soft, hard, medium.grid, kernel, pose.rotation,
+                                               pose.source_mm)
+    return np.asarray(per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G))
+
+
+def _electron_dose(medium: Medium, beam: Beam, fluence: FluenceMap) -> Float32Array:
+    """Contaminating electrons: fraction x D_max x (blurred fluence) x exp(-k x mass depth) x (SAD/d)^2, Gy per photon/cm2."""
+    machine = beam.machine
+    blurred = _blurred(fluence, machine.electrons)
+    size = (100.0, 100.0) if machine.calibration is None else machine.calibration.field_mm
+    root = machine.electrons.sigma_mm * math.sqrt(2.0)
+    center = math.prod(math.erf(0.5 * w / root) for w in size)
+    fan = FanPaths.trace(medium, blurred, Pose.of(beam, fluence.gantry_deg), beam.name)
+    scale = machine.electrons.fraction * water_reference(machine).maximum_gy / center
+    return fan.exponential(blurred, 10.0 * machine.electrons.attenuation_per_mm) * np.float32(scale)
+
+
+def _blurred(fluence: FluenceMap, electrons: ElectronContamination) -> FluenceMap:
+    """The fluence blurred by a Gaussian on 5 mm pixels, with room for its tails."""
+    fine = fluence.raster
+    factor = max(1, round(5.0 / fine.pitch_mm))
+    margin = math.ceil(2.5 * electrons.sigma_mm / (factor * fine.pitch_mm))
+    rows, columns = math.ceil(fine.rows / factor), math.ceil(fine.columns / factor)
+    padded = np.zeros((rows * factor, columns * factor))
+    padded[:fine.rows, :fine.columns] = fluence.values
+    coarse = padded.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+    pitch = factor * fine.pitch_mm
+    values = gaussian_filter(np.pad(coarse, margin), electrons.sigma_mm / pitch, mode="constant")
+    raster = Raster(fine.left_mm - margin * pitch, fine.bottom_mm - margin * pitch, pitch, values.shape[1], values.shape[0])
+    return FluenceMap(raster, values, fluence.gantry_deg)
+
+
+def _check_resolved(grid: Grid, fluence: FluenceMap, beam: Beam) -> None:
+    """Raise GeometryError when a field is narrower than a voxel."""
+    high = fluence.values > 0.5 * fluence.values.max()
+    if not high.any():
+        raise InputError(f"beam {beam.name!r} delivers no fluence: its monitor units are 0 or its leaves are closed")
+    widths = [float(high.any(axis=axis).sum()) * fluence.raster.pitch_mm for axis in (0, 1)]
+    if min(widths) < min(grid.spacing_mm):
+        raise GeometryError(f"the field of beam {beam.name!r} is {widths[0]:g} x {widths[1]:g} mm; a dose grid of "
+                            f"{grid.spacing_mm} mm cannot hold it. Use a smaller spacing_mm")
+
+
+def _on_axis(dose: Float32Array, grid: Grid) -> FloatArray:
+    """Depth dose along y through x = z = 0 (mean of the voxels that touch the axis)."""
+    k = np.flatnonzero(np.abs(grid.z_mm) < 0.51 * grid.spacing_mm[2])
+    i = np.flatnonzero(np.abs(grid.x_mm) < 0.51 * grid.spacing_mm[0])
+    return np.asarray(dose[np.ix_(k, np.arange(grid.shape[1]), i)].mean(axis=(0, 2)), dtype=np.float64)
