@@ -1,9 +1,11 @@
 """Hard constraints: what a plan must not do. Each is a set of inequalities g(d) <= 0, scaled by its limit.
 
-The doses are those of a :class:`~rtsim.optimize.objectives.Region`, e.g. of points inside the cord's voxels, so that what is
-held is the dose between the voxel centers too. All four are convex, except :class:`MinimumDose`, which is linear too.
+The doses are those of a :class:`~rtsim.optimize.objectives.Region`, e.g. of points inside the cord's voxels, so that
+what is held is the dose between the voxel centers too. All four are convex, except :class:`MinimumDose`, which is
+linear too.
 
-Sources: Rockafellar & Uryasev, J Risk 2 (2000) 21, DOI 10.21314/JOR.2000.038, and Romeijn et al., Phys Med Biol 48 (2003) 3521,
+Sources: Rockafellar & Uryasev, J Risk 2 (2000) 21, DOI 10.21314/JOR.2000.038, and Romeijn et al., Phys Med Biol 48
+    (2003) 3521,
 DOI 10.1088/0031-9155/48/21/005 (mean of the hottest volume as a convex bound of D(cc)).
 """
 
@@ -125,8 +127,8 @@ class MaximumMean:
 class MaximumDoseAtVolume:
     """D(volume_cm3) at most ``dose_gy``, by the mean of the hottest ``volume_cm3`` (CVaR), which is never below it.
 
-    The bound is safe and convex; a planner that reads D(cc) in the delivered dose can give back what it wastes by raising
-    ``dose_gy`` by the difference.
+    The bound is safe and convex; a planner that reads D(cc) in the delivered dose can give back what it wastes by
+    raising ``dose_gy`` by the difference.
     """
 
     structure: str

@@ -1,9 +1,10 @@
 """From a fluence map to shapes and times: pure arrays, one row per leaf pair, one column per beamlet.
 
-A segment is a map of open intervals, one (possibly empty) interval [first, last) a row. The least beam-on time of a map of
-levels a is max over rows of sum_j max(0, a_j - a_(j-1)), and both methods here reach it.
+A segment is a map of open intervals, one (possibly empty) interval [first, last) a row. The least beam-on time of a
+map of levels a is max over rows of sum_j max(0, a_j - a_(j-1)), and both methods here reach it.
 
-Sources: Bortfeld et al., Int J Radiat Oncol Biol Phys 28 (1994) 723, DOI 10.1016/0360-3016(94)90200-3 (sweep); Engel, Discrete
+Sources: Bortfeld et al., Int J Radiat Oncol Biol Phys 28 (1994) 723, DOI 10.1016/0360-3016(94)90200-3 (sweep); Engel,
+    Discrete
 Appl Math 152 (2005) 35, DOI 10.1016/j.dam.2004.10.008 (least beam-on time with few segments).
 """
 
@@ -27,7 +28,10 @@ class Decomposition(Enum):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Shape:
-    """One segment: ``open_columns`` (rows, 2) first and one past the last open column (equal: closed), for ``time`` levels."""
+    """One segment, open for ``time`` levels.
+
+    ``open_columns`` (rows, 2): first and one past the last open column; equal: closed.
+    """
 
     open_columns: IntArray
     time: int
@@ -76,7 +80,7 @@ def decompose(levels: IntArray, method: Decomposition = Decomposition.FEW_SEGMEN
 
 
 def _sweep(a: IntArray) -> tuple[Shape, ...]:
-    """Column j is open between the passage of the leading and of the trailing leaf end; equal neighbors in time merge."""
+    """Column j is open between the passages of the leading and the trailing leaf end; equal neighbors merge."""
     step = np.diff(a, axis=1, prepend=0)
     opened = np.cumsum(np.maximum(-step, 0), axis=1)
     closed = opened + a
@@ -132,7 +136,7 @@ class _Row:
         return np.where(beyond, high + (self.slack - (high - low)) // 2, low + self.slack)
 
     def choose(self, u: int) -> tuple[int, int]:
-        """The interval open for u that ends most steps of the row, the longest of those; closed when that is allowed best."""
+        """The interval open for u that ends most steps of the row, the longest of those; closed where nothing ends."""
         fits = np.flatnonzero(self.limit >= u)
         if not fits.size:
             return 0, 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rtsim.beams.apertures import check_aperture, parked_leaves
 from rtsim.beams.model import Aperture, Beam, Beamlets
 from rtsim.errors import InputError, MachineLimitError
 from rtsim.machine.model import Machine, MultileafCollimator
@@ -14,8 +15,6 @@ from rtsim.typing import AnyFloatArray, FloatArray, IntArray
 
 JAW_MARGIN_MM = 2.0
 """The jaws stand this far outside the outermost leaf end of a beam, so that the leaves define the edge."""
-PARKED_BEHIND_JAW_MM = 10.0
-"""Closed pairs meet this far behind the edge of a jaw, where their gap is shielded."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,8 +46,12 @@ class BeamletMap:
         y, first, row = np.unique(np.round(beamlets.center_y_mm, 6), return_index=True, return_inverse=True)
         half = beamlets.width_y_mm[first] / 2
         count = int(column.max()) + 1
-        return cls(row=row.astype(np.int64), column=column.astype(np.int64),
-                   x_edges_mm=lower.min() + width * np.arange(count + 1), y_edges_mm=np.stack((y - half, y + half), axis=1))
+        return cls(
+            row=row.astype(np.int64),
+            column=column.astype(np.int64),
+            x_edges_mm=lower.min() + width * np.arange(count + 1),
+            y_edges_mm=np.stack((y - half, y + half), axis=1),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,8 +68,10 @@ class BeamletMap:
 def multileaf(machine: Machine) -> MultileafCollimator:
     """The multileaf collimator of a machine, or a MachineLimitError that says what to change."""
     if machine.mlc is None:
-        raise MachineLimitError(f"machine {machine.name!r} has no multileaf collimator; it cannot deliver a modulated plan. "
-                                "Choose another machine or a conventional plan")
+        raise MachineLimitError(
+            f"machine {machine.name!r} has no multileaf collimator; it cannot deliver a modulated plan. "
+            "Choose another machine or a conventional plan"
+        )
     return machine.mlc
 
 
@@ -82,12 +87,16 @@ def rows_of_leaves(edges: BeamletMap, mlc: MultileafCollimator) -> IntArray:
     missing = np.flatnonzero(~inside.any(axis=0))
     if missing.size:
         low, high = edges.y_edges_mm[missing[0]]
-        raise MachineLimitError(f"no leaf pair of {mlc.model} forms the beamlets at {low:g} .. {high:g} mm; "
-                                "build the beamlets on the leaf rows of the machine")
+        raise MachineLimitError(
+            f"no leaf pair of {mlc.model} forms the beamlets at {low:g} .. {high:g} mm; "
+            "build the beamlets on the leaf rows of the machine"
+        )
     return np.where(inside.any(axis=1), inside.argmax(axis=1), -1).astype(np.int64)
 
 
-def beam_jaws(shapes: tuple[Shape, ...], edges: BeamletMap, machine: Machine) -> tuple[tuple[float, float], tuple[float, float]]:
+def beam_jaws(
+    shapes: tuple[Shape, ...], edges: BeamletMap, machine: Machine
+) -> tuple[tuple[float, float], tuple[float, float]]:
     """Jaws (x, y) in mm that hold all shapes of a beam; they stand still while it is on."""
     opened = np.array([s.open_columns for s in shapes])
     used = opened[..., 1] > opened[..., 0]
@@ -95,23 +104,25 @@ def beam_jaws(shapes: tuple[Shape, ...], edges: BeamletMap, machine: Machine) ->
     x0 = float(edges.x_edges_mm[opened[..., 0][used].min()]) - JAW_MARGIN_MM
     x1 = float(edges.x_edges_mm[opened[..., 1][used].max()]) + JAW_MARGIN_MM
     y0, y1 = float(edges.y_edges_mm[rows].min()), float(edges.y_edges_mm[rows].max())
-    half = machine.max_field_mm / 2
-    return (max(x0, -half), min(x1, half)), (max(y0, -half), min(y1, half))
+    low_x, high_x = machine.field_limit_x_mm
+    low_y, high_y = machine.field_limit_y_mm
+    return (max(x0, low_x), min(x1, high_x)), (max(y0, low_y), min(y1, high_y))
 
 
-def aperture(shape: Shape, edges: BeamletMap, machine: Machine,
-             jaws: tuple[tuple[float, float], tuple[float, float]]) -> Aperture:
+def aperture(
+    shape: Shape, edges: BeamletMap, machine: Machine, jaws: tuple[tuple[float, float], tuple[float, float]]
+) -> Aperture:
     """The aperture of one shape: open rows at the edges of their columns, all other pairs closed behind a jaw.
 
-    An open pair narrower than the least gap is widened to it, and each end stands in by half of the dosimetric leaf gap, so
-    that what is transmitted is as wide as what was planned.
+    An open pair narrower than the least gap is widened to it, and each end stands in by half of the dosimetric leaf
+    gap, so that what is transmitted is as wide as what was planned.
 
     Raises:
         MachineLimitError: a leaf would have to go beyond its range.
     """
     mlc = multileaf(machine)
     row = rows_of_leaves(edges, mlc)
-    leaves = np.tile(_parked(jaws[0], mlc), (mlc.leaf_count, 1))
+    leaves = parked_leaves(machine, jaws[0])
     for leaf in np.flatnonzero(row >= 0):
         first, last = shape.open_columns[row[leaf]]
         if last > first:
@@ -121,37 +132,27 @@ def aperture(shape: Shape, edges: BeamletMap, machine: Machine,
                 middle = 0.5 * (left + right)
                 left, right = middle - mlc.min_gap_mm / 2, middle + mlc.min_gap_mm / 2
             leaves[leaf] = left, right
-    if np.abs(leaves).max() > mlc.max_position_mm + 1e-6:
-        raise MachineLimitError(f"a leaf of {mlc.model} would stand at {np.abs(leaves).max():g} mm; its range is "
-                                f"{mlc.max_position_mm:g} mm. Move the isocenter nearer to the target or narrow the field")
-    return Aperture(jaws_x_mm=jaws[0], jaws_y_mm=jaws[1], leaf_pairs_mm=leaves)
+    out = Aperture(jaws_x_mm=jaws[0], jaws_y_mm=jaws[1], leaf_pairs_mm=leaves)
+    check_aperture(out, machine)
+    return out
 
 
-def _parked(jaws_x_mm: tuple[float, float], mlc: MultileafCollimator) -> FloatArray:
-    """(2,) a pair closed to its least gap behind the jaw with more room."""
-    gap = mlc.min_gap_mm / 2
-    left = jaws_x_mm[0] - PARKED_BEHIND_JAW_MM
-    right = jaws_x_mm[1] + PARKED_BEHIND_JAW_MM
-    middle = left if abs(left) <= abs(right) else right
-    middle = float(np.clip(middle, -mlc.max_position_mm + gap, mlc.max_position_mm - gap))
-    return np.array([middle - gap, middle + gap])
+def dosimetric(shape: Aperture, mlc: MultileafCollimator) -> Aperture:
+    """The aperture as it transmits: every leaf end back by half of the dosimetric leaf gap."""
+    if shape.leaf_pairs_mm is None:
+        return shape
+    half = np.array([-0.5, 0.5]) * mlc.dosimetric_leaf_gap_mm
+    return replace(shape, leaf_pairs_mm=shape.leaf_pairs_mm + half)
 
 
 def check_leaves(beam: Beam) -> None:
-    """Independent of how it was made: no pair crosses, none is nearer than its least gap, none leaves its range.
+    """Refuse a beam that the machine cannot set, independently of how it was made.
 
     Raises:
-        MachineLimitError: names the control point and the pair.
+        MachineLimitError: names the beam, the control point and the pair.
     """
-    mlc = multileaf(beam.machine)
     for k, point in enumerate(beam.control_points):
-        leaves = point.aperture.leaf_pairs_mm
-        if leaves is None:
-            continue
-        gap = leaves[:, 1] - leaves[:, 0]
-        for bad, what in ((np.flatnonzero(gap < mlc.min_gap_mm - 1e-6), f"stand closer than {mlc.min_gap_mm:g} mm"),
-                          (np.flatnonzero(np.abs(leaves).max(axis=1) > mlc.max_position_mm + 1e-6),
-                           f"leave the range of {mlc.max_position_mm:g} mm")):
-            if bad.size:
-                raise MachineLimitError(f"beam {beam.name!r}, control point {k}: the leaves of pair {int(bad[0])} at "
-                                        f"{leaves[bad[0]].tolist()} mm {what}")
+        try:
+            check_aperture(point.aperture, beam.machine)
+        except MachineLimitError as error:
+            raise MachineLimitError(f"beam {beam.name!r}, control point {k}: {error}") from error

@@ -1,10 +1,12 @@
 """Objectives: what a plan should do, each with its value and its gradient with respect to dose.
 
-An objective is a frozen setting that names a structure. It is evaluated on a :class:`Region`: the doses of the voxels (or
-points) of that structure and the share of the structure's volume that each of them stands for, so that a voxel that lies
-half inside counts half. All objectives are differentiable almost everywhere and convex in dose, hence in the weights.
+An objective is a frozen setting that names a structure. It is evaluated on a :class:`Region`: the doses of the voxels
+(or points) of that structure and the share of the structure's volume that each of them stands for, so that a voxel
+that lies half inside counts half. All objectives are differentiable almost everywhere and convex in dose, hence in the
+weights.
 
-Sources: Bortfeld, Phys Med Biol 44 (1999) R1, DOI 10.1088/0031-9155/44/1/R01 (quadratic objectives); Niemierko, Med Phys 26
+Sources: Bortfeld, Phys Med Biol 44 (1999) R1, DOI 10.1088/0031-9155/44/1/R01 (quadratic objectives); Niemierko, Med
+    Phys 26
 (1999) 1100 and Choi & Deasy, Phys Med Biol 47 (2002) 3579, DOI 10.1088/0031-9155/47/20/302 (gEUD and its convexity);
 Wu & Mohan, Med Phys 27 (2000) 701, DOI 10.1118/1.598944 (voxel selection for a dose-volume goal).
 """
@@ -108,8 +110,8 @@ class SquaredOverdose:
 class SquaredUnderdose:
     """mean over the volume of max(0, dose_gy - d)^2, in Gy^2, over the hottest ``volume_percent`` of the structure.
 
-    Below 100 the coldest rest is not asked for (Wu & Mohan's selection: then no longer convex), as where a target touches
-    the cord.
+    Below 100 the coldest rest is not asked for (Wu & Mohan's selection: then no longer convex), as where a target
+    touches the cord.
     """
 
     structure: str
@@ -120,7 +122,9 @@ class SquaredUnderdose:
     def __post_init__(self) -> None:
         _check(self.structure, self.weight, self.dose_gy)
         if not 0.0 < self.volume_percent <= 100.0:
-            raise InputError(f"volume_percent of {self.structure!r} is {self.volume_percent}; 0 < volume_percent <= 100")
+            raise InputError(
+                f"volume_percent of {self.structure!r} is {self.volume_percent}; 0 < volume_percent <= 100"
+            )
 
     def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         """See :class:`Objective`."""
@@ -197,7 +201,9 @@ class GEud:
     def __post_init__(self) -> None:
         _check(self.structure, self.weight, self.dose_gy)
         if 0.0 <= self.a < 1.0 or not math.isfinite(self.a):
-            raise InputError(f"a of the gEUD of {self.structure!r} is {self.a}; a >= 1 (organs) or a < 0 (targets) is needed")
+            raise InputError(
+                f"a of the gEUD of {self.structure!r} is {self.a}; a >= 1 (organs) or a < 0 (targets) is needed"
+            )
 
     def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         """See :class:`Objective`."""
@@ -217,7 +223,8 @@ class GEud:
 
 @dataclass(frozen=True, kw_only=True)
 class Falloff:
-    """Normal tissue: mean of max(0, d - limit(r))^2, where the limit falls exponentially with the distance r to the target.
+    """Normal tissue: mean of max(0, d - limit(r))^2, where the limit falls exponentially with the distance r to the
+    target.
 
     limit(r) = dose_gy * (floor + (start - floor) exp(-rate_per_mm max(0, r - gap_mm))): the form of the widely used
     "normal tissue objective". The region must carry distances.
@@ -234,8 +241,10 @@ class Falloff:
     def __post_init__(self) -> None:
         _check(self.structure, self.weight, self.dose_gy)
         if not (0.0 <= self.floor <= self.start and self.rate_per_mm > 0.0 and self.gap_mm >= 0.0):
-            raise InputError(f"fall-off of {self.structure!r}: 0 <= floor <= start, rate_per_mm > 0 and gap_mm >= 0 are needed; "
-                             f"given {self.floor}, {self.start}, {self.rate_per_mm}, {self.gap_mm}")
+            raise InputError(
+                f"fall-off of {self.structure!r}: 0 <= floor <= start, rate_per_mm > 0 and gap_mm >= 0 are needed; "
+                f"given {self.floor}, {self.start}, {self.rate_per_mm}, {self.gap_mm}"
+            )
 
     def limit_gy(self, distance_mm: AnyFloatArray) -> FloatArray:
         """The dose (n,) in Gy from which tissue at this distance counts."""

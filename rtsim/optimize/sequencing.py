@@ -28,7 +28,9 @@ class StepAndShoot:
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.min_open_mm2 < 0:
-            raise InputError(f"levels is {self.levels} and min_open_mm2 {self.min_open_mm2}; levels >= 1 and an area >= 0 needed")
+            raise InputError(
+                f"levels is {self.levels} and min_open_mm2 {self.min_open_mm2}; levels >= 1 and an area >= 0 needed"
+            )
 
     def segments(self, beam: Beam, beamlet_monitor_units: AnyFloatArray) -> tuple[tuple[Aperture, float], ...]:
         """(aperture, monitor units) of one beam; empty when its fluence is zero."""
@@ -38,15 +40,20 @@ class StepAndShoot:
         levels, step = quantize(edges.fluence(beamlet_monitor_units), self.levels)
         widths = edges.x_edges_mm[1] - edges.x_edges_mm[0]
         heights = edges.y_edges_mm[:, 1] - edges.y_edges_mm[:, 0]
-        shapes = tuple(s for s in decompose(levels, self.method)
-                       if float((s.mask(edges.shape[1]).sum(axis=1) * heights).sum() * widths) >= self.min_open_mm2)
+        shapes = tuple(
+            s
+            for s in decompose(levels, self.method)
+            if float((s.mask(edges.shape[1]).sum(axis=1) * heights).sum() * widths) >= self.min_open_mm2
+        )
         if not shapes:
             return ()
         jaws = beam_jaws(shapes, edges, beam.machine)
         return tuple((aperture(s, edges, beam.machine, jaws), s.time * step) for s in shapes)
 
 
-def sequence_beams(beams: tuple[Beam, ...], machine: Machine, *, settings: StepAndShoot | None = None) -> tuple[Beam, ...]:
+def sequence_beams(
+    beams: tuple[Beam, ...], machine: Machine, *, settings: StepAndShoot | None = None
+) -> tuple[Beam, ...]:
     """Beams with control points from beams with ``beamlet_monitor_units``; beams without fluence are left out.
 
     Raises:
@@ -74,5 +81,7 @@ def check_monitor_units(beam: Beam) -> None:
     """Raise MachineLimitError when a beam needs more monitor units than the machine gives in one go."""
     limit = beam.machine.limits.max_monitor_units_per_beam
     if beam.monitor_units > limit:
-        raise MachineLimitError(f"beam {beam.name!r} needs {beam.monitor_units:.0f} MU; {beam.machine.name} gives at most "
-                                f"{limit:.0f} MU a beam. Use more beams, fewer levels, or more fractions")
+        raise MachineLimitError(
+            f"beam {beam.name!r} needs {beam.monitor_units:.0f} MU; {beam.machine.name} gives at most "
+            f"{limit:.0f} MU a beam. Use more beams, fewer levels, or more fractions"
+        )

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 Matrix = sparse.csr_array | np.ndarray
 
 
-class StopOptimization(Exception):
+class StopOptimization(Exception):  # noqa: N818 - a signal, as KeyboardInterrupt is
     """Raise it from ``progress`` to stop: the solver then returns the best weights it has so far."""
 
 
@@ -41,7 +41,8 @@ class Problem:
         matrix: (rows, n) Gy per unit weight; sparse CSR or dense. Products run in its own precision.
         offset_gy: (rows,) dose that does not depend on the weights.
         objectives, constraints: each with its region (rows of the matrix).
-        smoothing: (m, n) differences between neighboring weights, or None; ``smoothing_weight`` times their squared sum.
+        smoothing: (m, n) differences between neighboring weights, or None; ``smoothing_weight`` times their squared
+            sum.
     """
 
     matrix: Matrix
@@ -57,7 +58,9 @@ class Problem:
         if self.offset_gy.shape != (rows,):
             raise InputError(f"offset_gy has shape {self.offset_gy.shape}; the matrix has {rows} rows")
         if columns == 0:
-            raise InputError("the matrix has no columns: there is nothing to optimize; give the beams beamlets or segments")
+            raise InputError(
+                "the matrix has no columns: there is nothing to optimize; give the beams beamlets or segments"
+            )
         if not any(o.weight > 0 for o, _ in self.objectives):
             raise InputError("the weights of all objectives are zero; give at least one a weight > 0")
         object.__setattr__(self, "offset_gy", np.asarray(self.offset_gy, dtype=np.float64))
@@ -75,7 +78,7 @@ class Problem:
         return np.asarray(self._adjoint @ slope.astype(self.matrix.dtype), dtype=np.float64)
 
     def objective(self, weights: FloatArray, dose: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient (rows,) with respect to dose, and gradient (n,) of the smoothing with respect to the weights."""
+        """Value, gradient (rows,) with respect to dose, and gradient (n,) of the smoothing in the weights."""
         value, slope = 0.0, np.zeros(dose.shape)
         for objective, region in self.objectives:
             if objective.weight > 0:
@@ -105,6 +108,8 @@ class Solution:
         objective: value at ``weights``.
         violation: worst constraint relative to its limit.
         history: (objective, violation) after each outer step.
+        slope_gy: (rows,) gradient of objectives and held constraints with respect to dose: the price of dose in each
+            row.
         evaluations: of function and gradient.
         converged: False when the budget ran out or the run was stopped.
     """
@@ -114,6 +119,7 @@ class Solution:
     objective: float
     violation: float
     history: tuple[tuple[float, float], ...]
+    slope_gy: FloatArray
     evaluations: int
     converged: bool
     stopped: bool = False
@@ -127,7 +133,8 @@ class AugmentedLagrangian:
         max_iterations: L-BFGS-B iterations, all outer steps together.
         tolerance: relative change of the objective, and relative violation, at which it stops.
         inner_iterations: at most these many between two updates of the multipliers.
-        penalty: first penalty relative to the objective at the start; ``penalty_growth`` when the violation does not fall.
+        penalty: first penalty relative to the objective at the start; ``penalty_growth`` when the violation does not
+            fall.
         memory: correction pairs of L-BFGS-B.
     """
 
@@ -156,8 +163,9 @@ class AugmentedLagrangian:
 class _Run:
     """One run: multipliers, penalty, the best point so far. Weights are scaled by their mean at the start."""
 
-    def __init__(self, settings: AugmentedLagrangian, problem: Problem, start: AnyFloatArray,
-                 progress: Progress | None) -> None:
+    def __init__(
+        self, settings: AugmentedLagrangian, problem: Problem, start: AnyFloatArray, progress: Progress | None
+    ) -> None:
         self.settings, self.problem, self.progress = settings, problem, progress
         x = np.maximum(np.asarray(start, dtype=np.float64), 0.0)
         if x.shape != (problem.matrix.shape[1],) or not np.isfinite(x).all():
@@ -196,9 +204,21 @@ class _Run:
 
     def _inner(self, iterations: int) -> None:
         bounds = [(0.0, None)] * self.x.size
-        result = minimize(self._lagrangian, self.x, jac=True, method="L-BFGS-B", bounds=bounds, callback=self._callback(),
-                          options={"maxiter": iterations, "maxcor": self.settings.memory, "maxfun": 3 * iterations,
-                                   "ftol": min(1e-9, 1e-3 * self.settings.tolerance ** 2), "gtol": 1e-12})
+        result = minimize(  # type: ignore[call-overload]  # the stubs want 1-D arrays typed as such
+            self._lagrangian,
+            self.x,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            callback=self._callback(),
+            options={
+                "maxiter": iterations,
+                "maxcor": self.settings.memory,
+                "maxfun": 3 * iterations,
+                "ftol": min(1e-9, 1e-3 * self.settings.tolerance**2),
+                "gtol": 1e-12,
+            },
+        )
         self.x = np.maximum(result.x, 0.0)
         self.iterations += max(1, int(result.nit))
 
@@ -211,6 +231,7 @@ class _Run:
             if self.progress is not None and count % 5 == 0:
                 done = min(1.0, (self.iterations + count) / self.settings.max_iterations)
                 self.progress(done, self._status())
+
         return step
 
     def _status(self) -> str:
@@ -259,7 +280,18 @@ class _Run:
         assert self.best is not None
         x = self.best[1]
         dose = self.problem.dose(x)
-        value = self.problem.objective(x, dose)[0]
+        value, slope, _ = self.problem.objective(x, dose)
+        for (constraint, region), m in zip(self.problem.constraints, self.multipliers, strict=True):
+            slope[region.rows] += constraint.pullback(dose[region.rows], region, m)
         logger.info("%d evaluations, objective %.5g, converged %s", self.evaluations, value, converged)
-        return Solution(weights=x, dose_gy=dose, objective=value, violation=self.problem.violation(dose),
-                        history=tuple(self.history), evaluations=self.evaluations, converged=converged, stopped=stopped)
+        return Solution(
+            weights=x,
+            dose_gy=dose,
+            objective=value,
+            violation=self.problem.violation(dose),
+            history=tuple(self.history),
+            slope_gy=slope,
+            evaluations=self.evaluations,
+            converged=converged,
+            stopped=stopped,
+        )

@@ -25,13 +25,22 @@ REGION = Region(name="s", rows=np.arange(N), volume_cm3=RNG.uniform(0.1, 1.0, N)
 DOSE = RNG.uniform(1.0, 24.0, N)
 
 OBJECTIVES: tuple[Objective, ...] = (
-    SquaredOverdose(structure="s", dose_gy=10.0), SquaredUnderdose(structure="s", dose_gy=18.0),
-    SquaredUnderdose(structure="s", dose_gy=18.0, volume_percent=60.0), SquaredDeviation(structure="s", dose_gy=12.0),
-    MeanDose(structure="s"), MeanDose(structure="s", dose_gy=4.0), GEud(structure="s", a=8.0, dose_gy=9.0),
-    GEud(structure="s", a=-10.0, dose_gy=18.0), Falloff(structure="s", dose_gy=18.0))
+    SquaredOverdose(structure="s", dose_gy=10.0),
+    SquaredUnderdose(structure="s", dose_gy=18.0),
+    SquaredUnderdose(structure="s", dose_gy=18.0, volume_percent=60.0),
+    SquaredDeviation(structure="s", dose_gy=12.0),
+    MeanDose(structure="s"),
+    MeanDose(structure="s", dose_gy=4.0),
+    GEud(structure="s", a=8.0, dose_gy=9.0),
+    GEud(structure="s", a=-10.0, dose_gy=18.0),
+    Falloff(structure="s", dose_gy=18.0),
+)
 CONSTRAINTS: tuple[Constraint, ...] = (
-    MaximumDose(structure="s", dose_gy=12.0), MinimumDose(structure="s", dose_gy=3.0), MaximumMean(structure="s", dose_gy=5.0),
-    MaximumDoseAtVolume(structure="s", dose_gy=12.0, volume_cm3=1.7))
+    MaximumDose(structure="s", dose_gy=12.0),
+    MinimumDose(structure="s", dose_gy=3.0),
+    MaximumMean(structure="s", dose_gy=5.0),
+    MaximumDoseAtVolume(structure="s", dose_gy=12.0, volume_cm3=1.7),
+)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.describe())
@@ -87,12 +96,15 @@ def test_hottest_share_sums_to_the_fraction() -> None:
     assert taken[np.argmax(DOSE)] == pytest.approx(REGION.share[np.argmax(DOSE)])
 
 
-@pytest.mark.parametrize(("build", "message"), [
-    (lambda: SquaredOverdose(structure="s", dose_gy=-1.0), "dose_gy"),
-    (lambda: SquaredUnderdose(structure="s", dose_gy=1.0, weight=-1.0), "weight"),
-    (lambda: GEud(structure="s", a=0.5, dose_gy=1.0), "a >= 1"),
-    (lambda: MaximumDose(structure="cord", dose_gy=0.0), "limit on 'cord'"),
-])
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: SquaredOverdose(structure="s", dose_gy=-1.0), "dose_gy"),
+        (lambda: SquaredUnderdose(structure="s", dose_gy=1.0, weight=-1.0), "weight"),
+        (lambda: GEud(structure="s", a=0.5, dose_gy=1.0), "a >= 1"),
+        (lambda: MaximumDose(structure="cord", dose_gy=0.0), "limit on 'cord'"),
+    ],
+)
 def test_wrong_settings_are_named(build: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         build()  # type: ignore[operator]

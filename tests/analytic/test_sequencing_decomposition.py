@@ -1,4 +1,4 @@
-"""Decomposition of fluence maps: exact reconstruction, one interval a row, and the least beam-on time of the closed formula."""
+"""Decomposition of fluence maps: exact sums, one interval a row, and the least beam-on time of the closed formula."""
 
 from __future__ import annotations
 

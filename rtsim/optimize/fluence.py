@@ -1,0 +1,251 @@
+"""Fluence optimization: how long each beamlet should be open. A wish, which sequencing makes deliverable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from rtsim.beams.model import Beam
+from rtsim.dose.result import Dose, Influence
+from rtsim.errors import InfeasiblePlanError, InputError
+from rtsim.optimize.goals import SortedGoals, sort_goals
+from rtsim.optimize.leaves import BeamletMap
+from rtsim.optimize.rows import Rows, Sampling, build_rows
+from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
+from rtsim.optimize.wishes import Weights, Wishes, default_wishes
+from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Structure
+from rtsim.protocol.model import Goal, Prescription, Protocol
+from rtsim.typing import FloatArray, Progress
+
+FLUENCE_SOLVER = AugmentedLagrangian(max_iterations=240, tolerance=1e-3, inner_iterations=40)
+"""Default solver of a fluence: the sequencer rounds more away than a finer tolerance would gain."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Planning:
+    """What one plan is optimized for, shared by fluence and segment weights: rows, matrix and wishes.
+
+    Attributes:
+        matrix: (rows, beamlets) float32, Gy of all fractions per monitor unit; ``adjoint`` its transpose, also by rows.
+    """
+
+    prescription: Prescription
+    goals: SortedGoals
+    rows: Rows
+    matrix: sparse.csr_array
+    adjoint: sparse.csr_array
+    wishes: Wishes
+    weights: Weights
+    influence: Influence
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FluencePlan:
+    """Optimized beamlets.
+
+    Attributes:
+        beams: with ``beamlet_monitor_units`` (of one fraction).
+        prescription: what was asked for.
+        dose: of the influence matrix; an approximation of what an engine's ``forward`` gives.
+        solution: of the solver, with the history of (objective, worst constraint).
+        planning: rows, matrix and wishes, for what follows.
+        notes: objectives and weights, in sentences.
+    """
+
+    beams: tuple[Beam, ...]
+    prescription: Prescription
+    dose: Dose
+    solution: Solution
+    planning: Planning
+    notes: tuple[str, ...]
+
+
+def goals_of(wanted: Protocol | tuple[Goal, ...], prescription: Prescription) -> tuple[Goal, ...]:
+    """The goals that hold at this prescription."""
+    if isinstance(wanted, Protocol):
+        return wanted.goals_for(prescription)
+    return tuple(g for g in wanted if g.applies_to(prescription))
+
+
+def prepare(
+    influence: Influence,
+    phantom: Phantom,
+    prescription: Prescription,
+    wanted: Protocol | tuple[Goal, ...],
+    *,
+    weights: Weights | None = None,
+    sampling: Sampling | None = None,
+) -> Planning:
+    """Sort the goals, choose the rows and cut the matrix down to them.
+
+    Raises:
+        InfeasiblePlanError: goals contradict each other, or no beamlet reaches the target.
+    """
+    target = phantom.structures[prescription.target]
+    goals = sort_goals(goals_of(wanted, prescription), prescription, phantom)
+    organs = {limit.structure.name: limit.structure for limit in (*goals.sought, *goals.hard)}
+    organs |= {structure.name: structure for structure, _, _ in goals.target_doses}
+    limited = {limit.structure.name: limit.structure for limit in goals.hard}
+    rows = build_rows(
+        phantom, influence.grid, target, tuple(organs.values()), tuple(limited.values()), sampling or Sampling()
+    )
+    matrix = rows.matrix_of(influence, prescription.fractions)
+    _check_reach(matrix, rows, target)
+    chosen = weights or Weights()
+    return Planning(
+        prescription=prescription,
+        goals=goals,
+        rows=rows,
+        matrix=matrix,
+        weights=chosen,
+        influence=influence,
+        adjoint=sparse.csr_array(matrix.T),
+        wishes=default_wishes(goals, prescription, rows, chosen),
+    )
+
+
+def fluence(
+    influence: Influence,
+    phantom: Phantom,
+    prescription: Prescription,
+    wanted: Protocol | tuple[Goal, ...],
+    *,
+    solver: AugmentedLagrangian | None = None,
+    weights: Weights | None = None,
+    sampling: Sampling | None = None,
+    dose_offset: Dose | None = None,
+    progress: Progress | None = None,
+) -> FluencePlan:
+    """Optimize the beamlet monitor units for the goals of a protocol, hard limits held.
+
+    Args:
+        influence: of beams with beamlets.
+        wanted: a protocol, or goals.
+        dose_offset: dose of all fractions that is given anyway (another course, a correction).
+        progress: gets the objective and the worst constraint; raise ``StopOptimization`` from it to take the best so
+            far.
+
+    Raises:
+        InfeasiblePlanError: goals contradict each other, no beamlet reaches the target, or hard limits fail at any
+            fluence.
+    """
+    planning = prepare(influence, phantom, prescription, wanted, weights=weights, sampling=sampling)
+    return optimize_fluence(planning, solver=solver, dose_offset=dose_offset, progress=progress)
+
+
+def optimize_fluence(
+    planning: Planning,
+    *,
+    solver: AugmentedLagrangian | None = None,
+    dose_offset: Dose | None = None,
+    levels_gy: dict[int, float] | None = None,
+    progress: Progress | None = None,
+) -> FluencePlan:
+    """The same for a planning that was prepared before; ``levels_gy`` replaces limits by position."""
+    influence, prescription, rows = planning.influence, planning.prescription, planning.rows
+    offset = np.zeros(rows.count) if dose_offset is None else rows.dose_of(dose_offset)
+    start = _start(planning)
+    smoothing, unit = _smoothing(influence.beams, prescription.dose_gy / max(float(start.mean()), 1e-12))
+    problem = Problem(
+        matrix=planning.matrix,
+        offset_gy=offset,
+        objectives=planning.wishes.objectives,
+        constraints=planning.wishes.constraints(levels_gy or {}),
+        smoothing=smoothing,
+        smoothing_weight=planning.weights.smoothness * unit,
+    )
+    _check_offset(problem)
+    solution = (solver or FLUENCE_SOLVER).solve(problem, start, progress=progress)
+    if not solution.weights.any():
+        raise InfeasiblePlanError(
+            "the optimal fluence is zero everywhere: the limits leave no dose for the target. "
+            "Raise a limit, lower the prescription, or give the target's objectives more weight"
+        )
+    beams = tuple(
+        replace(b, beamlet_monitor_units=solution.weights[influence.columns_of(k)])
+        for k, b in enumerate(influence.beams)
+    )
+    return FluencePlan(
+        beams=beams,
+        prescription=prescription,
+        solution=solution,
+        planning=planning,
+        dose=influence.dose(solution.weights, prescription.fractions),
+        notes=_notes(planning, solution),
+    )
+
+
+def _check_reach(matrix: sparse.csr_array, rows: Rows, target: Structure) -> None:
+    reached = np.asarray(matrix[rows.regions[target.name].rows].sum(axis=1)).ravel()
+    if matrix.shape[1] == 0 or not (reached > 0).any():
+        raise InfeasiblePlanError(
+            f"no beamlet reaches the target {target.name!r}: check isocenter, beam directions and the "
+            "margin with which beamlets are laid around it"
+        )
+
+
+def _check_offset(problem: Problem) -> None:
+    """With no beam on at all every limit must hold."""
+    for constraint, region in problem.constraints:
+        if float(constraint.residual(problem.offset_gy[region.rows], region).max()) > 0:
+            raise InfeasiblePlanError(
+                f"the dose that is given anyway breaks the limit '{constraint.describe()}' already; "
+                "no plan can hold it. Raise the limit or take that dose out"
+            )
+
+
+def _start(planning: Planning) -> FloatArray:
+    """Uniform fluence that gives the target its prescription on average."""
+    region = planning.rows.regions[planning.prescription.target]
+    ones = np.ones(planning.matrix.shape[1], dtype=np.float32)
+    mean = float(region.share @ np.asarray(planning.matrix @ ones, dtype=np.float64)[region.rows])
+    return np.full(ones.shape, planning.prescription.dose_gy / mean)
+
+
+def _smoothing(beams: tuple[Beam, ...], gy_per_unit: float) -> tuple[sparse.csr_array, float]:
+    """Differences of neighbors along the leaf direction, and the factor that makes their mean square count in Gy^2."""
+    rows: list[int] = []
+    columns: list[int] = []
+    values: list[float] = []
+    first = count = 0
+    for beam in beams:
+        if beam.beamlets is None or not beam.beamlets.count:
+            raise InputError(f"beam {beam.name!r} has no beamlets; build them with rtsim.beams.with_beamlets")
+        index = np.full(np.add(BeamletMap.of(beam.beamlets).shape, (0, 2)), -1)
+        edges = BeamletMap.of(beam.beamlets)
+        index[edges.row, edges.column + 1] = first + np.arange(beam.beamlets.count)
+        for left, right in zip(index[:, :-1].ravel(), index[:, 1:].ravel(), strict=True):
+            for column, sign in ((left, -1.0), (right, 1.0)):
+                if column >= 0:
+                    rows.append(count)
+                    columns.append(int(column))
+                    values.append(sign)
+            count += left >= 0 or right >= 0
+        first += beam.beamlets.count
+    matrix = sparse.csr_array((values, (rows, columns)), shape=(count, first))
+    return matrix, 1e-2 * gy_per_unit**2 / max(count, 1)
+
+
+def _notes(planning: Planning, solution: Solution) -> tuple[str, ...]:
+    notes = [f"Objectives: {planning.wishes.describe()}."]
+    if planning.wishes.limits:
+        notes.append("Hard limits: " + "; ".join(limit.describe() for limit in planning.wishes.limits) + ".")
+    if planning.goals.absent:
+        notes.append(
+            f"Goals on structures that are not in this phantom were left out: {', '.join(planning.goals.absent)}."
+        )
+    state = (
+        "converged"
+        if solution.converged
+        else "stopped by the user"
+        if solution.stopped
+        else "ended at its iteration limit"
+    )
+    notes.append(
+        f"Fluence of {solution.weights.size} beamlets {state} after {solution.evaluations} evaluations; "
+        f"objective {solution.objective:.4g}, worst hard limit {100 * solution.violation:+.2f} %."
+    )
+    return tuple(notes)

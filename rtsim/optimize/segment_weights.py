@@ -1,0 +1,177 @@
+"""Segments: their doses from the influence matrix, their monitor units optimized again, the small ones left out.
+
+The weights are a convex problem with one column a segment. What the matrix does not know (leakage, tongue and groove,
+head scatter of the real aperture) comes from a forward dose of the same segments: the difference, divided by their
+monitor units, is added to every column, so that the corrected doses equal the forward dose at the weights it was
+computed for and scale with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtsim.beams import beamlet_opening
+from rtsim.beams.model import Aperture, Beam, Beamlets
+from rtsim.dose.result import Dose
+from rtsim.errors import InfeasiblePlanError
+from rtsim.machine.model import Machine
+from rtsim.optimize.fluence import FluencePlan, Planning
+from rtsim.optimize.leaves import check_leaves, dosimetric, multileaf
+from rtsim.optimize.plan import Plan
+from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units
+from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
+from rtsim.typing import AnyFloatArray, FloatArray, Progress
+
+WEIGHT_SOLVER = AugmentedLagrangian(max_iterations=200, tolerance=5e-4, inner_iterations=40)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Segment:
+    """One aperture of one beam (its index among the influence matrix's beams) and the monitor units it is given."""
+
+    beam: int
+    aperture: Aperture
+    monitor_units: float
+
+
+def segments_of(plan: FluencePlan, machine: Machine, settings: StepAndShoot) -> tuple[Segment, ...]:
+    """The sequenced fluence."""
+    out = []
+    for k, beam in enumerate(plan.beams):
+        assert beam.beamlet_monitor_units is not None
+        for aperture, units in settings.segments(replace(beam, machine=machine), beam.beamlet_monitor_units):
+            out.append(Segment(beam=k, aperture=aperture, monitor_units=units))
+    if not out:
+        raise InfeasiblePlanError(
+            "the sequencer found nothing to deliver: the optimized fluence is zero, or every segment is "
+            "smaller than min_open_mm2. Lower min_open_mm2 or raise the levels"
+        )
+    return tuple(out)
+
+
+def columns_of(planning: Planning, segments: tuple[Segment, ...], machine: Machine) -> AnyFloatArray:
+    """(rows, segments) float32: Gy of all fractions per monitor unit of each segment."""
+    influence = planning.influence
+    out = np.empty((planning.rows.count, len(segments)), dtype=np.float32)
+    for k, beam in enumerate(influence.beams):
+        own = [s for s, segment in enumerate(segments) if segment.beam == k]
+        if own and beam.beamlets is not None:
+            opening = np.stack([_opening(segments[s].aperture, beam.beamlets, machine) for s in own], axis=1)
+            out[:, own] = planning.matrix[:, influence.columns_of(k)] @ opening.astype(np.float32)
+    return out
+
+
+def _opening(aperture: Aperture, beamlets: Beamlets, machine: Machine) -> FloatArray:
+    """(n,) what each beamlet lets through: open part, and leakage of the leaves wherever the jaws are open."""
+    mlc = multileaf(machine)
+    jaws = beamlet_opening(replace(aperture, leaf_pairs_mm=None), beamlets, machine)
+    return mlc.transmission * jaws + (1.0 - mlc.transmission) * beamlet_opening(
+        dosimetric(aperture, mlc), beamlets, machine
+    )
+
+
+def beams_of(planning: Planning, segments: tuple[Segment, ...], machine: Machine) -> tuple[Beam, ...]:
+    """Deliverable beams, checked against the limits of the machine."""
+    out = []
+    for k, beam in enumerate(planning.influence.beams):
+        own = tuple((s.aperture, s.monitor_units) for s in segments if s.beam == k)
+        if own:
+            out.append(replace(beam, machine=machine, beamlets=None, beamlet_monitor_units=None).with_segments(own))
+            check_leaves(out[-1])
+            check_monitor_units(out[-1])
+    return tuple(out)
+
+
+def correction(
+    planning: Planning, columns: AnyFloatArray, segments: tuple[Segment, ...], delivered: Dose
+) -> FloatArray:
+    """(rows,) Gy per monitor unit, of any segment, by which the matrix falls short of the delivered dose."""
+    units = np.array([s.monitor_units for s in segments])
+    missing = planning.rows.dose_of(delivered) - columns.astype(np.float64) @ units
+    return np.asarray(missing / units.sum(), dtype=np.float64)
+
+
+def optimize_weights(
+    planning: Planning,
+    segments: tuple[Segment, ...],
+    machine: Machine,
+    *,
+    per_monitor_unit_gy: FloatArray | None = None,
+    levels_gy: dict[int, float] | None = None,
+    solver: AugmentedLagrangian | None = None,
+    progress: Progress | None = None,
+) -> tuple[tuple[Segment, ...], Solution]:
+    """Monitor units of the segments for the same objectives and hard limits.
+
+    Args:
+        per_monitor_unit_gy: (rows,) of :func:`correction`.
+        levels_gy: replaces hard limits by position.
+    """
+    columns = columns_of(planning, segments, machine)
+    if per_monitor_unit_gy is not None:
+        columns = columns + per_monitor_unit_gy.astype(np.float32)[:, None]
+    problem = Problem(
+        matrix=np.ascontiguousarray(columns),
+        offset_gy=np.zeros(planning.rows.count),
+        objectives=planning.wishes.objectives,
+        constraints=planning.wishes.constraints(levels_gy or {}),
+    )
+    start = np.array([s.monitor_units for s in segments])
+    solution = (solver or WEIGHT_SOLVER).solve(problem, start, progress=progress)
+    weighted = tuple(replace(s, monitor_units=float(w)) for s, w in zip(segments, solution.weights, strict=True))
+    return weighted, solution
+
+
+def without_small(planning: Planning, segments: tuple[Segment, ...], machine: Machine) -> tuple[Segment, ...]:
+    """The segments that keep enough monitor units for the machine, with some room for scaling.
+
+    Raises:
+        InfeasiblePlanError: no segment does.
+    """
+    least = 1.2 * machine.limits.min_monitor_units_per_segment
+    kept = tuple(s for s in segments if s.monitor_units >= least)
+    if not kept:
+        raise InfeasiblePlanError(
+            f"no segment keeps {least:g} monitor units or more; the prescription of "
+            f"{planning.prescription.dose_per_fraction_gy:.3g} Gy per fraction is too small for "
+            f"{len(segments)} segments on {machine.name}. Use fewer levels or fewer beams"
+        )
+    return kept
+
+
+def sequence(
+    plan: FluencePlan,
+    machine: Machine,
+    *,
+    settings: StepAndShoot | None = None,
+    solver: AugmentedLagrangian | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """A deliverable plan from a fluence: segments, weights optimized again with the hard limits held in the matrix
+    dose.
+
+    Nothing is certified: that takes an engine's forward dose, see :func:`rtsim.optimize.plan_stereotactic`.
+
+    Raises:
+        MachineLimitError: the machine cannot deliver it.
+        InfeasiblePlanError: nothing is left to deliver.
+    """
+    planning = plan.planning
+    segments = segments_of(plan, machine, settings or StepAndShoot())
+    count = len(segments)
+    for _ in range(2):
+        segments, solution = optimize_weights(planning, segments, machine, solver=solver, progress=progress)
+        segments = without_small(planning, segments, machine)
+    note = (
+        f"{count} segments sequenced, {len(segments)} kept with at least "
+        f"{machine.limits.min_monitor_units_per_segment:g} MU; worst hard limit in the matrix dose "
+        f"{100 * solution.violation:+.2f} %."
+    )
+    return Plan(
+        beams=beams_of(planning, segments, machine),
+        prescription=plan.prescription,
+        notes=(*plan.notes, note),
+        label=f"{plan.prescription.dose_gy:g} Gy/{plan.prescription.fractions}",
+    )

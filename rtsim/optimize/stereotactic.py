@@ -1,0 +1,320 @@
+"""Stereotactic plans: from a phantom and a protocol to segments whose delivered dose holds the hard limits.
+
+Beamlets -> influence -> fluence -> segments -> their weights -> forward dose of what is delivered. The forward dose
+corrects the matrix, and where it shows a limit broken (or not used up) the level that the optimizer holds moves by
+that much; a few rounds.
+In the end all monitor units are scaled, which scales the forward dose exactly: to the wanted coverage, or to the
+    limit, whichever
+is lower. So the limit holds, and the certificates say which coverage that left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from rtsim.beams import posterior, with_beamlets
+from rtsim.beams.model import Beam
+from rtsim.dose.engine import Engine
+from rtsim.dose.result import Dose
+from rtsim.errors import InfeasiblePlanError, InputError
+from rtsim.machine.model import Machine
+from rtsim.optimize.aperture_search import search
+from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
+from rtsim.optimize.fluence import FLUENCE_SOLVER, FluencePlan, optimize_fluence, prepare
+from rtsim.optimize.plan import Plan
+from rtsim.optimize.rows import Sampling
+from rtsim.optimize.segment_weights import (
+    WEIGHT_SOLVER,
+    Segment,
+    beams_of,
+    columns_of,
+    correction,
+    optimize_weights,
+    segments_of,
+    without_small,
+)
+from rtsim.optimize.sequencing import StepAndShoot
+from rtsim.optimize.solver import AugmentedLagrangian, Solution
+from rtsim.optimize.volumes import with_target_and_prv
+from rtsim.optimize.wishes import Weights, default_wishes
+from rtsim.phantom.phantom import Phantom
+from rtsim.protocol.model import Prescription, Protocol
+from rtsim.typing import FloatArray, Progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StereotacticSettings:
+    """How a stereotactic plan is made.
+
+    Attributes:
+        weights: of the objectives.
+        fluence_solver, weight_solver: settings of the solver in both stages.
+        sequencer: settings of step and shoot.
+        sampling: which voxels the optimizer sees, with its seed.
+        searches: for new apertures before the first forward dose; ``searches_later`` before each of the others.
+        rounds: forward doses of the delivered plan, each followed by a correction.
+        beamlet_width_mm: along the leaf direction.
+        beamlet_margin_mm: how far beamlets reach beyond the target's projection.
+    """
+
+    weights: Weights = field(default_factory=Weights)
+    fluence_solver: AugmentedLagrangian = FLUENCE_SOLVER
+    weight_solver: AugmentedLagrangian = WEIGHT_SOLVER
+    sequencer: StepAndShoot = field(default_factory=StepAndShoot)
+    sampling: Sampling = field(default_factory=Sampling)
+    searches: int = 5
+    searches_later: int = 1
+    rounds: int = 3
+    beamlet_width_mm: float = 5.0
+    beamlet_margin_mm: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise InputError(f"rounds is {self.rounds}; at least one forward dose of what is delivered is needed")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Planned:
+    """A plan with the dose that certifies it.
+
+    Attributes:
+        plan: deliverable, with certificates and notes.
+        dose: the engine's forward dose of ``plan.beams``, all fractions.
+        phantom: the phantom planned on, with the PRV when one was made.
+        fluence: the optimized fluence it started from; None for forward-planned beams.
+    """
+
+    plan: Plan
+    dose: Dose
+    phantom: Phantom
+    fluence: FluencePlan | None = None
+
+
+def plan_stereotactic(
+    phantom: Phantom,
+    prescription: Prescription,
+    protocol: Protocol,
+    machine: Machine,
+    *,
+    engine: Engine,
+    beams: Sequence[Beam] | None = None,
+    settings: StereotacticSettings | None = None,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Planned:
+    """Plan with the protocol's hard limits held in the delivered dose.
+
+    Args:
+        engine: gives the influence matrix and the forward doses.
+        beams: with beamlets; default: nine posterior beams at gantry 100, 120, ..., 260 on the target's centroid.
+        seed: of the sampled voxels, instead of the one in ``settings.sampling``.
+
+    Raises:
+        InfeasiblePlanError: goals contradict each other or no plan can hold the limits.
+        MachineLimitError: the machine cannot deliver it.
+    """
+    chosen = settings or StereotacticSettings()
+    sampling = chosen.sampling if seed is None else replace(chosen.sampling, seed=seed)
+    phantom, made = with_target_and_prv(phantom, prescription, protocol)
+    if beams is None:
+        target = phantom.structures[prescription.target]
+        beams = with_beamlets(
+            posterior(machine, count=9, target=target),
+            target,
+            pitch_mm=chosen.beamlet_width_mm,
+            margin_mm=chosen.beamlet_margin_mm,
+        )
+    influence = engine.influence(phantom, tuple(beams), progress=_part(progress, 0.0, 0.5))
+    planning = prepare(influence, phantom, prescription, protocol, weights=chosen.weights, sampling=sampling)
+    plan = optimize_fluence(planning, solver=chosen.fluence_solver, progress=_part(progress, 0.5, 0.7))
+    segments = segments_of(plan, machine, chosen.sequencer)
+    rounds = _Rounds(phantom, plan, machine, engine, chosen, _part(progress, 0.7, 1.0))
+    best = rounds.run(segments)
+    return _finish(best, rounds, made)
+
+
+def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, text: progress(start + (stop - start) * done, text)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Candidate:
+    beams: tuple[Beam, ...]
+    dose: Dose
+    reading: Reading
+    factor: float
+    coverage_percent: float
+    used_percent: float
+    segments: int
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Better coverage first (to 0.1 %), then the plan that uses less of its hard limits."""
+        return round(self.coverage_percent, 1), -self.used_percent
+
+
+class _Rounds:
+    """Weights, forward dose, what it says; repeated. Keeps the plan with the best coverage at its scale."""
+
+    def __init__(
+        self,
+        phantom: Phantom,
+        plan: FluencePlan,
+        machine: Machine,
+        engine: Engine,
+        settings: StereotacticSettings,
+        progress: Progress | None,
+    ) -> None:
+        self.phantom, self.plan, self.machine, self.engine = phantom, plan, machine, engine
+        self.settings, self.progress, self.planning = settings, progress, plan.planning
+        self.limits = plan.planning.wishes.limits
+        self.reader = Reader(phantom.structures[plan.prescription.target], self.limits, plan.prescription)
+        self.levels = {k: limit.limit_gy * (1.0 - SAFETY) for k, limit in enumerate(self.limits)}
+        self.notes: list[str] = []
+
+    def run(self, segments: tuple[Segment, ...]) -> _Candidate:
+        """All rounds; the best candidate."""
+        self.frames = {s.beam: s.aperture for s in segments}
+        per_unit: FloatArray | None = None
+        best: _Candidate | None = None
+        for k in range(self.settings.rounds):
+            segments, solution = self._improve(segments, per_unit, k)
+            candidate = self._deliver(segments, k)
+            if best is None or candidate.rank > best.rank:
+                best = candidate
+            per_unit = correction(
+                self.planning, columns_of(self.planning, segments, self.machine), segments, candidate.dose
+            )
+            self._move_levels(candidate.reading, solution)
+            self._move_aim(candidate)
+        assert best is not None
+        return best
+
+    def _improve(
+        self, segments: tuple[Segment, ...], per_unit: FloatArray | None, k: int
+    ) -> tuple[tuple[Segment, ...], Solution]:
+        """Weights; then new apertures where they pay, weights again; at the end without small segments."""
+        settings, n = self.settings, self.settings.rounds
+        searches = settings.searches if k == 0 else settings.searches_later
+        for step in range(searches + 2):
+            part = _part(
+                self.progress, (k + 0.5 * step / (searches + 2)) / n, (k + 0.5 * (step + 1) / (searches + 2)) / n
+            )
+            segments, solution = optimize_weights(
+                self.planning,
+                segments,
+                self.machine,
+                per_monitor_unit_gy=per_unit,
+                levels_gy=self.levels,
+                solver=settings.weight_solver,
+                progress=part,
+            )
+            segments = without_small(self.planning, segments, self.machine) if step >= searches - 1 else segments
+            if step < searches:
+                new = search(self.planning, solution, self.machine, self.frames, settings.sequencer.min_open_mm2)
+                start = sum(s.monitor_units for s in segments) / len(segments)
+                segments += tuple(Segment(beam=b, aperture=a, monitor_units=0.1 * start) for b, a in new)
+        return without_small(self.planning, segments, self.machine), solution
+
+    def _deliver(self, segments: tuple[Segment, ...], k: int) -> _Candidate:
+        """Forward dose of the segments, and what of it remains after scaling to coverage or limit."""
+        prescription = self.plan.prescription
+        beams = beams_of(self.planning, segments, self.machine)
+        n = self.settings.rounds
+        dose = self.engine.forward(
+            self.phantom,
+            beams,
+            fractions=prescription.fractions,
+            progress=_part(self.progress, (k + 0.5) / n, (k + 1) / n),
+        )
+        reading = self.reader.read(dose)
+        factor = reading.factor(self.limits, prescription)
+        coverage = reading.coverage_percent(prescription, factor)
+        reached = ", ".join(
+            f"{limit.structure.name} {r:.2f} of {limit.limit_gy:g} Gy"
+            for limit, r in zip(self.limits, reading.reached_gy, strict=True)
+        )
+        logger.info(
+            "round %d: %d segments, %s, scale %.4f, coverage %.1f %%", k + 1, len(segments), reached, factor, coverage
+        )
+        self.notes.append(
+            f"Round {k + 1}: {len(segments)} segments; delivered {reached or 'no hard limit'}; scaled by "
+            f"{factor:.4f} it covers {coverage:.1f} %."
+        )
+        used = max(
+            (100.0 * factor * r / limit.limit_gy for limit, r in zip(self.limits, reading.reached_gy, strict=True)),
+            default=0.0,
+        )
+        return _Candidate(
+            beams=beams,
+            dose=dose,
+            reading=reading,
+            factor=factor,
+            coverage_percent=coverage,
+            used_percent=used,
+            segments=len(segments),
+        )
+
+    def _move_aim(self, candidate: _Candidate) -> None:
+        """The target objective aims higher by what coverage lacks at the limits, and lower where it has too much."""
+        prescription, weights = self.plan.prescription, self.planning.weights
+        allowed = candidate.reading.factor(self.limits, replace(prescription, dose_gy=1e6))
+        reached = min(allowed, 1.1) * candidate.reading.coverage_dose_gy / prescription.dose_gy
+        aim = min(max(weights.aim * min(max(1.0 / reached, 0.97), 1.06), 1.02), weights.ceiling - 0.05)
+        weights = replace(weights, aim=aim)
+        wishes = default_wishes(self.planning.goals, prescription, self.planning.rows, weights)
+        self.planning = replace(self.planning, weights=weights, wishes=wishes)
+
+    def _move_levels(self, reading: Reading, solution: Solution) -> None:
+        """A limit that the delivered dose misses or does not use up moves its level by that difference."""
+        constraints = self.planning.wishes.constraints(self.levels)
+        for k, (limit, reached) in enumerate(zip(self.limits, reading.reached_gy, strict=True)):
+            aim = limit.limit_gy * (1.0 - SAFETY)
+            active = [
+                float(c.residual(solution.dose_gy[r.rows], r).max()) > -0.02
+                for c, r in constraints
+                if c.structure == limit.structure.name
+            ]
+            if reached > aim or any(active):
+                self.levels[k] = min(max(self.levels[k] + (aim - reached), 0.5 * aim), 1.3 * aim)
+
+
+def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...]) -> Planned:
+    prescription = rounds.plan.prescription
+    beams = tuple(b.scaled(best.factor) for b in best.beams)
+    dose = best.dose.scaled(best.factor)
+    reading = rounds.reader.read(dose)
+    certificates = certify(rounds.limits, reading, prescription, dose)
+    broken = [c for c in certificates if not c.held]
+    if broken or not reading.coverage_dose_gy > 0:
+        raise InfeasiblePlanError(
+            "the hard limits could not be held: "
+            + " ".join(c.statement for c in broken)
+            + " Raise the limit, lower the prescription or choose other beams"
+        )
+    scale = (
+        "to the wanted coverage"
+        if best.coverage_percent >= prescription.coverage_percent - 0.1
+        else "to the hard limit"
+    )
+    notes = (
+        *made,
+        *rounds.plan.notes,
+        *rounds.notes,
+        f"All monitor units were scaled by {best.factor:.4f} {scale}; {best.segments} segments, "
+        f"{sum(b.monitor_units for b in beams):.0f} MU per fraction.",
+    )
+    plan = Plan(
+        beams=beams,
+        prescription=prescription,
+        certificates=certificates,
+        notes=notes,
+        label=f"stereotactic {prescription.dose_gy:g} Gy/{prescription.fractions}",
+    )
+    return Planned(plan=plan, dose=dose, phantom=rounds.phantom, fluence=rounds.plan)
