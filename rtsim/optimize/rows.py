@@ -192,10 +192,10 @@ def _normal_tissue(
 
 
 def _limit_points(structure: Structure, grid: Grid, sampling: Sampling) -> tuple[FloatArray, FloatArray]:
-    X
-    """The structure's sub-voxel points on the dose grid; where they are too many, the outermost one of each bin.
-    A limited structure lies in a valley of the dose, so that its hottest points are on its surface. Bins have the side of
-    half a dose voxel, or more.
+    """The structure's sub-voxel points on the dose grid; the outermost one of each bin where they are too many.
+
+    A limited structure lies in a valley of the dose, so that its hottest points are on its surface. Bins have the
+    side of half a dose voxel, or more.
     """
     points, volume = structure_points(structure)
     on_grid = grid.contains(points)
