@@ -1,7 +1,8 @@
 """Shapes: spheres, cylinders, boxes, ellipsoids, extrusions and swept sections, joined by ``|``, ``&`` and ``-``.
 
 A shape is a signed distance: negative inside, positive outside, true to first order at the surface. That is what
-``coverage`` needs to find the fraction of each voxel that lies inside. Points are (..., 3) in (x, y, z) LPS mm.
+``rtsim.geometry.coverage`` needs to find the fraction of each voxel that lies inside. Points are (..., 3) in (x, y, z)
+LPS mm.
 """
 
 from __future__ import annotations
@@ -10,17 +11,14 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 
 from rtsim.errors import GeometryError
-from rtsim.geometry.grid import Grid
-from rtsim.typing import AnyFloatArray, Float32Array, FloatArray, Vector3
+from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 
 _FAR_MM = 1.0e6
-_CHUNK_POINTS = 1_000_000
-_BLOCK = 4
-_BLOCK_MIN_VOXELS = 20_000
 
 
 class Axis(Enum):
@@ -89,9 +87,11 @@ class Sphere(Shape):
         _positive("Sphere", radius_mm=self.radius_mm)
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         return np.asarray(np.linalg.norm(np.asarray(points_mm) - np.array(self.center_mm), axis=-1) - self.radius_mm)
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         return _box_around(self.center_mm, (self.radius_mm,) * 3)
 
 
@@ -109,6 +109,7 @@ class Ellipsoid(Shape):
         _positive("Ellipsoid", radii_mm=min(self.radii_mm))
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         radii = np.array(self.radii_mm)
         scaled = (np.asarray(points_mm) - np.array(self.center_mm)) / radii
         k0 = np.sqrt(np.einsum("...i,...i->...", scaled, scaled))
@@ -117,6 +118,7 @@ class Ellipsoid(Shape):
         return np.where(k1 > 1e-12, k0 * (k0 - 1.0) / np.maximum(k1, 1e-12), -float(radii.min()))
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         return _box_around(self.center_mm, self.radii_mm)
 
 
@@ -130,15 +132,19 @@ class Box(Shape):
 
     def __post_init__(self) -> None:
         if not all(u > lo for lo, u in zip(self.lower_mm, self.upper_mm, strict=True)):
-            raise GeometryError(f"Box from {self.lower_mm} to {self.upper_mm} mm is empty; each upper must exceed its lower")
+            raise GeometryError(
+                f"Box from {self.lower_mm} to {self.upper_mm} mm is empty; each upper must exceed its lower"
+            )
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         lower, upper = np.array(self.lower_mm), np.array(self.upper_mm)
         q = np.abs(np.asarray(points_mm) - (lower + upper) / 2) - (upper - lower) / 2 + self.rounding_mm
         outside = np.linalg.norm(np.maximum(q, 0.0), axis=-1)
         return np.asarray(outside + np.minimum(q.max(axis=-1), 0.0) - self.rounding_mm)
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         return self.lower_mm, self.upper_mm
 
 
@@ -155,6 +161,7 @@ class Cylinder(Shape):
         _positive("Cylinder", radius_mm=self.radius_mm, length_mm=self.length_mm)
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         p = np.asarray(points_mm) - np.array(self.center_mm)
         a, b = [i for i in range(3) if i != self.axis.value]
         side = np.hypot(p[..., a], p[..., b]) - self.radius_mm
@@ -162,6 +169,7 @@ class Cylinder(Shape):
         return _extruded(side, end)
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         half = [self.radius_mm] * 3
         half[self.axis.value] = self.length_mm / 2
         return _box_around(self.center_mm, (half[0], half[1], half[2]))
@@ -187,9 +195,12 @@ class Extrusion(Shape):
         if len(self.polygon_mm) < 3:
             raise GeometryError(f"Extrusion has {len(self.polygon_mm)} vertices; a polygon needs at least three")
         if not self.upper_mm > self.lower_mm:
-            raise GeometryError(f"Extrusion from {self.lower_mm} to {self.upper_mm} mm is empty; upper_mm must be larger")
+            raise GeometryError(
+                f"Extrusion from {self.lower_mm} to {self.upper_mm} mm is empty; upper_mm must be larger"
+            )
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         p = np.asarray(points_mm)
         a, b = [i for i in range(3) if i != self.axis.value]
         side = polygon_distance_mm(p[..., a], p[..., b], self.polygon_mm)
@@ -198,6 +209,7 @@ class Extrusion(Shape):
         return _extruded(side, end) - self.rounding_mm
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         plane = np.array(self.polygon_mm)
         lower, upper = np.zeros(3), np.zeros(3)
         across = [i for i in range(3) if i != self.axis.value]
@@ -217,9 +229,12 @@ class Capsule(Shape):
     z_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive("Capsule", start_radius_mm=self.start_radius_mm, end_radius_mm=self.end_radius_mm, z_scale=self.z_scale)
+        _positive(
+            "Capsule", start_radius_mm=self.start_radius_mm, end_radius_mm=self.end_radius_mm, z_scale=self.z_scale
+        )
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         shrink = np.array((1.0, 1.0, 1.0 / self.z_scale))
         start, along = np.array(self.start_mm) * shrink, (np.array(self.end_mm) - np.array(self.start_mm)) * shrink
         p = np.asarray(points_mm) * shrink - start
@@ -229,6 +244,7 @@ class Capsule(Shape):
         return np.asarray(nearest - (self.start_radius_mm + t * (self.end_radius_mm - self.start_radius_mm)))
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         ends = np.array((self.start_mm, self.end_mm))
         r = max(self.start_radius_mm, self.end_radius_mm) * np.array((1.0, 1.0, self.z_scale))
         return _vector(ends.min(axis=0) - r), _vector(ends.max(axis=0) + r)
@@ -252,27 +268,33 @@ class Sweep(Shape):
 
     def __post_init__(self) -> None:
         heights = [s.z_mm for s in self.sections]
-        if len(heights) < 2 or any(b <= a for a, b in zip(heights[:-1], heights[1:], strict=True)):
+        if len(heights) < 2 or any(b <= a for a, b in pairwise(heights)):
             raise GeometryError("Sweep needs at least two sections with z_mm rising from one to the next")
         if self.exponent < 1.0:
-            raise GeometryError(f"Sweep.exponent is {self.exponent}; 1 (diamond), 2 (ellipse) or more (box-like) is needed")
+            raise GeometryError(
+                f"Sweep.exponent is {self.exponent}; 1 (diamond), 2 (ellipse) or more (box-like) is needed"
+            )
         for s in self.sections:
             _positive("Sweep", half_widths_mm=min(s.half_widths_mm))
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         p = np.asarray(points_mm)
         z = p[..., 2]
         table = np.array([(s.z_mm, *s.center_mm, *s.half_widths_mm) for s in self.sections])
         cx, cy, a, b = (np.interp(z, table[:, 0], table[:, i]) for i in range(1, 5))
         side = superellipse_distance_mm(p[..., 0] - cx, p[..., 1] - cy, a, b, self.exponent)
-        return np.maximum(side, np.maximum(table[0, 0] - z, z - table[-1, 0]))
+        return np.asarray(np.maximum(side, np.maximum(table[0, 0] - z, z - table[-1, 0])))
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         center = np.array([s.center_mm for s in self.sections])
         half = np.array([s.half_widths_mm for s in self.sections])
         low, high = (center - half).min(axis=0), (center + half).max(axis=0)
-        return ((float(low[0]), float(low[1]), self.sections[0].z_mm),
-                (float(high[0]), float(high[1]), self.sections[-1].z_mm))
+        return (
+            (float(low[0]), float(low[1]), self.sections[0].z_mm),
+            (float(high[0]), float(high[1]), self.sections[-1].z_mm),
+        )
 
 
 @dataclass(frozen=True)
@@ -283,10 +305,12 @@ class HalfSpace(Shape):
     normal: Vector3
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         normal = np.array(self.normal) / np.linalg.norm(self.normal)
         return np.asarray((np.asarray(points_mm) - np.array(self.point_mm)) @ normal)
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         return (-_FAR_MM,) * 3, (_FAR_MM,) * 3
 
 
@@ -298,6 +322,7 @@ class Union(Shape):
     blend_mm: float = 0.0
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         out = self.shapes[0].distance_mm(points_mm)
         for shape in self.shapes[1:]:
             other = shape.distance_mm(points_mm)
@@ -309,8 +334,11 @@ class Union(Shape):
         return out
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         boxes = np.array([s.bounds_mm() for s in self.shapes])
-        return _vector(boxes[:, 0].min(axis=0) - self.blend_mm / 4), _vector(boxes[:, 1].max(axis=0) + self.blend_mm / 4)
+        return _vector(boxes[:, 0].min(axis=0) - self.blend_mm / 4), _vector(
+            boxes[:, 1].max(axis=0) + self.blend_mm / 4
+        )
 
 
 @dataclass(frozen=True)
@@ -320,12 +348,14 @@ class Intersection(Shape):
     shapes: tuple[Shape, ...]
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         out = self.shapes[0].distance_mm(points_mm)
         for shape in self.shapes[1:]:
             out = np.maximum(out, shape.distance_mm(points_mm))
         return out
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         boxes = np.array([s.bounds_mm() for s in self.shapes])
         return _vector(boxes[:, 0].max(axis=0)), _vector(boxes[:, 1].min(axis=0))
 
@@ -338,9 +368,11 @@ class Difference(Shape):
     cut: Shape
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         return np.maximum(self.base.distance_mm(points_mm), -self.cut.distance_mm(points_mm))
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         return self.base.bounds_mm()
 
 
@@ -352,9 +384,11 @@ class Grown(Shape):
     margin_mm: float
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         return np.asarray(self.base.distance_mm(points_mm) - self.margin_mm)
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         lower, upper = self.base.bounds_mm()
         return _vector(np.array(lower) - self.margin_mm), _vector(np.array(upper) + self.margin_mm)
 
@@ -368,103 +402,22 @@ class Placed(Shape):
     offset_mm: Vector3
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         matrix = np.array(self.rotation).reshape(3, 3)
         # p_local = R^T (p - offset); for row vectors that is (p - offset) @ R
         return self.base.distance_mm((np.asarray(points_mm) - np.array(self.offset_mm)) @ matrix)
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         lower, upper = (np.array(v) for v in self.base.bounds_mm())
         matrix = np.array(self.rotation).reshape(3, 3)
         center, half = matrix @ ((lower + upper) / 2), np.abs(matrix) @ ((upper - lower) / 2)
         return _vector(center - half + np.array(self.offset_mm)), _vector(center + half + np.array(self.offset_mm))
 
 
-@dataclass(frozen=True, eq=False)
-class Cover:
-    """Coverage of a shape on the crop of a grid that holds it.
-
-    Attributes:
-        slices: [k, j, i] of the crop in the grid.
-        fraction: (nz, ny, nx) float32 on the crop, 0..1.
-    """
-
-    slices: tuple[slice, slice, slice]
-    fraction: Float32Array
-
-
-def cover(shape: Shape, grid: Grid, supersample: int = 2) -> Cover | None:
-    """The fraction of each voxel inside ``shape``, on the crop that holds it; None when it misses the grid.
-
-    Voxels whose center is further from the surface than they reach are 0 or 1. The others are cut into
-    ``supersample``^3 cells, and each cell counts by its signed distance d as a slab: clip(1/2 - d / cell, 0, 1).
-
-    Raises:
-        GeometryError: supersample < 1.
-    """
-    if supersample < 1:
-        raise GeometryError(f"supersample is {supersample}; an integer >= 1 is needed")
-    lower, upper = shape.bounds_mm()
-    low, high = np.maximum(lower, grid.lower_mm), np.minimum(upper, grid.upper_mm)
-    if np.any(high <= low):
-        return None
-    crop, slices = grid.crop(_vector(low), _vector(high))
-    out = np.zeros(crop.shape, dtype=np.float32)
-    depth = max(_BLOCK, _CHUNK_POINTS // (crop.shape[1] * crop.shape[2]) // _BLOCK * _BLOCK)
-    for first in range(0, crop.shape[0], depth):
-        _fill(shape, crop, out, first, min(first + depth, crop.shape[0]), supersample)
-    return Cover(slices, out)
-
-
-def coverage(shape: Shape, grid: Grid, supersample: int = 2) -> Float32Array:
-    """(nz, ny, nx) float32: the fraction 0..1 of each voxel of ``grid`` inside ``shape``. See ``cover``."""
-    out = np.zeros(grid.shape, dtype=np.float32)
-    part = cover(shape, grid, supersample)
-    if part is not None:
-        out[part.slices] = part.fraction
-    return out
-
-
-def _fill(shape: Shape, grid: Grid, out: Float32Array, first: int, last: int, supersample: int) -> None:
-    """Fraction inside for the slices first .. last of ``grid``: by blocks, then by voxels, then by cells of a voxel."""
-    spacing, part = np.array(grid.spacing_mm), out[first:last]
-    if part.size > _BLOCK_MIN_VOXELS:
-        counts = [-(-n // _BLOCK) for n in part.shape]
-        blocks = np.moveaxis(np.indices(counts), 0, -1) * _BLOCK + (_BLOCK - 1) / 2
-        blocks[..., 0] += first
-        distance = shape.distance_mm(grid.point_at(blocks))
-        # 1.6, and 1.25 below: distances are true to first order only, so the bands are wider than half a diagonal
-        busy = np.abs(distance) < 1.6 * 0.5 * _BLOCK * float(np.linalg.norm(spacing))
-        wide = _spread(busy, part.shape)
-        part[_spread(distance < 0, part.shape) & ~wide] = 1.0
-        index = np.argwhere(wide)
-    else:
-        index = np.moveaxis(np.indices(part.shape), 0, -1).reshape(-1, 3)
-    points = grid.point_at(index + np.array((first, 0, 0)))
-    distance = shape.distance_mm(points)
-    near = np.abs(distance) < 1.25 * 0.5 * float(np.linalg.norm(spacing))
-    fraction = np.where(distance < 0, 1.0, 0.0)
-    fraction[near] = _cell_fraction(shape, points[near], spacing, supersample)
-    part[index[:, 0], index[:, 1], index[:, 2]] = fraction
-
-
-def _spread(blocks: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], shape: tuple[int, ...],
-            ) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    for axis in range(3):
-        blocks = np.repeat(blocks, _BLOCK, axis=axis)
-    return blocks[: shape[0], : shape[1], : shape[2]]
-
-
-def _cell_fraction(shape: Shape, centers_mm: FloatArray, spacing_mm: FloatArray, supersample: int) -> FloatArray:
-    ticks = (np.arange(supersample) + 0.5) / supersample - 0.5
-    cell = float(spacing_mm.min()) / supersample
-    offsets = np.array([(i, j, k) for k in ticks for j in ticks for i in ticks]) * spacing_mm
-    total = np.zeros(len(centers_mm))
-    for offset in offsets:
-        total += np.clip(0.5 - shape.distance_mm(centers_mm + offset) / cell, 0.0, 1.0)
-    return total / len(offsets)
-
-
-def polygon_distance_mm(a_mm: AnyFloatArray, b_mm: AnyFloatArray, polygon_mm: tuple[tuple[float, float], ...]) -> FloatArray:
+def polygon_distance_mm(
+    a_mm: AnyFloatArray, b_mm: AnyFloatArray, polygon_mm: tuple[tuple[float, float], ...]
+) -> FloatArray:
     """Signed distance (...,) in the plane of points (a, b) to a closed polygon; < 0 inside (even-odd rule)."""
     squared = np.full(np.shape(a_mm), np.inf)
     inside = np.zeros(np.shape(a_mm), dtype=bool)
@@ -474,11 +427,16 @@ def polygon_distance_mm(a_mm: AnyFloatArray, b_mm: AnyFloatArray, polygon_mm: tu
         squared = np.minimum(squared, (a_mm - a0 - t * ea) ** 2 + (b_mm - b0 - t * eb) ** 2)
         if b0 != b1:
             inside ^= ((b0 > b_mm) != (b1 > b_mm)) & (a_mm < a0 + (b_mm - b0) * ea / eb)
-    return np.where(inside, -1.0, 1.0) * np.sqrt(squared)
+    return np.asarray(np.where(inside, -1.0, 1.0) * np.sqrt(squared))
 
 
-def superellipse_distance_mm(x_mm: AnyFloatArray, y_mm: AnyFloatArray, a_mm: AnyFloatArray | float,
-                             b_mm: AnyFloatArray | float, exponent: float = 2.0) -> FloatArray:
+def superellipse_distance_mm(
+    x_mm: AnyFloatArray,
+    y_mm: AnyFloatArray,
+    a_mm: AnyFloatArray | float,
+    b_mm: AnyFloatArray | float,
+    exponent: float = 2.0,
+) -> FloatArray:
     """First-order signed distance (...,) to |x/a|^n + |y/b|^n = 1: (k - 1) / |grad k|, k = (..)^(1/n)."""
     u, v = np.abs(x_mm / a_mm), np.abs(y_mm / b_mm)
     if exponent == 2.0:

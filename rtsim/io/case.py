@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from rtsim.errors import CaseFileError, InputError, unknown_name
 from rtsim.io.case_fields import Table
@@ -40,14 +40,25 @@ class ProtocolChoice:
     cord_limits: str | None = None
 
 
+class Arrangement(Enum):
+    """The arrangements of rtsim.beams that a case can name; the value is the word in the TOML and the function."""
+
+    POSTERIOR_ANTERIOR = "posterior_anterior"
+    ANTERIOR_POSTERIOR = "anterior_posterior"
+    LATERAL_PAIR = "lateral_pair"
+    POSTERIOR_WITH_WEDGED_OBLIQUES = "posterior_with_wedged_obliques"
+    POSTERIOR = "posterior"
+    EQUIDISTANT = "equidistant"
+
+
 @dataclass(frozen=True, kw_only=True)
 class BeamChoice:
-    """How the case is usually treated. ``arrangement`` is the name of an arrangement of rtsim.beams; ``gantry_deg``
-    gives the angles outright. None leaves it to the technique."""
+    """How the case is usually treated: an arrangement of rtsim.beams, or the gantry angles outright. What is None is
+    left to the technique."""
 
     machine: str | None = None
     technique: Technique | None = None
-    arrangement: str | None = None
+    arrangement: Arrangement | None = None
     gantry_deg: tuple[float, ...] = ()
     field_mm: tuple[float, float] | None = None
     ssd_mm: float | None = None
@@ -104,7 +115,9 @@ class Case:
 
     def build(self, progress: Progress | None = None) -> Phantom:
         """Build the phantom, telling how far it is."""
-        return self.recipe.build(name=self.name, description=self.description, case_sha256=self.sha256, progress=progress)
+        return self.recipe.build(
+            name=self.name, description=self.description, case_sha256=self.sha256, progress=progress
+        )
 
 
 def case_names() -> tuple[str, ...]:
@@ -118,8 +131,10 @@ def cases_folder() -> Path:
     for folder in (package / "_phantoms", package.parent / "phantoms"):
         if folder.is_dir():
             return folder
-    raise CaseFileError(f"the bundled cases are neither in {package / '_phantoms'} nor in {package.parent / 'phantoms'}; "
-                        "reinstall rtsim, or give the path of a case file")
+    raise CaseFileError(
+        f"the bundled cases are neither in {package / '_phantoms'} nor in {package.parent / 'phantoms'}; "
+        "reinstall rtsim, or give the path of a case file"
+    )
 
 
 def load_case(name_or_path: str | Path) -> Case:
@@ -152,8 +167,9 @@ def _find(name_or_path: str | Path) -> Path:
     given = Path(name_or_path)
     if isinstance(name_or_path, Path) or given.suffix == ".toml" or len(given.parts) > 1:
         if not given.is_file():
-            raise CaseFileError(f"case file {str(given)!r} does not exist; give a TOML file or one of: "
-                                f"{', '.join(case_names())}")
+            raise CaseFileError(
+                f"case file {str(given)!r} does not exist; give a TOML file or one of: {', '.join(case_names())}"
+            )
         return given
     if name_or_path not in case_names():
         raise InputError(unknown_name("case", name_or_path, case_names()))
@@ -181,19 +197,31 @@ def _case(top: Table, path: Path, sha256: str) -> Case:
 
 def _prescription(t: Table) -> Prescription:
     t.allow("target", "dose_gy", "fractions", "coverage_percent")
-    return Prescription(t.text("target"), t.number("dose_gy"), t.integer("fractions"), t.number("coverage_percent", 95.0))
+    return Prescription(
+        t.text("target"), t.number("dose_gy"), t.integer("fractions"), t.number("coverage_percent", 95.0)
+    )
 
 
 def _protocol(t: Table) -> ProtocolChoice:
     t.allow("name", "dose_gy", "cord_limits")
-    return ProtocolChoice(name=t.text("name"), dose_gy=t.optional_number("dose_gy"), cord_limits=t.optional_text("cord_limits"))
+    return ProtocolChoice(
+        name=t.text("name"), dose_gy=t.optional_number("dose_gy"), cord_limits=t.optional_text("cord_limits")
+    )
 
 
 def _goal(t: Table) -> Goal:
     t.allow("structure", "metric", "sense", "value", "unit", "priority", "source", "standing", "note")
     source = Source(citation=t.text("source"), standing=t.choice("standing", _STANDINGS))
-    return Goal(t.text("structure"), t.text("metric"), t.choice("sense", _SENSES), t.number("value"), t.text("unit"),
-                t.choice("priority", _PRIORITIES), source, t.text("note", ""))
+    return Goal(
+        t.text("structure"),
+        t.text("metric"),
+        t.choice("sense", _SENSES),
+        t.number("value"),
+        t.text("unit"),
+        t.choice("priority", _PRIORITIES),
+        source,
+        t.text("note", ""),
+    )
 
 
 def _beams(t: Table) -> BeamChoice:
@@ -203,7 +231,7 @@ def _beams(t: Table) -> BeamChoice:
     return BeamChoice(
         machine=t.optional_text("machine"),
         technique=t.choice("technique", _TECHNIQUES) if "technique" in t else None,
-        arrangement=t.optional_text("arrangement"),
+        arrangement=t.choice("arrangement", {a.value: a for a in Arrangement}) if "arrangement" in t else None,
         gantry_deg=t.numbers("gantry_deg", None) if "gantry_deg" in t else (),
         field_mm=_pair(t, "field_mm"),
         ssd_mm=t.optional_number("ssd_mm"),
@@ -212,9 +240,17 @@ def _beams(t: Table) -> BeamChoice:
 
 def _expect(t: Table) -> Expectation:
     t.allow("quantity", "value", "tolerance", "unit", "source", "structure", "depth_mm", "field_mm", "note")
-    return Expectation(quantity=t.text("quantity"), value=t.number("value"), tolerance=t.number("tolerance"),
-                       unit=t.text("unit"), source=t.text("source"), structure=t.optional_text("structure"),
-                       depth_mm=t.optional_number("depth_mm"), field_mm=_pair(t, "field_mm"), note=t.text("note", ""))
+    return Expectation(
+        quantity=t.text("quantity"),
+        value=t.number("value"),
+        tolerance=t.number("tolerance"),
+        unit=t.text("unit"),
+        source=t.text("source"),
+        structure=t.optional_text("structure"),
+        depth_mm=t.optional_number("depth_mm"),
+        field_mm=_pair(t, "field_mm"),
+        note=t.text("note", ""),
+    )
 
 
 def _pair(t: Table, key: str) -> tuple[float, float] | None:
@@ -222,8 +258,3 @@ def _pair(t: Table, key: str) -> tuple[float, float] | None:
         return None
     values = t.numbers(key, 2)
     return values[0], values[1]
-
-
-def as_dict(case: Case) -> dict[str, Any]:
-    """Name, description, sources and sha256, for archives and reports."""
-    return {"name": case.name, "description": case.description, "sources": list(case.sources), "sha256": case.sha256}

@@ -1,4 +1,4 @@
-"""Table: one table of a TOML file, read strictly. Each getter says the file, the section and the key when it refuses."""
+"""Table: one table of a TOML file, read strictly. A getter that refuses names the file, the section and the key."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ class Table:
         """A list of numbers, ``count`` of them when given."""
         value = self._get(key)
         good = isinstance(value, list) and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value)
+            isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value
+        )
         if not good or (count is not None and len(value) != count):
             raise self._wrong(key, f"a list of {'' if count is None else f'{count} '}numbers")
         return tuple(float(v) for v in value)

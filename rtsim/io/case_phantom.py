@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -31,8 +31,20 @@ from rtsim.typing import Progress
 
 _AXES = {"x": Axis.X, "y": Axis.Y, "z": Axis.Z}
 _ROLES = {role.value: role for role in Role}
-_SPINE_KEYS = ("level", "lesion", "site", "epidural", "ptv_margin_mm", "cord_prv_mm", "spare_cord", "spacing_mm", "half_length_mm",
-               "noise_hu", "seed", "roots")
+_SPINE_KEYS = (
+    "level",
+    "lesion",
+    "site",
+    "epidural",
+    "ptv_margin_mm",
+    "cord_prv_mm",
+    "spare_cord",
+    "spacing_mm",
+    "half_length_mm",
+    "noise_hu",
+    "seed",
+    "roots",
+)
 
 
 class PhantomRecipe(Protocol):
@@ -53,8 +65,16 @@ class PaintedRecipe:
     supersample: int
 
     def build(self, *, name: str, description: str, case_sha256: str, progress: Progress | None) -> Phantom:
-        return painted(self.grid, self.layers, background=self.background, supersample=self.supersample, name=name,
-                       description=description, case_sha256=case_sha256)
+        """See PhantomRecipe."""
+        return painted(
+            self.grid,
+            self.layers,
+            background=self.background,
+            supersample=self.supersample,
+            name=name,
+            description=description,
+            case_sha256=case_sha256,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,7 @@ class SpineRecipe:
     spec: SpineSpec
 
     def build(self, *, name: str, description: str, case_sha256: str, progress: Progress | None) -> Phantom:
+        """See PhantomRecipe."""
         return spine(self.spec, name=name, description=description, case_sha256=case_sha256, progress=progress)
 
 
@@ -74,17 +95,20 @@ class DicomRecipe:
     folder: Path
 
     def build(self, *, name: str, description: str, case_sha256: str, progress: Progress | None) -> Phantom:
+        """See PhantomRecipe."""
         from rtsim.io.dicom_read import read_dicom  # pydicom is loaded only when a case needs it
 
-        return read_dicom(self.folder).phantom
+        return replace(read_dicom(self.folder, name=name), description=description, case_sha256=case_sha256)
 
 
 def phantom_recipe(top: Table, folder: Path) -> PhantomRecipe:
     """The recipe that a case asks for: exactly one of [spine], [grid] and [ct]. ``folder`` is that of the case file."""
     given = [key for key in ("spine", "grid", "ct") if key in top]
     if len(given) != 1:
-        raise CaseFileError(f"{top.where}: {', '.join(f'[{g}]' for g in given) or 'none of them'} given; "
-                            "exactly one of [spine], [grid] and [ct] says what is irradiated")
+        raise CaseFileError(
+            f"{top.where}: {', '.join(f'[{g}]' for g in given) or 'none of them'} given; "
+            "exactly one of [spine], [grid] and [ct] says what is irradiated"
+        )
     if given != ["grid"] and "structures" in top:
         raise CaseFileError(f"{top.where}: [[structures]] are painted on a [grid]; they do not go with [{given[0]}]")
     if given == ["spine"]:
@@ -151,7 +175,7 @@ _SHAPE_KEYS = {
 
 
 def _shape(t: Table) -> Shape:
-    """A shape table: kind = "..." and its own keys; moved_mm, and rotated_deg about the axis rotated_about, come after."""
+    """A shape: kind = "..." and its own keys; rotated_deg about the axis rotated_about, then moved_mm, come after."""
     kind = t.choice("kind", {k: k for k in _SHAPE_KEYS})
     t.allow("kind", "moved_mm", "rotated_deg", "rotated_about", *_SHAPE_KEYS[kind])
     shape = _bare(kind, t)
@@ -169,14 +193,20 @@ def _bare(kind: str, t: Table) -> Shape:
         case "box":
             return Box(t.vector("lower_mm"), t.vector("upper_mm"), t.number("rounding_mm", 0.0))
         case "cylinder":
-            return Cylinder(t.vector("center_mm"), t.number("radius_mm"), t.number("length_mm"),
-                            t.choice("axis", _AXES, Axis.Z))
+            return Cylinder(
+                t.vector("center_mm"), t.number("radius_mm"), t.number("length_mm"), t.choice("axis", _AXES, Axis.Z)
+            )
         case "tube":
             radius = t.number("start_radius_mm")
             return Capsule(t.vector("start_mm"), t.vector("end_mm"), radius, t.number("end_radius_mm", radius))
         case "extrusion":
-            return Extrusion(_polygon(t), t.number("lower_mm"), t.number("upper_mm"), t.choice("axis", _AXES, Axis.Z),
-                             t.number("rounding_mm", 0.0))
+            return Extrusion(
+                _polygon(t),
+                t.number("lower_mm"),
+                t.number("upper_mm"),
+                t.choice("axis", _AXES, Axis.Z),
+                t.number("rounding_mm", 0.0),
+            )
         case "difference":
             return _shape(t.table("base")) - _shape(t.table("cut"))
         case _:
@@ -189,7 +219,8 @@ def _bare(kind: str, t: Table) -> Shape:
 def _polygon(t: Table) -> tuple[tuple[float, float], ...]:
     value = t.raw.get("polygon_mm")
     good = isinstance(value, list) and all(
-        isinstance(v, list) and len(v) == 2 and all(isinstance(c, (int, float)) for c in v) for v in value)
+        isinstance(v, list) and len(v) == 2 and all(isinstance(c, (int, float)) for c in v) for v in value
+    )
     if not good or value is None:
         raise CaseFileError(f"{t.where}: polygon_mm is {value!r}; it must be a list of [a, b] vertices")
     return tuple((float(a), float(b)) for a, b in value)

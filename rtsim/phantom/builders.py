@@ -1,7 +1,7 @@
 """Phantoms from shapes: water box, slabs, the TG-119 C-shape, or any list of painted layers.
 
-    water = builders.water_box(side_mm=300, spacing_mm=2)
-    chest = builders.slabs([Slab(30, materials.get("water")), Slab(100, materials.get("lung")), ...])
+water = builders.water_box(side_mm=300, spacing_mm=2)
+chest = builders.slabs([Slab(30, materials.get("water")), Slab(100, materials.get("lung")), ...])
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from rtsim import materials
 from rtsim.ct import default_curve
 from rtsim.errors import InputError
+from rtsim.geometry.coverage import cover, coverage
 from rtsim.geometry.grid import Grid
-from rtsim.geometry.shapes import Axis, Box, Cylinder, Extrusion, Shape, cover, coverage
+from rtsim.geometry.shapes import Axis, Box, Cylinder, Extrusion, Shape
 from rtsim.materials import Material
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.spine import spine
@@ -68,8 +69,16 @@ class Slab:
             raise InputError(f"thickness_mm is {self.thickness_mm}; a slab is > 0 mm thick")
 
 
-def painted(grid: Grid, layers: Sequence[Layer], *, background: Material | None = None, supersample: int = 3,
-            name: str = "phantom", description: str = "", case_sha256: str = "") -> Phantom:
+def painted(
+    grid: Grid,
+    layers: Sequence[Layer],
+    *,
+    background: Material | None = None,
+    supersample: int = 3,
+    name: str = "phantom",
+    description: str = "",
+    case_sha256: str = "",
+) -> Phantom:
     """Paint layers in order on a background (air). Densities are blended by the fraction of a voxel that lies inside;
     a voxel takes the material that covers at least half of it. HU follow from the densities by the default curve.
 
@@ -92,9 +101,17 @@ def painted(grid: Grid, layers: Sequence[Layer], *, background: Material | None 
         if layer.structure is not None:
             whole = coverage(layer.shape, grid, supersample)
             drawn.append(Structure.from_coverage(layer.structure, layer.role, grid, whole))
-    return Phantom.from_density(density, index, tuple(used), grid, Structures(tuple(drawn)),
-                                hu=default_curve().hu_at(density), name=name, description=description,
-                                case_sha256=case_sha256)
+    return Phantom.from_density(
+        density,
+        index,
+        tuple(used),
+        grid,
+        Structures(tuple(drawn)),
+        hu=default_curve().hu_at(density),
+        name=name,
+        description=description,
+        case_sha256=case_sha256,
+    )
 
 
 def water_box(side_mm: float = 300.0, spacing_mm: float = 2.0) -> Phantom:
@@ -107,8 +124,9 @@ def water_box(side_mm: float = 300.0, spacing_mm: float = 2.0) -> Phantom:
     half = side_mm / 2
     box = Box((-half, -half, -half), (half, half, half))
     layer = Layer(shape=box, material=materials.get("water"), structure="BODY", role=Role.EXTERNAL)
-    return painted(_around(box, (spacing_mm,) * 3), [layer], name="water_box",
-                   description=f"water cube of {side_mm:g} mm")
+    return painted(
+        _around(box, (spacing_mm,) * 3), [layer], name="water_box", description=f"water cube of {side_mm:g} mm"
+    )
 
 
 def slabs(layers: Sequence[Slab], *, side_mm: float = 300.0, spacing_mm: Vector3 = (2.0, 2.0, 2.0)) -> Phantom:
@@ -125,14 +143,27 @@ def slabs(layers: Sequence[Slab], *, side_mm: float = 300.0, spacing_mm: Vector3
     front = -total / 2
     for number, slab in enumerate(layers, start=1):
         box = Box((-half, front, -half), (half, front + slab.thickness_mm, half))
-        found.append(Layer(shape=box, material=slab.material, density_g_cm3=slab.density_g_cm3, structure=f"slab_{number}",
-                           role=Role.CONTROL))
+        found.append(
+            Layer(
+                shape=box,
+                material=slab.material,
+                density_g_cm3=slab.density_g_cm3,
+                structure=f"slab_{number}",
+                role=Role.CONTROL,
+            )
+        )
         front += slab.thickness_mm
-    return painted(_around(body, spacing_mm), found, name="slabs",
-                   description=", ".join(f"{s.thickness_mm:g} mm {s.material.name}" for s in layers))
+    return painted(
+        _around(body, spacing_mm),
+        found,
+        name="slabs",
+        description=", ".join(f"{s.thickness_mm:g} mm {s.material.name}" for s in layers),
+    )
 
 
-def c_shape(inner_mm: float = 15.0, outer_mm: float = 37.0, length_mm: float = 80.0, opening_deg: float = 120.0) -> Shape:
+def c_shape(
+    inner_mm: float = 15.0, outer_mm: float = 37.0, length_mm: float = 80.0, opening_deg: float = 120.0
+) -> Shape:
     """The C of AAPM TG-119: a tube along z less a sector ``opening_deg`` wide, open to posterior."""
     half = math.radians(opening_deg) / 2
     reach = 3.0 * outer_mm
@@ -150,11 +181,16 @@ def tg119_c_shape(spacing_mm: float = 2.5) -> Phantom:
     """
     body = Box((-150.0, -100.0, -110.0), (150.0, 100.0, 110.0))
     core = Cylinder((0.0, 0.0, 0.0), 10.0, 100.0, Axis.Z)
-    return painted(_around(body, (spacing_mm,) * 3), [
-        Layer(shape=body, material=materials.get("water"), structure="BODY", role=Role.EXTERNAL),
-        Layer(shape=c_shape(), structure="PTV", role=Role.PTV),
-        Layer(shape=core, structure="Core", role=Role.OAR),
-    ], name="tg119_c_shape", description="AAPM TG-119 C-shape")
+    return painted(
+        _around(body, (spacing_mm,) * 3),
+        [
+            Layer(shape=body, material=materials.get("water"), structure="BODY", role=Role.EXTERNAL),
+            Layer(shape=c_shape(), structure="PTV", role=Role.PTV),
+            Layer(shape=core, structure="Core", role=Role.OAR),
+        ],
+        name="tg119_c_shape",
+        description="AAPM TG-119 C-shape",
+    )
 
 
 def _around(box: Box, spacing_mm: Vector3) -> Grid:

@@ -1,7 +1,7 @@
 """The spine generator: a SpineSpec in, a Phantom with a lesion, a cord and the organs around them out.
 
-    spec = SpineSpec(level="T8", lesion=LesionKind.LYTIC, epidural=EpiduralGrade.ESCC_1B)
-    phantom = spine(spec)
+spec = SpineSpec(level="T8", lesion=LesionKind.LYTIC, epidural=EpiduralGrade.ESCC_1B)
+phantom = spine(spec)
 """
 
 from rtsim.phantom.spine.anatomy import LEVELS, Level, level, levels

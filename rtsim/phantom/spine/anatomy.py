@@ -1,4 +1,4 @@
-"""The anatomy table: dimensions of each level of the column and HU of each tissue, with sources in data/anatomy.toml."""
+"""The anatomy table: dimensions of each level of the column and HU of each tissue; sources in data/anatomy.toml."""
 
 from __future__ import annotations
 

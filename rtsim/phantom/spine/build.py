@@ -27,8 +27,14 @@ AIR_MM = 12.0
 """Air kept around the widest section."""
 
 
-def spine(spec: SpineSpec, *, name: str | None = None, description: str = "", case_sha256: str = "",
-          progress: Progress | None = None) -> Phantom:
+def spine(
+    spec: SpineSpec,
+    *,
+    name: str | None = None,
+    description: str = "",
+    case_sha256: str = "",
+    progress: Progress | None = None,
+) -> Phantom:
     """The phantom that ``spec`` describes; the center of the target's body is the origin.
 
     Structures: BODY, GTV, CTV, PTV, spinal_cord and spinal_cord_prv (where there is cord), cauda_equina (below it),
@@ -52,8 +58,9 @@ def spine(spec: SpineSpec, *, name: str | None = None, description: str = "", ca
     say(0.95, "texture and noise")
     ct = CT(canvas.finished(spec.noise_hu, spec.seed), grid)
     say(1.0, "done")
-    return Phantom.from_ct(ct, structures, name=name or f"spine_{spec.level.lower()}", description=description,
-                           case_sha256=case_sha256)
+    return Phantom.from_ct(
+        ct, structures, name=name or f"spine_{spec.level.lower()}", description=description, case_sha256=case_sha256
+    )
 
 
 def _grid(spec: SpineSpec, column: Column) -> Grid:
@@ -125,8 +132,15 @@ def _paint_lesion(canvas: Canvas, spec: SpineSpec, lesion: Lesion) -> None:
         canvas.paint(lesion.epidural, "epidural_tumor")
 
 
-def _structures(spec: SpineSpec, canvas: Canvas, column: Column, vertebrae: tuple[Vertebra, ...], lesion: Lesion,
-                organs: tuple[Organ, ...], skin: Shape) -> Structures:
+def _structures(
+    spec: SpineSpec,
+    canvas: Canvas,
+    column: Column,
+    vertebrae: tuple[Vertebra, ...],
+    lesion: Lesion,
+    organs: tuple[Organ, ...],
+    skin: Shape,
+) -> Structures:
     found: list[Structure] = []
     grid, part = canvas.grid, canvas.coverage
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from rtsim.geometry.coverage import Cover, cover
 from rtsim.geometry.grid import Grid
-from rtsim.geometry.shapes import Cover, Shape, cover
+from rtsim.geometry.shapes import Shape
 from rtsim.phantom.spine.anatomy import tissue
 from rtsim.typing import Float32Array, FloatArray
 
@@ -39,7 +40,7 @@ class Canvas:
         return out
 
     def paint(self, shape: Shape, name: str, *, strength: float = 1.0) -> None:
-        """Blend a tissue in by the fraction of each voxel that lies in the shape; ``strength`` < 1 lets the old show."""
+        """Blend a tissue in by the fraction of each voxel in the shape; ``strength`` < 1 lets the old show."""
         part = self.cover(shape)
         if part is not None:
             self.blend(part.slices, part.fraction * np.float32(strength), name)
@@ -53,14 +54,14 @@ class Canvas:
     def finished(self, noise_hu: float, seed: int) -> Float32Array:
         """HU with tissue texture (correlated over about 2 mm) and scanner noise (over about 1 mm), whole numbers."""
         rng = np.random.default_rng(seed)
-        out = self.hu + self.texture * correlated_noise(self.grid, 1.8, rng)
+        out = self.hu + self.texture * np.clip(correlated_noise(self.grid, 1.8, rng), -2.0, 2.0)
         if noise_hu > 0:
             out = out + np.float32(noise_hu) * correlated_noise(self.grid, 1.0, rng)
-        return np.maximum(np.rint(out), LOWEST_HU).astype(np.float32)
+        return np.asarray(np.maximum(np.rint(out), LOWEST_HU), dtype=np.float32)
 
 
 def correlated_noise(grid: Grid, length_mm: float, rng: np.random.Generator) -> Float32Array:
-    """Gaussian noise [k, j, i] of unit variance, smoothed by a Gaussian of ``length_mm`` (per axis, in its own voxels)."""
+    """Gaussian noise [k, j, i] of unit variance, smoothed by a Gaussian of ``length_mm``."""
     white = rng.standard_normal(grid.shape, dtype=np.float32)
     sigma = [length_mm / s for s in grid.spacing_mm[::-1]]
     smooth = gaussian_filter(white, sigma, mode="reflect", truncate=2.5)

@@ -4,6 +4,7 @@ center is the origin, the column lies in the plane x = 0."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtsim.geometry.shapes import Axis, Section, Shape, Sweep
@@ -73,24 +74,23 @@ class Column:
 
     def canal(self) -> Shape:
         """The bony canal."""
-        return _tube(self, lambda v: (v.canal_width_mm / 2, v.canal_ap_mm / 2), self.placements, exponent=2.2)
+        return _tube(lambda v: (v.canal_width_mm / 2, v.canal_ap_mm / 2), self.placements, exponent=2.2)
 
     def sac(self) -> Shape:
         """The thecal sac, at least 1 mm inside the canal."""
-        return _tube(self, sac_half_widths_mm, self.placements)
+        return _tube(sac_half_widths_mm, self.placements)
 
     def cord(self) -> Shape:
         """The cord, down to the conus at the L1/L2 disc, tapering over the last 20 mm."""
-        levels_with = [p for p in self.placements if p.level.cord_width_mm > 0]
-        tube = _tube(self, lambda v: (v.cord_width_mm / 2, v.cord_ap_mm / 2), tuple(levels_with), conus=self["L2"])
-        return tube
+        with_cord = tuple(p for p in self.placements if p.level.cord_width_mm > 0)
+        return _tube(lambda v: (v.cord_width_mm / 2, v.cord_ap_mm / 2), with_cord, conus=True)
 
     def cauda(self) -> Shape:
         """The roots below the conus: the sac's inside, 1 mm within the dura."""
-        below = [p for p in self.placements if p.level.cord_width_mm == 0]
+        below = tuple(p for p in self.placements if p.level.cord_width_mm == 0)
         top = self["L1"]
         bottom = top.level.height_mm / 2 + top.level.disc_mm / 2
-        tube = _tube(self, lambda v: tuple(h - 1.0 for h in sac_half_widths_mm(v)), (top, *below))
+        tube = _tube(lambda v: (sac_half_widths_mm(v)[0] - 1.0, sac_half_widths_mm(v)[1] - 1.0), (top, *below))
         sections = [s for s in tube.sections if s.z_mm <= top.at(0.0, top.canal_v_mm, -bottom)[2] + 0.01]
         return Sweep(tuple(sections), tube.exponent)
 
@@ -109,8 +109,13 @@ def _step(start: Vector3, upper: Level, lower: Level, *, sign: float) -> Vector3
     return 0.0, y, z
 
 
-def _tube(column: Column, half_widths, placements: tuple[Placement, ...], *, exponent: float = 2.0,  # type: ignore[no-untyped-def]
-          conus: Placement | None = None) -> Sweep:
+def _tube(
+    half_widths: Callable[[Level], tuple[float, float]],
+    placements: tuple[Placement, ...],
+    *,
+    exponent: float = 2.0,
+    conus: bool = False,
+) -> Sweep:
     found: list[Section] = []
     for i, p in enumerate(placements):
         a, b = half_widths(p.level)
@@ -122,7 +127,11 @@ def _tube(column: Column, half_widths, placements: tuple[Placement, ...], *, exp
         if following is not None:
             a2, b2 = half_widths(following.level)
             found.append(Section(low[2], (low[0], low[1]), ((a + a2) / 2, (b + b2) / 2 / lean)))
-        elif conus is not None:
+        elif conus:
             found.append(Section(low[2] + 6.0, (low[0], low[1]), (0.55 * a, 0.55 * b)))
             found.append(Section(low[2], (low[0], low[1]), (0.8, 0.8)))
+    if placements[0].level.name == "C2":
+        # the canal goes on towards the skull, so that no field ends in mid-air
+        first, z_top = found[0], placements[0].at(0.0, placements[0].canal_v_mm, 60.0)
+        found.append(Section(z_top[2], (z_top[0], z_top[1]), first.half_widths_mm))
     return Sweep(tuple(sorted(found, key=lambda s: s.z_mm)), exponent)

@@ -29,6 +29,7 @@ class Lesion:
 
     @cached_property
     def gtv(self) -> Shape:
+        """Gross tumor volume: bone and epidural part."""
         return self.bone if self.epidural is None else Union((self.bone, self.epidural))
 
     @classmethod
@@ -49,8 +50,11 @@ class Lesion:
         sides = {LesionSite.WHOLE_BODY: (1, -1), LesionSite.BODY_LEFT: (1,), LesionSite.BODY_RIGHT: (-1,)}[spec.site]
         parts: list[Shape] = [vertebra.body, bone]
         for side in sides:
-            parts += ([vertebra.pedicle_left, vertebra.transverse_left] if side > 0
-                      else [vertebra.pedicle_right, vertebra.transverse_right])
+            parts += (
+                [vertebra.pedicle_left, vertebra.transverse_left]
+                if side > 0
+                else [vertebra.pedicle_right, vertebra.transverse_right]
+            )
         if epidural is not None:
             parts.append(epidural)
         return cls(bone, epidural, Union(tuple(parts)))
@@ -62,11 +66,11 @@ def _in_body(spec: SpineSpec, row: Level) -> Shape:
     a, b, c = row.endplate_width_mm / 2, row.endplate_depth_mm / 2, row.height_mm / 2
     if spec.site is LesionSite.WHOLE_BODY:
         lobes = [((0.0, 0.15 * b, 0.0), (0.72 * a, 0.80 * b, 0.85 * c))]
-        spots = ((-0.4, 0.5), (0.45, 0.35), (0.15, -0.45))
+        spots = [(-0.4, 0.5), (0.45, 0.35), (0.15, -0.45)]
     else:
         side = 1.0 if spec.site is LesionSite.BODY_LEFT else -1.0
         lobes = [((0.42 * side * a, 0.25 * b, 0.0), (0.55 * a, 0.70 * b, 0.80 * c))]
-        spots = ((0.55 * side, 0.45), (0.15 * side, 0.5))
+        spots = [(0.55 * side, 0.45), (0.15 * side, 0.5)]
     for u, v in spots:
         jitter = rng.uniform(-0.08, 0.08, 3)
         center = ((u + jitter[0]) * a, (v + jitter[1]) * b, jitter[2] * 3 * c)
@@ -79,7 +83,9 @@ def _tongue(spec: SpineSpec, row: Level) -> Shape | None:
     if spec.epidural is EpiduralGrade.ESCC_0:
         return None
     if row.cord_width_mm == 0 and spec.epidural is EpiduralGrade.ESCC_1C:
-        raise InputError(f"epidural is 1c at {row.name}; grade 1c touches the cord, which ends at L1/L2: use 0, 1a or 1b")
+        raise InputError(
+            f"epidural is 1c at {row.name}; grade 1c touches the cord, which ends at L1/L2: use 0, 1a or 1b"
+        )
     v_c = row.endplate_depth_mm / 2 + row.canal_ap_mm / 2
     sac_u, sac_v = sac_half_widths_mm(row)
     cord_u, cord_v = row.cord_width_mm / 2, row.cord_ap_mm / 2
@@ -105,4 +111,3 @@ def _tongue(spec: SpineSpec, row: Level) -> Shape | None:
 def _ring(half_u: float, half_v: float, v_c: float) -> FloatArray:
     angle = np.linspace(0.0, 2.0 * np.pi, 181)
     return np.stack((half_u * np.cos(angle), v_c + half_v * np.sin(angle), np.zeros_like(angle)), axis=-1)
-

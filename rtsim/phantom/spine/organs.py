@@ -13,8 +13,8 @@ from rtsim.phantom.spine.trunk import Trunk, cavity_section
 
 @dataclass(frozen=True)
 class Organ:
-    """A shape to paint with a tissue; ``structure`` is its name in the structure set, empty when it is not drawn. Organs
-    of one name are drawn as one."""
+    """A shape to paint with a tissue; ``structure`` is its name in the structure set, empty when it is not drawn.
+    Organs of one name are drawn as one."""
 
     shape: Shape
     tissue: str
@@ -22,8 +22,13 @@ class Organ:
     color: tuple[int, int, int] | None = None
 
 
-def _along(trunk: Trunk, names: tuple[str, ...], x_mm: tuple[float, ...], before_mm: tuple[float, ...],
-           half_mm: tuple[tuple[float, float], ...]) -> Sweep:
+def _along(
+    trunk: Trunk,
+    names: tuple[str, ...],
+    x_mm: tuple[float, ...],
+    before_mm: tuple[float, ...],
+    half_mm: tuple[tuple[float, float], ...],
+) -> Sweep:
     """A tube through the levels ``names`` (downward), ``before_mm`` in front of each body's anterior face."""
     sections = []
     for name, x, before, half in zip(names, x_mm, before_mm, half_mm, strict=True):
@@ -36,10 +41,20 @@ def _along(trunk: Trunk, names: tuple[str, ...], x_mm: tuple[float, ...], before
 def thoracic_organs(trunk: Trunk) -> tuple[Organ, ...]:
     """What to paint in the chest (and neck), in order."""
     left, right = trunk.lungs()
-    esophagus = _along(trunk, ("C6", "T1", "T5", "T8", "T10", "T11"), (1.0, 3.0, -1.0, -2.0, 4.0, 14.0),
-                       (7.0, 8.0, 10.0, 13.0, 27.0, 33.0), ((9.0, 5.0),) * 3 + ((8.0, 6.0),) * 3)
-    airway = _along(trunk, ("C2", "C4", "C6", "T1", "T4"), (0.0,) * 5, (11.0, 14.0, 22.0, 24.0, 27.0),
-                    ((11.0, 5.5), (10.0, 6.0), (8.0, 8.0), (8.0, 8.5), (8.5, 8.0)))
+    esophagus = _along(
+        trunk,
+        ("C6", "T1", "T5", "T8", "T10", "T11"),
+        (1.0, 3.0, -1.0, -2.0, 4.0, 14.0),
+        (7.0, 8.0, 10.0, 13.0, 27.0, 33.0),
+        ((9.0, 5.0),) * 3 + ((8.0, 6.0),) * 3,
+    )
+    airway = _along(
+        trunk,
+        ("C2", "C4", "C6", "T1", "T4"),
+        (0.0,) * 5,
+        (11.0, 14.0, 22.0, 24.0, 27.0),
+        ((11.0, 5.5), (10.0, 6.0), (8.0, 8.0), (8.0, 8.5), (8.5, 8.0)),
+    )
     return (
         Organ(Intersection((trunk.cavity(), _chest_only(trunk))), "mesentery"),
         Organ(left, "lung", "lung_left", (80, 160, 255)),
@@ -64,17 +79,28 @@ def _heart_and_vessels(trunk: Trunk) -> tuple[Organ, ...]:
     breast = wall.center_mm[1] - wall.half_widths_mm[1]
     heart = Ellipsoid((0.0, 0.0, 0.0), (52.0, 31.0, 46.0)).rotated(Axis.Z, 30.0)
     heart = heart.moved((22.0, breast + 40.0, t8.center_mm[2] + 2.0))
-    aorta = _along(trunk, ("T4", "T5", "T7", "T9", "T11", "T12", "L2", "L4"),
-                   (24.0, 23.0, 22.0, 19.0, 12.0, 7.0, 5.0, 3.0), (6.0, 4.0, 5.0, 7.0, 12.0, 14.0, 13.0, 12.0),
-                   ((12.5, 12.5),) * 4 + ((11.5, 11.5), (11.0, 11.0), (10.0, 10.0), (9.0, 9.0)))
+    aorta = _along(
+        trunk,
+        ("T4", "T5", "T7", "T9", "T11", "T12", "L2", "L4"),
+        (24.0, 23.0, 22.0, 19.0, 12.0, 7.0, 5.0, 3.0),
+        (6.0, 4.0, 5.0, 7.0, 12.0, 14.0, 13.0, 12.0),
+        ((12.5, 12.5),) * 4 + ((11.5, 11.5), (11.0, 11.0), (10.0, 10.0), (9.0, 9.0)),
+    )
     arch_start = aorta.sections[-1]
     back = (*arch_start.center_mm, arch_start.z_mm)
     middle = (8.0, back[1] - 32.0, back[2] + 11.0)
     ascending = (-14.0, back[1] - 52.0, back[2] - 6.0)
-    arch = (Capsule(back, middle, 12.5, 13.5), Capsule(middle, ascending, 13.5, 14.5),
-            Capsule(ascending, (-10.0, ascending[1] + 4.0, t8.center_mm[2] + 35.0), 14.5, 15.0))
-    cava = _along(trunk, ("T10", "T12", "L2", "L4"), (-22.0, -20.0, -17.0, -14.0), (26.0, 20.0, 12.0, 10.0), ((12.0, 9.0),) * 4)
-    superior = Capsule((-26.0, ascending[1] + 6.0, back[2] + 30.0), (-26.0, ascending[1] + 14.0, t8.center_mm[2] + 30.0), 9.0, 9.0)
+    arch = (
+        Capsule(back, middle, 12.5, 13.5),
+        Capsule(middle, ascending, 13.5, 14.5),
+        Capsule(ascending, (-10.0, ascending[1] + 4.0, t8.center_mm[2] + 35.0), 14.5, 15.0),
+    )
+    cava = _along(
+        trunk, ("T10", "T12", "L2", "L4"), (-22.0, -20.0, -17.0, -14.0), (26.0, 20.0, 12.0, 10.0), ((12.0, 9.0),) * 4
+    )
+    superior = Capsule(
+        (-26.0, ascending[1] + 6.0, back[2] + 30.0), (-26.0, ascending[1] + 14.0, t8.center_mm[2] + 30.0), 9.0, 9.0
+    )
     azygos = _along(trunk, ("T5", "T12"), (-7.0, -5.0), (3.5, 3.5), ((3.5, 3.0),) * 2)
     return (
         Organ(heart.grown(4.0), "fat"),
@@ -103,8 +129,12 @@ def _bronchi(trunk: Trunk) -> tuple[Organ, ...]:
 def _neck(trunk: Trunk) -> tuple[Organ, ...]:
     out: list[Organ] = []
     for side in (1.0, -1.0):
-        carotid = _along(trunk, ("C3", "C6", "T1"), (side * 26.0, side * 23.0, side * 20.0), (14.0, 16.0, 18.0), ((4.0, 4.0),) * 3)
-        jugular = _along(trunk, ("C3", "C6", "T1"), (side * 33.0, side * 32.0, side * 28.0), (10.0, 14.0, 18.0), ((6.0, 5.0),) * 3)
+        carotid = _along(
+            trunk, ("C3", "C6", "T1"), (side * 26.0, side * 23.0, side * 20.0), (14.0, 16.0, 18.0), ((4.0, 4.0),) * 3
+        )
+        jugular = _along(
+            trunk, ("C3", "C6", "T1"), (side * 33.0, side * 32.0, side * 28.0), (10.0, 14.0, 18.0), ((6.0, 5.0),) * 3
+        )
         for vessel in (carotid, jugular):
             out += [Organ(vessel.grown(2.0), "fat"), Organ(vessel, "vessel")]
         c7 = trunk.column["C7"]
@@ -119,10 +149,21 @@ def abdominal_organs(trunk: Trunk, seed: int) -> tuple[Organ, ...]:
     t12, l1, l2 = c["T12"], c["L1"], c["L2"]
     wall = cavity_section(t12)
     y0, half = wall.center_mm[1], wall.half_widths_mm
-    liver = Intersection((Ellipsoid((-0.42 * half[0], y0 - 4.0, t12.center_mm[2] - 8.0), (0.72 * half[0], 78.0, 88.0)), belly.grown(-3.0)))
-    spleen = Intersection((Ellipsoid((0.72 * half[0], y0 + 34.0, t12.center_mm[2] + 4.0), (30.0, 44.0, 50.0)), belly.grown(-3.0)))
-    stomach = Intersection((Ellipsoid((0.36 * half[0], y0 - 26.0, t12.center_mm[2]), (44.0, 36.0, 46.0)), belly.grown(-4.0)))
-    gas = Intersection((stomach.grown(-5.0), Ellipsoid((0.36 * half[0], y0 - 54.0, t12.center_mm[2] + 10.0), (40.0, 18.0, 40.0))))
+    liver = Intersection(
+        (
+            Ellipsoid((-0.52 * half[0], y0 - 6.0, t12.center_mm[2] - 2.0), (0.58 * half[0], 76.0, 84.0)),
+            belly.grown(-3.0),
+        )
+    )
+    spleen = Intersection(
+        (Ellipsoid((0.72 * half[0], y0 + 34.0, t12.center_mm[2] + 4.0), (30.0, 44.0, 50.0)), belly.grown(-3.0))
+    )
+    stomach = Intersection(
+        (Ellipsoid((0.36 * half[0], y0 - 26.0, t12.center_mm[2]), (44.0, 36.0, 46.0)), belly.grown(-4.0))
+    )
+    gas = Intersection(
+        (stomach.grown(-5.0), Ellipsoid((0.36 * half[0], y0 - 54.0, t12.center_mm[2] + 10.0), (40.0, 18.0, 40.0)))
+    )
     return (
         Organ(belly, "mesentery"),
         *_bowel(trunk, seed),
@@ -151,7 +192,9 @@ def _kidneys(trunk: Trunk, l1: tuple[float, float, float], l2: tuple[float, floa
 
 def _lumbar_vessels(trunk: Trunk) -> tuple[Organ, ...]:
     """Aorta and cava again, over the fat of the belly (the drawn structure is the one of the chest's list)."""
-    return tuple(Organ(o.shape, o.tissue) for o in _heart_and_vessels(trunk) if o.structure in {"aorta", "inferior_vena_cava"})
+    return tuple(
+        Organ(o.shape, o.tissue) for o in _heart_and_vessels(trunk) if o.structure in {"aorta", "inferior_vena_cava"}
+    )
 
 
 def _back_muscles(trunk: Trunk) -> tuple[Organ, ...]:
@@ -162,12 +205,20 @@ def _back_muscles(trunk: Trunk) -> tuple[Organ, ...]:
         for name, size in zip(names, (4.0, 7.0, 11.0, 15.0, 18.0, 19.0), strict=True):
             p = trunk.column[name]
             edge = p.level.endplate_width_mm / 2
-            psoas.append(Section(p.center_mm[2], (side * (edge + 0.80 * size), p.center_mm[1] + 4.0), (size, 1.15 * size)))
+            psoas.append(
+                Section(p.center_mm[2], (side * (edge + 0.80 * size), p.center_mm[1] + 4.0), (size, 1.15 * size))
+            )
         for p in trunk.column.rising():
             if p.level.region in "TL":
-                wide = float(np.interp(p.center_mm[2], (trunk.column.z_mm("L4"), trunk.column.z_mm("T4")), (29.0, 21.0)))
-                deep = float(np.interp(p.center_mm[2], (trunk.column.z_mm("L4"), trunk.column.z_mm("T4")), (21.0, 13.0)))
-                erector.append(Section(p.center_mm[2], (side * (wide + 3.0), p.canal_mm[1] + 12.0 + deep), (wide, deep)))
+                wide = float(
+                    np.interp(p.center_mm[2], (trunk.column.z_mm("L4"), trunk.column.z_mm("T4")), (29.0, 21.0))
+                )
+                deep = float(
+                    np.interp(p.center_mm[2], (trunk.column.z_mm("L4"), trunk.column.z_mm("T4")), (21.0, 13.0))
+                )
+                erector.append(
+                    Section(p.center_mm[2], (side * (wide + 3.0), p.canal_mm[1] + 12.0 + deep), (wide, deep))
+                )
         muscle = Sweep(tuple(sorted(psoas, key=lambda s: s.z_mm)))
         out += [Organ(muscle.grown(2.0), "fat"), Organ(muscle, "muscle")]
         back = Sweep(tuple(sorted(erector, key=lambda s: s.z_mm)), 2.4)
@@ -187,7 +238,11 @@ def _bowel(trunk: Trunk, seed: int) -> tuple[Organ, ...]:
         y = wall.center_mm[1] + float(rng.uniform(-0.85, 0.15)) * wall.half_widths_mm[1]
         z = p.center_mm[2] + float(rng.uniform(-18.0, 18.0))
         r = float(rng.uniform(9.0, 15.0))
-        end = (x + float(rng.uniform(-32.0, 32.0)), y + float(rng.uniform(-12.0, 12.0)), z + float(rng.uniform(-20.0, 20.0)))
+        end = (
+            x + float(rng.uniform(-32.0, 32.0)),
+            y + float(rng.uniform(-12.0, 12.0)),
+            z + float(rng.uniform(-20.0, 20.0)),
+        )
         loop = Intersection((Capsule((x, y, z), end, r, r), inside))
         out.append(Organ(loop, "bowel_wall", "bowel", (190, 170, 90)))
         if rng.uniform() < 0.3:

@@ -41,8 +41,10 @@ def rib_path(trunk: Trunk, number: int, side: float) -> tuple[Vector3, ...]:
 
 def _rib(path: tuple[Vector3, ...], shrink_mm: float) -> tuple[Shape, ...]:
     radii = np.interp(np.arange(len(path)), (0, 3, len(path) - 1), (4.4, 3.9, 4.2)) - shrink_mm
-    return tuple(Capsule(a, b, float(ra), float(rb), 1.45)
-                 for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True))
+    return tuple(
+        Capsule(a, b, float(ra), float(rb), 1.45)
+        for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True)
+    )
 
 
 def paint_cage(canvas: Canvas, trunk: Trunk) -> None:
@@ -50,7 +52,7 @@ def paint_cage(canvas: Canvas, trunk: Trunk) -> None:
     for number in range(1, 13):
         for side in (1.0, -1.0):
             path = rib_path(trunk, number, side)
-            bone, marrow = _rib(path, 0.0), _rib(path, 1.5)
+            bone, marrow = _rib(path, 0.0), _rib(path, 1.8)
             first_cartilage = len(bone) - 4 if number <= 10 else len(bone)
             for i, segment in enumerate(bone):
                 canvas.paint(segment, "rib_cortical" if i < first_cartilage else "cartilage")

@@ -45,8 +45,8 @@ class SpineSpec:
         level: vertebra with the lesion, C3 .. S1.
         lesion, site, epidural: what kind, where, and how far into the canal.
         ptv_margin_mm: PTV = CTV grown by this (stereotactic practice 0-3 mm).
-        spare_cord: take the cord PRV (and the cauda equina) out of the PTV, as stereotactic treatment does; False treats
-            the canal with the vertebra, as conventional treatment does.
+        spare_cord: take the cord PRV (and the cauda equina) out of the PTV, as stereotactic treatment does; False
+            treats the canal with the vertebra, as conventional treatment does.
         cord_prv_mm: cord PRV = cord grown by this (practice 1-2 mm).
         spacing_mm: (dx, dy, dz) of the CT.
         half_length_mm: how far the CT reaches above and below the target body's center.
@@ -74,8 +74,12 @@ class SpineSpec:
         if len(spacing) != 3 or not all(0.3 <= s <= 5.0 for s in spacing):
             raise InputError(f"spacing_mm is {self.spacing_mm}; three spacings of 0.3 .. 5 mm (dx, dy, dz) are needed")
         object.__setattr__(self, "spacing_mm", spacing)
-        for field, low, high in (("ptv_margin_mm", 0.0, 10.0), ("cord_prv_mm", 0.0, 5.0),
-                                 ("half_length_mm", 40.0, 200.0), ("noise_hu", 0.0, 100.0)):
+        for field, low, high in (
+            ("ptv_margin_mm", 0.0, 10.0),
+            ("cord_prv_mm", 0.0, 5.0),
+            ("half_length_mm", 40.0, 200.0),
+            ("noise_hu", 0.0, 100.0),
+        ):
             value = getattr(self, field)
             if not (math.isfinite(value) and low <= value <= high):
                 raise InputError(f"{field} is {value}; allowed are {low:g} <= {field} <= {high:g}")

@@ -25,26 +25,28 @@ class Trunk:
 
     def skin(self, inset_mm: float = 0.0) -> Shape:
         """The outline of the body, or ``inset_mm`` inside it."""
-        return Sweep(self._ends(tuple(_section(p, inset_mm) for p in self.column.rising())), 2.5)
+        return Sweep(self._ends(tuple(skin_section(p, inset_mm) for p in self.column.rising())), 2.5)
 
     def lean(self) -> Shape:
         """Everything within the subcutaneous fat."""
-        return Sweep(self._ends(tuple(_section(p, FAT_MM[p.level.region]) for p in self.column.rising())), 2.5)
+        return Sweep(self._ends(tuple(skin_section(p, FAT_MM[p.level.region]) for p in self.column.rising())), 2.5)
 
     def cavity(self, outward_mm: float = 0.0) -> Sweep:
         """Inside of chest and belly wall, from the apex of the lungs at T1 down."""
-        sections = [_cavity(p, outward_mm) for p in self.column.rising() if p.level.region != "C"]
+        sections = [cavity_section(p, outward_mm) for p in self.column.rising() if p.level.region != "C"]
         top = self.column["T1"]
         apex = Section(top.center_mm[2] + 14.0, (0.0, top.center_mm[1] - 18.0), (26.0 + outward_mm, 16.0 + outward_mm))
         return Sweep(self._ends((*sections, apex), above=False), 2.3)
 
     def lungs(self) -> tuple[Shape, Shape]:
-        """Left and right lung: the chest less the mediastinum, the spine with its muscles, and the diaphragm's domes."""
+        """Left and right lung: the chest less mediastinum, spine with its muscles, and the diaphragm's domes."""
         floor = self.column.z_mm("T12", -self.column["T12"].level.height_mm / 2)
         chest = Intersection((self.cavity(), HalfSpace((0.0, 0.0, floor), (0.0, 0.0, -1.0))))
         inner = Difference(chest, Union((self.mediastinum(), self.beside_spine(), *self.domes()), 4.0))
-        return (Intersection((inner, HalfSpace((1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)))),
-                Intersection((inner, HalfSpace((-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)))))
+        return (
+            Intersection((inner, HalfSpace((1.0, 0.0, 0.0), (-1.0, 0.0, 0.0)))),
+            Intersection((inner, HalfSpace((-1.0, 0.0, 0.0), (1.0, 0.0, 0.0)))),
+        )
 
     def mediastinum(self) -> Shape:
         """Between the lungs: wide in front, narrow beside the column."""
@@ -54,7 +56,7 @@ class Trunk:
             if p.level.region != "T":
                 continue
             face = p.at(0.0, -p.level.endplate_depth_mm / 2, 0.0)
-            breast = _cavity(p).center_mm[1] - _cavity(p).half_widths_mm[1]
+            breast = cavity_section(p).center_mm[1] - cavity_section(p).half_widths_mm[1]
             depth = max((face[1] - breast) / 2, 8.0)
             width = float(np.interp(p.level.number, (1, 3, 5, 8, 12), (30.0, 34.0, 30.0, 36.0, 40.0)))
             front.append(Section(p.center_mm[2], (4.0, face[1] - depth - 3.0), (width, depth + 3.0)))
@@ -68,18 +70,22 @@ class Trunk:
             if p.level.region != "T":
                 continue
             x, y, z = p.center_mm
-            body.append(Section(z, (x, y + 2.0), (p.level.endplate_width_mm / 2 + 5.0, p.level.endplate_depth_mm / 2 + 4.0)))
+            body.append(
+                Section(z, (x, y + 2.0), (p.level.endplate_width_mm / 2 + 5.0, p.level.endplate_depth_mm / 2 + 4.0))
+            )
             muscles.append(Section(z, (0.0, p.canal_mm[1] + 27.0), (44.0, 33.0)))
         return Union((Sweep(self._ends(tuple(body)), 2.2), Sweep(self._ends(tuple(muscles)), 2.6)), 6.0)
 
     def domes(self) -> tuple[Shape, Shape]:
         """Right and left dome of the diaphragm (their inside is belly); the right one higher."""
         t11 = self.column["T11"]
-        y = _cavity(t11).center_mm[1] - 6.0
+        y = cavity_section(t11).center_mm[1] - 6.0
         z = t11.center_mm[2]
-        wide = _cavity(t11).half_widths_mm[0]
-        return (Ellipsoid((-0.50 * wide, y, z - 45.0), (0.56 * wide, 74.0, 78.0)),
-                Ellipsoid((0.50 * wide, y, z - 52.0), (0.54 * wide, 72.0, 74.0)))
+        wide = cavity_section(t11).half_widths_mm[0]
+        return (
+            Ellipsoid((-0.50 * wide, y, z - 45.0), (0.56 * wide, 74.0, 78.0)),
+            Ellipsoid((0.50 * wide, y, z - 52.0), (0.54 * wide, 72.0, 74.0)),
+        )
 
     def belly(self) -> Shape:
         """The belly: the cavity below T12, and the domes."""
@@ -94,16 +100,21 @@ class Trunk:
         return (*out, Section(high.z_mm + 150.0, high.center_mm, high.half_widths_mm)) if above else out
 
 
-def _section(p: Placement, inset_mm: float) -> Section:
+def skin_section(p: Placement, inset_mm: float = 0.0) -> Section:
+    """The skin at one level, or ``inset_mm`` inside it."""
     row = p.level
     back = p.canal_mm[1] + row.skin_to_canal_mm
-    return Section(p.center_mm[2], (0.0, back - row.skin_depth_mm / 2),
-                   (row.skin_width_mm / 2 - inset_mm, row.skin_depth_mm / 2 - inset_mm))
+    return Section(
+        p.center_mm[2],
+        (0.0, back - row.skin_depth_mm / 2),
+        (row.skin_width_mm / 2 - inset_mm, row.skin_depth_mm / 2 - inset_mm),
+    )
 
 
-def _cavity(p: Placement, outward_mm: float = 0.0) -> Section:
+def cavity_section(p: Placement, outward_mm: float = 0.0) -> Section:
+    """The inside of the wall of chest or belly at one level, or ``outward_mm`` outside it."""
     row = p.level
-    outline = _section(p, 0.0)
+    outline = skin_section(p)
     front = outline.center_mm[1] - outline.half_widths_mm[1] + FRONT_WALL_MM[row.region]
     back = p.canal_mm[1] + CAVITY_BEHIND_CANAL_MM[row.region]
     width = outline.half_widths_mm[0] - SIDE_WALL_MM[row.region]
@@ -113,13 +124,3 @@ def _cavity(p: Placement, outward_mm: float = 0.0) -> Section:
         front += float(np.interp(row.number, (1, 2, 3, 4), (22.0, 12.0, 4.0, 0.0)))
         back -= float(np.interp(row.number, (1, 2, 3, 4), (14.0, 8.0, 4.0, 0.0)))
     return Section(p.center_mm[2], (0.0, (front + back) / 2), (width + outward_mm, (back - front) / 2 + outward_mm))
-
-
-def cavity_section(p: Placement, outward_mm: float = 0.0) -> Section:
-    """The inside of the wall at one level."""
-    return _cavity(p, outward_mm)
-
-
-def skin_section(p: Placement, inset_mm: float = 0.0) -> Section:
-    """The skin at one level."""
-    return _section(p, inset_mm)

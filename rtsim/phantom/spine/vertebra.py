@@ -6,6 +6,7 @@ puts them in place. What the table does not give (laminae, facets, processes) is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,6 +40,7 @@ class BodyShape(Shape):
     exponent: float = 2.35
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
+        """See Shape."""
         p = np.asarray(points_mm)
         relative = np.clip(np.abs(2.0 * p[..., 2] / self.height_mm), 0.0, 1.0)
         scale = 1.0 - self.waist * (1.0 - relative * relative)
@@ -47,16 +49,19 @@ class BodyShape(Shape):
         v = p[..., 1] - (self.depth_mm / 2 - half_depth) * 0.7
         side = superellipse_distance_mm(p[..., 0], v, self.width_mm / 2 * scale, half_depth, self.exponent)
         end = np.abs(p[..., 2]) - self.height_mm / 2
-        return np.asarray(np.maximum(side, end + 0.6 * np.clip(1.0 + side / (0.35 * self.depth_mm), 0.0, 1.0) ** 2 - 0.3))
+        return np.asarray(
+            np.maximum(side, end + 0.6 * np.clip(1.0 + side / (0.35 * self.depth_mm), 0.0, 1.0) ** 2 - 0.3)
+        )
 
     def bounds_mm(self) -> tuple[Vector3, Vector3]:
+        """See Shape."""
         half = (self.width_mm / 2, self.depth_mm / 2, self.height_mm / 2 + 0.4)
         return (-half[0], -half[1], -half[2]), half
 
 
 @dataclass(frozen=True)
 class Vertebra:
-    """The parts of a vertebra, in place (LPS mm). The parts follow the sectors of the consensus on contouring (Cox 2012)."""
+    """The parts of a vertebra, in place (LPS mm). They follow the sectors of the contouring consensus (Cox 2012)."""
 
     placement: Placement
     body: Shape
@@ -74,10 +79,21 @@ class Vertebra:
         row, v_c, put = placement.level, placement.canal_v_mm, placement.place
         canal = _canal_cut(row, v_c)
         body: Shape = BodyShape(row.endplate_width_mm, row.endplate_depth_mm, row.height_mm)
-        parts = [put(Difference(body, canal))]
-        for build in (_pedicle, _transverse, _lamina):
-            parts += [put(Difference(build(row, v_c, side), canal)) for side in (1.0, -1.0)]
-        return cls(placement, *parts, put(_spinous(row, v_c)))
+
+        def part(build: Callable[[Level, float, float], Shape], side: float) -> Shape:
+            return put(Difference(build(row, v_c, side), canal))
+
+        return cls(
+            placement,
+            body=put(Difference(body, canal)),
+            spinous=put(_spinous(row, v_c)),
+            pedicle_left=part(_pedicle, 1.0),
+            pedicle_right=part(_pedicle, -1.0),
+            transverse_left=part(_transverse, 1.0),
+            transverse_right=part(_transverse, -1.0),
+            lamina_left=part(_lamina, 1.0),
+            lamina_right=part(_lamina, -1.0),
+        )
 
     def posterior(self) -> tuple[Shape, ...]:
         """Everything but the body and the pedicles."""
@@ -111,7 +127,8 @@ def _pedicle(row: Level, v_c: float, side: float) -> Shape:
     height = float(np.clip(height, 6.5, 0.72 * row.height_mm))
     u = side * (row.canal_width_mm / 2 + radius)
     w = {"C": 0.05, "T": 0.22, "L": 0.18, "S": 0.1}[row.region] * row.height_mm
-    start = (u * 0.90, row.endplate_depth_mm / 2 - 6.0, w)
+    inner = min(0.90 * abs(u), row.endplate_width_mm / 2 - 0.3 * row.pedicle_width_mm)
+    start = (side * inner, row.endplate_depth_mm / 2 - (4.0 if row.region == "C" else 6.0), w)
     return Capsule(start, (u, v_c + 1.0, w), radius, radius, height / row.pedicle_width_mm)
 
 
@@ -126,14 +143,13 @@ def _transverse(row: Level, v_c: float, side: float) -> Shape:
     if row.region == "L":
         tip = (side * float(np.interp(row.number, (1, 3, 5), (38.0, 47.0, 43.0))), v_c + 5.0, 3.0)
         return Capsule((side * u0, v_c + 2.0, 1.0), tip, 4.4 if row.number < 5 else 7.0, 2.8, 1.5)
-    ala = Ellipsoid((side * 34.0, v_c - 14.0, -2.0), (26.0, 17.0, 17.0))
-    return ala
+    return Ellipsoid((side * 34.0, v_c - 14.0, -2.0), (26.0, 17.0, 17.0))  # the ala of the sacrum
 
 
 def _lamina(row: Level, v_c: float, side: float) -> Shape:
     u0, half_ap = _pillar(row), row.canal_ap_mm / 2
-    thick = {"C": 2.4, "T": 3.2, "L": 3.6, "S": 3.0}[row.region]
-    tall = {"C": 1.5, "T": 2.3, "L": 2.0, "S": 2.2}[row.region]
+    thick = {"C": 2.7, "T": 3.2, "L": 3.6, "S": 3.0}[row.region]
+    tall = {"C": 1.8, "T": 2.3, "L": 2.0, "S": 2.2}[row.region]
     w = -0.12 * row.height_mm
     back = (side * 1.5, v_c + half_ap + thick + 0.5, w - 2.0)
     outer = (side * (u0 - 0.5), v_c + 0.35 * half_ap, w + 1.0)
@@ -143,7 +159,9 @@ def _lamina(row: Level, v_c: float, side: float) -> Shape:
     facet = {"C": (4.6, 4.0), "T": (4.6, 3.2), "L": (6.2, 5.4), "S": (6.5, 5.0)}[row.region]
     upper = Ellipsoid((side * (u0 + 1.0), v_c + 0.45 * half_ap, 0.60 * reach), (facet[0], facet[1], 0.55 * reach))
     lower_u = u0 - (3.5 if row.region == "L" else 1.0)
-    lower = Ellipsoid((side * lower_u, v_c + 0.80 * half_ap + facet[1] * 0.7, -0.75 * reach), (facet[0], facet[1], 0.55 * reach))
+    lower = Ellipsoid(
+        (side * lower_u, v_c + 0.80 * half_ap + facet[1] * 0.7, -0.75 * reach), (facet[0], facet[1], 0.55 * reach)
+    )
     return Union((*plates, upper, lower), 2.0)
 
 
@@ -158,20 +176,27 @@ def _spinous(row: Level, v_c: float) -> Shape:
     drop = steep * (tip - root)
     height = {"C": 4.0, "T": 5.5, "S": 4.0}[row.region] + (2.5 if row.name in {"T11", "T12"} else 0.0)
     top = -0.05 * h
-    outline = ((root - 2.0, top + 1.0), (tip, top - drop), (tip - 1.5, top - drop - height), (root - 2.0, top - 2.0 * height))
-    blade = Extrusion(outline, -1.0, 1.0, Axis.X, rounding_mm=1.8)
+    thin = (
+        (root - 2.0, top + 1.0),
+        (tip, top - drop),
+        (tip - 1.5, top - drop - height),
+        (root - 2.0, top - 2.0 * height),
+    )
+    blade = Extrusion(thin, -1.0, 1.0, Axis.X, rounding_mm=1.8)
     knob = Ellipsoid((0.0, tip - 2.5, top - drop - height / 2), (4.2, 3.2, height / 2 + 2.2))
     return Union((blade, knob), 2.0)
 
 
 def disc_between(upper: Placement, lower: Placement) -> Shape:
-    """The disc below ``upper``: a little wider than tall bone allows to see through, as a normal disc bulges. In place."""
+    """The disc below ``upper``, in place: it reaches 1.5 mm under the endplates, which are painted over it."""
     row = upper.level
     half_w = (row.endplate_width_mm + lower.level.endplate_width_mm) / 4
     half_d = (row.endplate_depth_mm + lower.level.endplate_depth_mm) / 4
     body = BodyShape(2 * half_w, 2 * half_d, row.disc_mm + 3.0, waist=-0.02)
-    canal = Sweep(tuple(Section(w, (0.0, upper.canal_v_mm), (row.canal_width_mm / 2, row.canal_ap_mm / 2 - 0.5))
-                        for w in (-60.0, 60.0)))
+    canal = Sweep(
+        tuple(
+            Section(w, (0.0, upper.canal_v_mm), (row.canal_width_mm / 2, row.canal_ap_mm / 2 - 0.5))
+            for w in (-60.0, 60.0)
+        )
+    )
     return upper.place(Difference(body, canal).moved((0.0, 0.0, -(row.height_mm + row.disc_mm) / 2)))
-
-
