@@ -191,11 +191,15 @@ def _at(planes: list[_Plane], z: FloatArray, position: float, grid: Grid) -> Flo
 
 
 def _between(a: _Plane, b: _Plane, t: float, grid: Grid) -> FloatArray:
-    """Outline between two planes: the zero of the signed distance, interpolated linearly in z."""
+    """Outline between two planes: the zero of the signed distance, interpolated linearly in z.
+
+    What a distance says of the coverage on the two planes themselves is compared with their exact area, and the
+    difference (corners) is interpolated too, so that the outline joins both planes without a step.
+    """
     ca, cb = a.coverage(grid), b.coverage(grid)
     flat = Grid((1, *grid.shape[1:]), grid.spacing_mm, (grid.origin_mm[0], grid.origin_mm[1], 0.0))
     for plane, c in ((a, ca), (b, cb)):
-        if plane.surface is None and c.max() >= 0.5 and len(c.ravel()) > 1:
+        if plane.surface is None and c.max() >= 0.5:
             plane.surface = _planar_surface(c, flat)
     if a.surface is None or b.surface is None:
         return (1 - t) * ca + t * cb
@@ -205,11 +209,17 @@ def _between(a: _Plane, b: _Plane, t: float, grid: Grid) -> FloatArray:
     points = np.stack([grid.x_mm[i], grid.y_mm[j], np.zeros(len(i))], axis=1)
     da, na = a.surface.distance(points)
     db, nb = b.surface.distance(points)
-    normal = (1 - t) * np.abs(na) + t * np.abs(nb)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    width = np.maximum(np.linalg.norm(normal[:, :2] * np.array(grid.spacing_mm[:2]), axis=1), 1e-6)
-    out[j, i] = np.clip(0.5 - ((1 - t) * da + t * db) / width, 0.0, 1.0)
+    joined = _ramp((1 - t) * da + t * db, (1 - t) * np.abs(na) + t * np.abs(nb), grid)
+    corners = (1 - t) * (ca[j, i] - _ramp(da, na, grid)) + t * (cb[j, i] - _ramp(db, nb, grid))
+    out[j, i] = np.clip(joined + corners, 0.0, 1.0)
     return out
+
+
+def _ramp(distance_mm: FloatArray, normal: FloatArray, grid: Grid) -> FloatArray:
+    """Coverage of pixels whose centers lie at a signed distance from a straight edge with this normal."""
+    length = np.maximum(np.linalg.norm(normal[:, :2], axis=1), 1e-9)
+    width = np.linalg.norm(normal[:, :2] * np.array(grid.spacing_mm[:2]), axis=1) / length
+    return np.asarray(np.clip(0.5 - distance_mm / np.maximum(width, 1e-6), 0.0, 1.0))
 
 
 def _planar_surface(coverage: FloatArray, flat: Grid) -> Surface | None:
@@ -222,7 +232,7 @@ def _planar_surface(coverage: FloatArray, flat: Grid) -> Surface | None:
         return None
 
 
-def contours_from_coverage(coverage: AnyFloatArray, grid: Grid, *, passes: int = 4) -> PlanarContours:
+def contours_from_coverage(coverage: AnyFloatArray, grid: Grid, *, passes: int = 8) -> PlanarContours:
     """Polygons on each plane of ``grid`` around the voxels that are at least half covered.
 
     Marching squares at one half, then a few passes that shift the level so that the polygons, rasterised again, give

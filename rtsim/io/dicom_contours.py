@@ -159,5 +159,5 @@ def off_plane(contours: PlanarContours, grid: Grid) -> int:
 def check_frame(name: str, found: frozenset[str], wanted: str | None) -> None:
     """Raise DicomError unless the frame of reference of the CT is among those found (or either is not given)."""
     if wanted and found and wanted not in found:
-        raise DicomError(f"{name} belongs to the frame of reference {', '.join(sorted(found))}; the CT has {wanted}. Its "
-                         "contours lie in other coordinates: give the structure set that was drawn on this CT")
+        raise DicomError(f"{name} belongs to the frame of reference {', '.join(sorted(found))}; the CT has {wanted}. "
+                         "Its contours lie in other coordinates: give the structure set that was drawn on this CT")

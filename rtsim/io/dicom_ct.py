@@ -1,4 +1,4 @@
-"""A CT series to HU on a grid along the LPS axes, whatever its orientation, order and gaps; what was done is in CT.notes."""
+"""A CT series to HU on a grid along LPS, whatever its orientation, order and gaps; what was done is in CT.notes."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def read_series(series: SeriesEntry) -> ImageSet:
         DicomError: damaged files, missing geometry, two images at one place, gaps of more than one slice.
     """
     if series.enhanced:
-        raise DicomError(f"{series} is an Enhanced (multi-frame) CT; rtsim reads single-frame CT. Export it as CT Image "
-                         "Storage, one file a slice")
+        raise DicomError(f"{series} is an Enhanced (multi-frame) CT; rtsim reads single-frame CT. Export it as CT "
+                         "Image Storage, one file a slice")
     if not series.files:
         raise DicomError(f"series {series.series_instance_uid} holds only localizers; give one with axial slices")
     slices = [_read_slice(p) for p in series.files]
@@ -149,11 +149,11 @@ def _check_alike(slices: list[_Slice]) -> None:
     first = slices[0]
     for s in slices:
         if s.hu.shape != first.hu.shape or np.abs(s.spacing - first.spacing).max() > 1e-3:
-            raise DicomError(f"{s.path} has {s.hu.shape} pixels of {s.spacing} mm, {first.path} has {first.hu.shape} of "
-                             f"{first.spacing} mm; the slices of one series must match")
+            raise DicomError(f"{s.path} has {s.hu.shape} pixels of {s.spacing} mm, {first.path} has {first.hu.shape} "
+                             f"of {first.spacing} mm; the slices of one series must match")
         if np.abs(s.orientation - first.orientation).max() > 1e-3:
-            raise DicomError(f"{s.path} is oriented {s.orientation}, {first.path} {first.orientation}; the slices of one "
-                             "series must be parallel. Take the odd ones (often scout views) out of the folder")
+            raise DicomError(f"{s.path} is oriented {s.orientation}, {first.path} {first.orientation}; the slices of "
+                             "one series must be parallel. Take the odd ones (often scout views) out of the folder")
 
 
 def _without_copies(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> list[_Slice]:
@@ -175,8 +175,8 @@ def _regular(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> tupl
     if len(slices) == 1:
         thickness = slices[0].thickness
         if thickness is None or thickness <= 0:
-            raise DicomError(f"the series is the single slice {slices[0].path} without a Slice Thickness; its extent in z "
-                             "is unknown")
+            raise DicomError(f"the series is the one slice {slices[0].path} without a Slice Thickness; its extent in "
+                             "z is unknown")
         notes.append(f"a single slice of {thickness:g} mm")
         return hu, normal * thickness
     along = np.array([float(s.position @ normal) for s in slices])
@@ -185,8 +185,8 @@ def _regular(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> tupl
     wide = int(np.argmax(gaps))
     if gaps[wide] > 2.0 * step * (1 + _REGULAR) or gaps.min() < step / 2 * (1 - _REGULAR):
         z0, z1 = slices[wide].position[2], slices[wide + 1].position[2]
-        raise DicomError(f"slices lie {gaps.min():g} .. {gaps.max():g} mm apart (most {step:g} mm); between z = {z0:g} and "
-                         f"{z1:g} mm more than one is missing. Give the whole series, or resample it to one spacing")
+        raise DicomError(f"slices lie {gaps.min():g} .. {gaps.max():g} mm apart (most {step:g} mm); between z = {z0:g} "
+                         f"and {z1:g} mm more than one is missing. Give the whole series, or resample it evenly")
     count = round((along[-1] - along[0]) / step) + 1
     fine = (along[-1] - along[0]) / (count - 1)
     total = slices[-1].position - slices[0].position
@@ -204,14 +204,15 @@ def _regular(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> tupl
 def _interpolated(hu: Float32Array, along: FloatArray, wanted: FloatArray) -> Float32Array:
     low = np.clip(np.searchsorted(along, wanted, side="right") - 1, 0, len(along) - 2)
     weight = np.clip((wanted - along[low]) / (along[low + 1] - along[low]), 0.0, 1.0)
-    weight = np.where(weight < 1e-3, 0.0, np.where(weight > 1 - 1e-3, 1.0, weight)).astype(np.float32)[:, None, None]
-    return np.asarray(hu[low] * (1 - weight) + hu[low + 1] * weight, dtype=np.float32)
+    snapped = np.where(weight < 1e-3, 0.0, np.where(weight > 1 - 1e-3, 1.0, weight))
+    upper = snapped.astype(np.float32)[:, None, None]
+    return np.asarray(hu[low] * (1 - upper) + hu[low + 1] * upper, dtype=np.float32)
 
 
 def _along_lps(hu: Float32Array, first: _Slice, step: FloatArray, notes: list[str]) -> tuple[Float32Array, Grid]:
     """Volume [k, j, i] along LPS: flipped and transposed when its axes are those of the patient, else resampled."""
-    columns = np.stack([first.orientation[:3] * first.spacing[1], first.orientation[3:] * first.spacing[0], step], axis=1)
-    return along_lps(hu, first.position, columns, notes, fill=_AIR_HU)
+    along_row, down = first.orientation[:3] * first.spacing[1], first.orientation[3:] * first.spacing[0]
+    return along_lps(hu, first.position, np.stack([along_row, down, step], axis=1), notes, fill=_AIR_HU)
 
 
 def along_lps(volume: Float32Array, origin: FloatArray, columns: FloatArray, notes: list[str], *,
@@ -222,13 +223,14 @@ def along_lps(volume: Float32Array, origin: FloatArray, columns: FloatArray, not
         columns: (3, 3) LPS mm per index step a (along a row), b (down the rows), c (from plane to plane).
         fill: value outside the volume when it has to be resampled.
     """
-    lengths = np.linalg.norm(columns, axis=0)
+    lengths: FloatArray = np.linalg.norm(columns, axis=0)
     unit = columns / lengths
     nearest = np.abs(unit).argmax(axis=0)
     straight = bool(len(set(nearest.tolist())) == 3 and np.abs(np.abs(unit).max(axis=0) - 1.0).max() < 1e-5)
     if not straight:
         return _resampled(volume, origin, columns, notes, fill)
-    out, corner = volume, np.array(origin, dtype=np.float64)
+    out: Float32Array = volume
+    corner = np.array(origin, dtype=np.float64)
     for axis in range(3):  # index axis 0 = a, 1 = b, 2 = c; array axis is 2 - axis
         if unit[nearest[axis], axis] < 0:
             out = np.flip(out, axis=2 - axis)

@@ -47,7 +47,8 @@ def read_dose(path: str | Path, *, fractions: int | None = None) -> Dose:
     notes: list[str] = []
     volume, grid = along_lps(values.astype(np.float32), origin, columns, notes, fill=0.0)
     if fractions is None:
-        matching = [p.fractions for p in inventory.plans if p.fractions and doses[0].plan_uid in ("", p.sop_instance_uid)]
+        plan = doses[0].plan_uid
+        matching = [p.fractions for p in inventory.plans if p.fractions and plan in ("", p.sop_instance_uid)]
         fractions = matching[0] if len(matching) == 1 and matching[0] else 1
     source = " ".join(v for v in (text(tags, "Manufacturer"), text(tags, "ManufacturerModelName")) if v) or "RTDOSE"
     return Dose(values_gy=volume, grid=grid, fractions=fractions,

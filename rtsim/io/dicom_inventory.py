@@ -21,11 +21,16 @@ _HEADER: Final = [
     "ReferencedFrameOfReferenceSequence", "FractionGroupSequence", "BeamSequence", "ReferencedRTPlanSequence",
 ]
 _ENHANCED_CT: Final = "1.2.840.10008.5.1.4.1.1.2.1"
+_BY_CLASS: Final = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT", _ENHANCED_CT: "CT", "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT", "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+}
+"""Modality of a SOP class, for files that leave the modality empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesEntry:
-    """One CT series: its identifiers, its files, and how many of them are localizers (scout views), which are left out."""
+    """One CT series: identifiers, files, and how many localizers are left out."""
 
     series_instance_uid: str
     study_instance_uid: str
@@ -37,13 +42,14 @@ class SeriesEntry:
     enhanced: bool
 
     def __str__(self) -> str:
-        return (f"CT series {self.series_instance_uid} {self.description!r}: {len(self.files)} slices, frame of "
-                f"reference {self.frame_of_reference_uid or '(none)'}, {self.patient_position or 'no patient position'}")
+        frame, position = self.frame_of_reference_uid or "(none)", self.patient_position or "no patient position"
+        return (f"CT series {self.series_instance_uid} {self.description!r}: {len(self.files)} slices, "
+                f"frame of reference {frame}, {position}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StructureSetEntry:
-    """One RTSTRUCT and its regions of interest, each with the contours that were skipped and why."""
+    """One RTSTRUCT and its regions of interest, each with the contours that are skipped and why."""
 
     file: Path
     sop_instance_uid: str
@@ -139,8 +145,10 @@ def scan_dicom(folder: str | Path) -> DicomInventory:
     images: dict[str, list[tuple[Path, Tags]]] = {}
     others: dict[str, int] = {}
     for path, tags in found:
-        modality = text(tags, "Modality") or "unknown"
-        if modality == "CT":
+        modality = text(tags, "Modality") or _BY_CLASS.get(text(tags, "SOPClassUID"), "unknown")
+        if modality == "CT" and not (text(tags, "SeriesInstanceUID") and text(tags, "Rows")):
+            damaged.append((path, f"{path} is damaged or cut off (no Series Instance UID or no Rows); copy it again"))
+        elif modality == "CT":
             images.setdefault(text(tags, "SeriesInstanceUID"), []).append((path, tags))
         elif modality == "RTSTRUCT":
             try:
@@ -198,5 +206,6 @@ def _dose(path: Path, tags: Tags) -> DoseEntry:
     plans = items(tags, "ReferencedRTPlanSequence")
     frames = numbers(tags, "NumberOfFrames")
     return DoseEntry(file=path, sop_instance_uid=text(tags, "SOPInstanceUID"),
-                     summation=text(tags, "DoseSummationType", "unknown"), frames=1 if frames is None else int(frames[0]),
+                     summation=text(tags, "DoseSummationType", "unknown"),
+                     frames=1 if frames is None else int(frames[0]),
                      plan_uid=text(plans[0], "ReferencedSOPInstanceUID") if plans else "")

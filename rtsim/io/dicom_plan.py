@@ -1,4 +1,5 @@
-"""RTPLAN to Plan: tolerant of clinical plans (static, step-and-shoot, sliding window, arcs), strict where dose would be wrong."""
+"""RTPLAN to Plan: static, step-and-shoot, sliding window and arcs as clinics write them; strict where the dose would be
+wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ _EDGE_TOLERANCE_MM: Final = 0.01
 _CROSSING_TOLERANCE_MM: Final = 0.5
 _X_JAWS: Final = ("ASYMX", "X")
 _Y_JAWS: Final = ("ASYMY", "Y")
-_TURNED: Final = {"HFS": (0.0, 1.0, 0.0), "HFP": (180.0, -1.0, 0.0), "FFS": (0.0, 1.0, 180.0), "FFP": (180.0, -1.0, 180.0)}
+_TURNED: Final = {
+    "HFS": (0.0, 1.0, 0.0), "HFP": (180.0, -1.0, 0.0), "FFS": (0.0, 1.0, 180.0), "FFP": (180.0, -1.0, 180.0),
+}
 """Patient position -> (gantry shift, sign of couch, couch shift) of the same beam on a head-first supine patient.
 
 With M of rtsim.geometry.iec61217: prone is Ry(180) and feet-first Rz(180) of the patient, and
@@ -80,8 +83,9 @@ def read_plan(path: str | Path, *, machine: Machine | None = None, target: str |
     if not beams:
         raise DicomError(f"{file} holds no treatment beam with monitor units; export the plan with its MU calculated")
     prescription = _prescription(tags, fractions, target, inventory, notes)
-    return Plan(beams=tuple(beams), prescription=prescription, label=text(tags, "RTPlanLabel", "RTPLAN"),
-                notes=tuple(notes))
+    label, long_name = text(tags, "RTPlanLabel", "RTPLAN"), text(tags, "RTPlanName")
+    return Plan(beams=tuple(beams), prescription=prescription, notes=tuple(notes),
+                label=long_name if long_name.startswith(label) else label)
 
 
 def _fraction_group(file: Path, tags: Tags, notes: list[str]) -> tuple[dict[int, float], int]:
@@ -115,9 +119,9 @@ def _beam(file: Path, name: str, beam: Tags, meterset: float, machine: Machine |
     radiation = text(beam, "RadiationType", "PHOTON")
     if radiation != "PHOTON":
         raise DicomError(f"{where} is of {radiation.lower()}s; only photon beams can be read")
-    for keyword, what in (("NumberOfBlocks", "blocks"), ("NumberOfBoli", "boli"), ("NumberOfCompensators", "compensators")):
+    for keyword in ("NumberOfBlocks", "NumberOfBoli", "NumberOfCompensators"):
         if (number(beam, keyword, 0.0) or 0.0) > 0:
-            notes.append(f"beam {name!r}: {what} are not modeled and were left out")
+            notes.append(f"beam {name!r}: {keyword.removeprefix('NumberOf').lower()} are not modeled and were left out")
     resolved = _with_leaves(where, _machine(where, beam, machine), beam, notes)
     points = items(beam, "ControlPointSequence")
     if len(points) < 2:
@@ -126,23 +130,30 @@ def _beam(file: Path, name: str, beam: Tags, meterset: float, machine: Machine |
     if isocenter is None:
         raise DicomError(f"{where} has no Isocenter Position")
     _check_energy(name, points[0], resolved, notes)
+    controls, setting = _controls(where, beam, points, meterset, resolved, turned)
+    return Beam(machine=resolved, isocenter_mm=(float(isocenter[0]), float(isocenter[1]), float(isocenter[2])),
+                gantry_deg=controls[0].gantry_deg, couch_deg=_angle(turned[1] * (setting.couch_deg or 0.0) + turned[2]),
+                collimator_deg=_angle(setting.collimator_deg or 0.0), name=name, control_points=controls,
+                wedge=_wedge(where, beam, points))
+
+
+def _controls(where: str, beam: Tags, points: list[Tags], meterset: float, machine: Machine,
+              turned: tuple[float, float, float]) -> tuple[tuple[ControlPoint, ...], _Setting]:
     final = number(beam, "FinalCumulativeMetersetWeight", 1.0) or 1.0
     setting, controls = _Setting(), []
     for point in points:
         after = _follow(where, setting, point)
-        if setting.couch_deg not in (None, after.couch_deg) or setting.collimator_deg not in (None, after.collimator_deg):
+        if (setting.couch_deg not in (None, after.couch_deg)
+                or setting.collimator_deg not in (None, after.collimator_deg)):
             raise DicomError(f"{where}: couch or collimator turn while the beam is on; that cannot be delivered here")
         setting = after
         weight = number(point, "CumulativeMetersetWeight")
         if weight is None:
             raise DicomError(f"{where}: a control point has no Cumulative Meterset Weight")
+        gantry = _angle((setting.gantry_deg or 0.0) + turned[0])
         controls.append(ControlPoint(cumulative_monitor_units=meterset * weight / final,
-                                     aperture=_aperture(setting, resolved), gantry_deg=_angle(
-                                         (setting.gantry_deg or 0.0) + turned[0])))
-    return Beam(machine=resolved, isocenter_mm=(float(isocenter[0]), float(isocenter[1]), float(isocenter[2])),
-                gantry_deg=controls[0].gantry_deg, couch_deg=_angle(turned[1] * (setting.couch_deg or 0.0) + turned[2]),
-                collimator_deg=_angle(setting.collimator_deg or 0.0), name=name, control_points=tuple(controls),
-                wedge=_wedge(where, beam, points, resolved))
+                                     aperture=_aperture(setting, machine), gantry_deg=gantry))
+    return tuple(controls), setting
 
 
 def _angle(degrees: float) -> float:
@@ -199,8 +210,8 @@ def _machine(where: str, beam: Tags, given: Machine | None) -> Machine:
     for keyword in ("TreatmentMachineName", "ManufacturerModelName"):
         if text(beam, keyword) in known:
             return load_machine(text(beam, keyword))
-    raise DicomError(f"{where} is for the machine {text(beam, 'TreatmentMachineName')!r}, which rtsim does not know; give "
-                     f"machine=. Known: {', '.join(known)}")
+    raise DicomError(f"{where} is for the machine {text(beam, 'TreatmentMachineName')!r}, which rtsim does not know; "
+                     f"give machine=. Known: {', '.join(known)}")
 
 
 def _with_leaves(where: str, machine: Machine, beam: Tags, notes: list[str]) -> Machine:
@@ -212,13 +223,13 @@ def _with_leaves(where: str, machine: Machine, beam: Tags, notes: list[str]) -> 
         if edges is None:
             raise DicomError(f"{where}: its MLC has no Leaf Position Boundaries")
         if machine.mlc is None:
-            raise DicomError(f"{where} has an MLC of {edges.size - 1} leaf pairs; machine {machine.name!r} has none. Give "
-                             "machine= with an MLC, whose transmission and leaf ends then hold")
+            raise DicomError(f"{where} has an MLC of {edges.size - 1} leaf pairs; machine {machine.name!r} has none. "
+                             "Give machine= with an MLC, whose transmission and leaf ends then hold")
         own = np.asarray(machine.mlc.leaf_edges_mm)
         if own.shape == edges.shape and np.abs(own - edges).max() <= _EDGE_TOLERANCE_MM:
             return machine
-        note = (f"leaf boundaries are those of the plan ({edges.size - 1} pairs, {edges[0]:g} .. {edges[-1]:g} mm), not "
-                f"those of {machine.name}")
+        note = (f"leaf boundaries are those of the plan ({edges.size - 1} pairs, {edges[0]:g} .. {edges[-1]:g} mm), not"
+                f" those of {machine.name}")
         if note not in notes:
             notes.append(note)
         mlc: MultileafCollimator = replace(machine.mlc, leaf_edges_mm=tuple(float(e) for e in edges))
@@ -239,7 +250,7 @@ def nominal_energy_mv(machine: Machine) -> float | None:
     return float(match.group()) if match else None
 
 
-def _wedge(where: str, beam: Tags, points: list[Tags], machine: Machine) -> Wedge | None:
+def _wedge(where: str, beam: Tags, points: list[Tags]) -> Wedge | None:
     wedges = {int(number(w, "WedgeNumber", 0.0) or 0): w for w in items(beam, "WedgeSequence")}
     state: dict[int, str] = {}
     states = []
@@ -249,7 +260,7 @@ def _wedge(where: str, beam: Tags, points: list[Tags], machine: Machine) -> Wedg
         states.append(frozenset(k for k, v in state.items() if v == "IN"))
     present = set(states) if state else {frozenset(wedges)}
     if len(present) > 1 or len(next(iter(present))) > 1:
-        raise DicomError(f"{where}: wedges move in or out while the beam is on, or two are in; split it into one beam each")
+        raise DicomError(f"{where}: wedges move while the beam is on, or two are in; split the beam")
     inside = next(iter(present))
     if not inside:
         return None
@@ -266,19 +277,20 @@ def _wedge(where: str, beam: Tags, points: list[Tags], machine: Machine) -> Wedg
 
 def _prescription(tags: Tags, fractions: int, target: str | None, inventory: DicomInventory,
                   notes: list[str]) -> Prescription:
-    references = [r for r in items(tags, "DoseReferenceSequence") if (number(r, "TargetPrescriptionDose", 0.0) or 0.0) > 0]
-    references.sort(key=lambda r: text(r, "DoseReferenceType") != "TARGET")
-    dose = number(references[0], "TargetPrescriptionDose", 0.0) or 0.0 if references else 0.0
-    name = target
-    if name is None and references:
-        wanted = number(references[0], "ReferencedROINumber")
-        rois = [r for s in inventory.structure_sets for r in s.rois if wanted is not None and r.number == int(wanted)]
-        name = rois[0].name if rois else (text(references[0], "DoseReferenceDescription") or None)
-    if dose <= 0:
+    found = [r for r in items(tags, "DoseReferenceSequence") if (number(r, "TargetPrescriptionDose", 0.0) or 0.0) > 0]
+    found.sort(key=lambda r: text(r, "DoseReferenceType") != "TARGET")
+    if not found:
         groups = items(tags, "FractionGroupSequence")
         dose = fractions * sum(number(b, "BeamDose", 0.0) or 0.0 for b in items(groups[0], "ReferencedBeamSequence"))
         if dose <= 0:
-            raise DicomError(f"{inventory.plans[0].file} gives neither a Target Prescription Dose nor Beam Doses; what it is "
-                             "to achieve is unknown")
+            raise DicomError(f"{inventory.plans[0].file} gives neither a Target Prescription Dose nor Beam Doses; what "
+                             "it is to achieve is unknown")
         notes.append(f"no prescription in the plan; the sum of its beam doses, {dose:g} Gy, is taken")
-    return Prescription(name or "PTV", dose, fractions)
+        return Prescription(target or "PTV", dose, fractions)
+    first = found[0]
+    wanted = number(first, "ReferencedROINumber")
+    rois = [r for s in inventory.structure_sets for r in s.rois if wanted is not None and r.number == int(wanted)]
+    name = target or (rois[0].name if rois else text(first, "DoseReferenceDescription", "PTV"))
+    spared = number(first, "TargetUnderdoseVolumeFraction")
+    coverage = 95.0 if spared is None or not 0.0 <= spared < 100.0 else 100.0 - spared
+    return Prescription(name, number(first, "TargetPrescriptionDose", 0.0) or 0.0, fractions, coverage)

@@ -83,8 +83,8 @@ def _images(inventory: DicomInventory, series: str | None) -> ImageSet:
     if not found:
         others = ", ".join(f"{n} {m}" for m, n in inventory.others) or "nothing else that rtsim reads"
         raise DicomError(f"{inventory.folder} holds no CT series ({len(inventory.structure_sets)} RTSTRUCT, "
-                         f"{len(inventory.plans)} RTPLAN, {len(inventory.doses)} RTDOSE, {others}, {inventory.not_dicom} "
-                         "files that are not DICOM); give the folder with the CT slices")
+                         f"{len(inventory.plans)} RTPLAN, {len(inventory.doses)} RTDOSE, {others}, "
+                         f"{inventory.not_dicom} files that are not DICOM); give the folder with the CT slices")
     if series is not None:
         matching: list[SeriesEntry] = [s for s in found if s.series_instance_uid == series]
         if not matching:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR
 from pydicom.errors import InvalidDicomError
 
 from rtsim.errors import DicomError
@@ -81,7 +82,7 @@ def numbers(tags: Tags, keyword: str, count: int | None = None) -> FloatArray | 
             if item is None:
                 return None
             raw = item.value
-            if isinstance(raw, bytes) and item.VR in (None, "DS", "IS", "UN"):
+            if isinstance(raw, bytes) and dictionary_VR(keyword) in ("DS", "IS"):
                 words = raw.decode("ascii").replace("\0", " ").strip().split("\\")
                 values = np.array([float(w) for w in words if w.strip()], dtype=np.float64)
             else:
