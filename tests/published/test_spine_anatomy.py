@@ -123,8 +123,11 @@ def test_targets_nest_and_stay_off_the_cord(name: str) -> None:
         cord = on(phantom, "spinal_cord")
         assert np.minimum(gtv, cord).sum() * phantom.grid.voxel_volume_cm3 < 0.02
         if "conventional" in name:
-            # the canal is treated with the vertebra
-            assert np.minimum(ptv, on(phantom, "thecal_sac")).sum() > 0.1 * ptv.sum()
+            # the canal is treated with the vertebra: at mid-height the whole sac lies in the PTV
+            middle = round(float(phantom.grid.index_of(np.zeros(3))[0]))
+            sac = on(phantom, "thecal_sac")[middle]
+            assert sac.any()
+            assert np.all(ptv[middle][sac > 0] > 0.99)
         else:
             # fractions of a voxel at both ends of it share no space: less than 1e-3 cm3 of them all
             assert np.minimum(ptv, cord).sum() * phantom.grid.voxel_volume_cm3 < 1e-3

@@ -38,7 +38,7 @@ def spine(
     """The phantom that ``spec`` describes; the center of the target's body is the origin.
 
     Structures: BODY, GTV, CTV, PTV, spinal_cord and spinal_cord_prv (where there is cord), cauda_equina (below it),
-    thecal_sac, spinal_canal, vertebra_<level> for each level in the field, and the organs in the field.
+    thecal_sac, spinal_canal, vertebra_<level> for each level in the field, vertebral_body_<level> of the target, and the organs in the field.
     """
     column = Column.around(spec.level)
     grid = _grid(spec, column)
@@ -173,6 +173,8 @@ def _structures(
     found.insert(3, Structure(ptv.name, Role.PTV, ptv.grid, ptv.coverage, color=(220, 0, 60)))
     for v in vertebrae:
         add(f"vertebra_{v.placement.level.name}", Role.OAR, part(v.whole), (225, 215, 190))
+        if v.placement.level.name == spec.level:
+            add(f"vertebral_body_{spec.level}", Role.OAR, part(v.body), (235, 205, 150))
     for name, color in {o.structure: o.color for o in organs}.items():
         whole = np.zeros(grid.shape)
         for piece in (canvas.cover(o.shape) for o in organs if o.structure == name):

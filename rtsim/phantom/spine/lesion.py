@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from rtsim.errors import InputError
-from rtsim.geometry.shapes import Difference, Ellipsoid, Intersection, Shape, Union
+from rtsim.geometry.shapes import Box, Difference, Ellipsoid, Intersection, Shape, Union
 from rtsim.phantom.spine.anatomy import Level
 from rtsim.phantom.spine.column import Column, sac_half_widths_mm
 from rtsim.phantom.spine.spec import EpiduralGrade, LesionSite, SpineSpec
@@ -38,7 +38,8 @@ class Lesion:
 
         CTV (Cox 2012, DOI 10.1016/j.ijrobp.2012.03.009, quoted from memory): any part of the body -> the whole body;
         lateralized -> with the ipsilateral pedicle and transverse process; diffuse -> with both. Epidural tumor is
-        part of the CTV; the CTV does not grow into the canal otherwise.
+        part of the CTV; the CTV does not grow into the canal otherwise. Where the cord is not spared (conventional
+        treatment) the CTV is the whole vertebra with its canal.
         """
         put = vertebra.placement.place
         bone = Intersection((put(_in_body(spec, vertebra.placement.level)), vertebra.body))
@@ -47,6 +48,12 @@ class Lesion:
         if tongue is not None:
             # inside the canal only, and never into the cord
             epidural = Difference(Intersection((put(tongue), column.canal().grown(0.8))), column.cord())
+        if not spec.spare_cord:
+            half = vertebra.placement.level.height_mm / 2
+            slab = Box((-60.0, -80.0, -half), (60.0, 120.0, half))
+            inside = Intersection((put(slab), column.canal()))
+            whole: tuple[Shape, ...] = (vertebra.whole, inside, bone) + (() if epidural is None else (epidural,))
+            return cls(bone, epidural, Union(whole))
         sides = {LesionSite.WHOLE_BODY: (1, -1), LesionSite.BODY_LEFT: (1,), LesionSite.BODY_RIGHT: (-1,)}[spec.site]
         parts: list[Shape] = [vertebra.body, bone]
         for side in sides:

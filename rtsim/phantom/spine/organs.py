@@ -199,17 +199,17 @@ def _lumbar_vessels(trunk: Trunk) -> tuple[Organ, ...]:
 
 def _back_muscles(trunk: Trunk) -> tuple[Organ, ...]:
     out: list[Organ] = []
-    names = ("T12", "L1", "L2", "L3", "L4", "L5")
+    names = ("T12", "L1", "L2", "L3", "L4", "L5", "S1", "S2")
     for side in (1.0, -1.0):
         psoas, erector = [], []
-        for name, size in zip(names, (4.0, 7.0, 11.0, 15.0, 18.0, 19.0), strict=True):
+        for name, size in zip(names, (4.0, 7.0, 11.0, 15.0, 18.0, 19.0, 18.0, 16.0), strict=True):
             p = trunk.column[name]
             edge = p.level.endplate_width_mm / 2
             psoas.append(
                 Section(p.center_mm[2], (side * (edge + 0.80 * size), p.center_mm[1] + 4.0), (size, 1.15 * size))
             )
         for p in trunk.column.rising():
-            if p.level.region in "TL":
+            if p.level.region in "CTL":
                 wide = float(
                     np.interp(p.center_mm[2], (trunk.column.z_mm("L4"), trunk.column.z_mm("T4")), (29.0, 21.0))
                 )

@@ -46,7 +46,7 @@ class SpineSpec:
         lesion, site, epidural: what kind, where, and how far into the canal.
         ptv_margin_mm: PTV = CTV grown by this (stereotactic practice 0-3 mm).
         spare_cord: take the cord PRV (and the cauda equina) out of the PTV, as stereotactic treatment does; False
-            treats the canal with the vertebra, as conventional treatment does.
+            treats the whole vertebra with its canal, as conventional treatment does.
         cord_prv_mm: cord PRV = cord grown by this (practice 1-2 mm).
         spacing_mm: (dx, dy, dz) of the CT.
         half_length_mm: how far the CT reaches above and below the target body's center.
