@@ -1,0 +1,49 @@
+"""What ``rtsim run`` leaves behind: report, pictures, DICOM set, result archive."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rtsim.cli.request import Request
+from rtsim.evaluate import GradeReport
+from rtsim.io.archive import RunRecord, write_archive
+from rtsim.io.dicom_write import write_dicom
+from rtsim.optimize import Planned
+from rtsim.typing import Progress
+
+
+def record_of(request: Request, planned: Planned, report: GradeReport, *, name: str, version: str,
+              seconds: dict[str, float]) -> RunRecord:
+    """What was run and what came of it, in plain values."""
+    plan = planned.plan
+    return RunRecord(
+        version=version, case=name, case_sha256=planned.phantom.case_sha256, machine=request.machine.name,
+        protocol=f"{request.protocol.name} (cord limits {request.protocol.cord_limits_name})",
+        engine=planned.dose.engine, grid=planned.dose.grid.describe(), prescription=str(plan.prescription), seed=request.seed,
+        beams=tuple({"name": b.name, "gantry_deg": b.gantry_deg, "couch_deg": b.couch_deg, "collimator_deg": b.collimator_deg,
+                     "wedge": b.wedge.name if b.wedge else None, "segments": len(b.control_points) // 2,
+                     "monitor_units": round(b.monitor_units, 3)} for b in plan.beams),
+        grade=tuple({"structure": r.goal.structure, "found_as": r.found_as, "metric": str(r.goal.parsed), "wanted": r.wanted,
+                     "value": r.value, "unit": r.goal.unit, "status": r.status.value, "priority": r.goal.priority.value,
+                     "source": r.goal.source.citation, "standing": r.goal.source.standing.label, "note": r.note}
+                    for r in report.rows),
+        certificates=tuple(asdict(c) for c in plan.certificates),
+        metrics={"target": asdict(report.target), "indices": asdict(report.indices),
+                 "cord": None if report.cord is None else
+                 {"near_max_gy": report.cord.near_max_gy, "eqd2_gy": report.cord.eqd2_gy,
+                  "ntcp_logistic": report.cord.ntcp_logistic, "ntcp_lkb": report.cord.ntcp_lkb},
+                 "tumor": None if report.tumor is None else
+                 {"histology": report.tumor.histology.name, "d95_eqd2_gy": report.tumor.d95_eqd2_gy,
+                  "tcp_log_logistic": report.tumor.tcp_log_logistic, "tcp_poisson": report.tumor.tcp_poisson}},
+        notes=(*planned.phantom.notes, *plan.notes), seconds=seconds)
+
+
+def write_outputs(folder: Path, request: Request, planned: Planned, report: GradeReport, record: RunRecord,
+                  progress: Progress) -> None:
+    """Write everything into ``folder``."""
+    progress(0.0, "DICOM")
+    # The CT of a patient is already DICOM, in the folder it came from; that of a phantom was made here.
+    write_dicom(folder / "dicom", planned.phantom, planned.plan, planned.dose, ct=not request.is_from_dicom)
+    progress(0.4, "archive")
+    write_archive(folder, planned.phantom, planned.dose, record)

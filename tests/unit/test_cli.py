@@ -1,0 +1,68 @@
+"""The command line: exit codes, messages, and that nothing half-written is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rtsim.cli.console import ExitCode
+from rtsim.cli.main import main
+
+
+def _error(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("argv", "words"), [
+    (["run", "-o", "x"], "either a case"),
+    (["run", "spine_t8_epidurl", "-o", "x"], "did you mean 'spine_t8_epidural'"),
+    (["run", "spine_t8_epidural", "--protocol", "spine_sbrt_2fxx", "-o", "x"], "did you mean 'spine_sbrt_2fx'"),
+    (["run", "spine_t8_epidural", "--dose", "23", "-o", "x"], "24 Gy/2"),
+    (["run", "spine_t8_epidural", "--cord-limits", "hytecc", "-o", "x"], "hytec"),
+    (["run", "spine_t8_epidural", "--machine", "generic_6ff", "-o", "x"], "did you mean 'generic_6fff'"),
+    (["run", "spine_t8_epidural", "--histology", "renall", "-o", "x"], "did you mean 'renal'"),
+    (["run", "spine_t8_epidural", "--spacing", "9", "-o", "x"], "0.5 to 5 mm"),
+    (["run", "water_tank", "-o", "x"], "--protocol"),
+    (["run", "--dicom", "nowhere", "-o", "x"], "--target"),
+    (["run", "--dicom", "nowhere", "--target", "PTV", "--protocol", "spine_sbrt_1fx", "-o", "x"], "nowhere"),
+    (["info", "nowhere"], "nowhere"),
+    (["phantom", "water_tnk", "-o", "x"], "water_tank"),
+])
+def test_bad_input_says_what_to_do(argv: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*argv, "--quiet"] if argv[0] == "run" else argv) == ExitCode.BAD_INPUT
+    assert words in _error(capsys)
+    assert list(tmp_path.iterdir()) == [], "bad input must leave nothing behind"
+
+
+def test_an_output_folder_in_use_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    assert main(["run", "spine_t8_epidural", "-o", str(tmp_path), "--quiet"]) == ExitCode.OUTPUT_EXISTS
+    assert "holds a result already" in _error(capsys)
+    assert (tmp_path / "result.json").read_text() == "{}"
+
+
+def test_ctrl_c_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rtsim.cli.run.plan_of", interrupt)
+    output = tmp_path / "out"
+    assert main(["run", "spine_l3_conventional", "-o", str(output), "--quiet"]) == ExitCode.INTERRUPTED
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_info_lists_what_is_bundled(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info"]) == ExitCode.DONE
+    out = capsys.readouterr().out
+    for name in ("spine_t8_epidural", "spine_sbrt_1fx", "spine_conventional_10fx", "generic_6fff", "renal"):
+        assert name in out
+
+
+def test_phantom_writes_a_series_that_info_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "tank"
+    assert main(["phantom", "slab_bone", "-o", str(folder)]) == ExitCode.DONE
+    assert main(["info", str(folder)]) == ExitCode.DONE
+    assert "BODY" in capsys.readouterr().out
