@@ -174,7 +174,7 @@ def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan,
 
 
 @njit(cache=True)
-def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, across, source, origin, spacing, exponents,
+def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axis, source, origin, spacing, exponents,
            share_soft, share_hard, tilt, residual, rows):
     """Transport along one cone direction through a volume whose axis 0 is the direction's dominant axis.
 
@@ -190,8 +190,9 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, 
     energy into a thin neighbor voxel.
 
     dens, soft, hard, out: (na, nb + 2, nc + 2) with a border of zeros. residual (4, lines b, lines c) zeros on entry.
-    rows (14, >= nc + 2) scratch. a_step: dl in cm. direction, across, source, origin, spacing: in the order of the axes
-    (a, b, c); across = direction less its part along the beam axis.
+    rows (14, >= nc + 2) scratch. a_step: dl in cm. across, axis, source, origin, spacing: in the order of the axes
+    (a, b, c); ``axis`` is the beam axis, ``across`` the unit vector from it towards the cone. tilt (2, 3): the released energy
+    is multiplied by 1 + A p + B p^2 + C s^2, p and s of the ray from ``source`` to the voxel (kernel.ConeKernel.tilt).
     """
     f1 = np.float32(1.0)
     half = np.float32(0.5)
@@ -202,7 +203,7 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, 
     spread, own, tilt_p, tilt_s = rows[10], rows[11], rows[12], rows[13]
     shift_b = int(math.floor((na - 1) * b_step)) if b_step > 0 else 0
     shift_c = int(math.floor((na - 1) * c_step)) if c_step > 0 else 0
-    tilted = tilt[0] != 0.0 or tilt[1] != 0.0
+    tilted = tilt[0, 0] != 0.0 or tilt[1, 0] != 0.0
     for plane in range(na):
         k = plane if ascending else na - 1 - plane
         ib = int(math.floor(plane * b_step))
@@ -236,14 +237,21 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, 
                 p0 = origin[2] + (wc - 1) * spacing[2] - source[2]
                 base = np.float32(across[0] * pa + across[1] * pj + across[2] * p0)
                 slope = np.float32(across[2] * spacing[2])
+                base_z = np.float32(axis[0] * pa + axis[1] * pj + axis[2] * p0)
+                slope_z = np.float32(axis[2] * spacing[2])
                 far = np.float32(pa * pa + pj * pj)
                 q0, dq = np.float32(p0), np.float32(spacing[2])
-                kp, ks = np.float32(tilt[0]), np.float32(tilt[1])
+                ap, bp, cp = np.float32(tilt[0, 0]), np.float32(tilt[0, 1]), np.float32(tilt[0, 2])
+                as_, bs, cs_ = np.float32(tilt[1, 0]), np.float32(tilt[1, 1]), np.float32(tilt[1, 2])
                 for i in range(n1):
                     q = q0 + dq * np.float32(i)
-                    c = (base + slope * np.float32(i)) / np.sqrt(far + q * q)
-                    tilt_p[i] = max(f1 + kp * c, np.float32(0.0))
-                    tilt_s[i] = max(f1 + ks * c, np.float32(0.0))
+                    per = f1 / np.sqrt(far + q * q)
+                    p = (base + slope * np.float32(i)) * per
+                    z = (base_z + slope_z * np.float32(i)) * per
+                    ss = f1 - z * z
+                    pp = p * p
+                    tilt_p[i] = max(f1 + ap * p + bp * pp + cp * ss, np.float32(0.0))
+                    tilt_s[i] = max(f1 + as_ * p + bs * pp + cs_ * ss, np.float32(0.0))
             for i in range(n1):
                 dep[i] = np.float32(0.0)
             for term in range(4):
@@ -261,14 +269,11 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, 
                         g[i] = q * (half + half * w)
                         t[i] = w * w
                 else:
-                    # the second exponent of the primary part is 4 times the first, that of the scattered part 8 times
+                    # the second exponent of the primary part is 4 times the first, that of the scattered part twice
                     for i in range(n1):
-                        w = t[i]
-                        q = g[i] * (half + half * w)
-                        w = w * w
-                        g[i] = q * (half + half * w)
-                        t[i] = w * w
-                    if term == 3:
+                        g[i] = g[i] * (half + half * t[i])
+                        t[i] = t[i] * t[i]
+                    if term == 1:
                         for i in range(n1):
                             g[i] = g[i] * (half + half * t[i])
                             t[i] = t[i] * t[i]
@@ -300,17 +305,19 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, direction, 
 
 
 @njit(cache=True)
-def _sweep_direction(dens, soft, hard, out, axes, direction, across, source, origin, spacing, exponents, share_soft,
+def _sweep_direction(dens, soft, hard, out, axes, direction, across, beam_axis, source, origin, spacing, exponents, share_soft,
                      share_hard, tilt, residual, rows):
     """Geometry of one direction in a volume already ordered by ``axes`` (xyz numbers of a, b, c), then the sweep."""
     d = np.empty(3)
     w = np.empty(3)
+    z = np.empty(3)
     p = np.empty(3)
     o = np.empty(3)
     sp = np.empty(3)
     for n in range(3):
         d[n] = direction[axes[n]]
         w[n] = across[axes[n]]
+        z[n] = beam_axis[axes[n]]
         p[n] = source[axes[n]]
         o[n] = origin[axes[n]]
         sp[n] = spacing[axes[n]]
@@ -322,13 +329,13 @@ def _sweep_direction(dens, soft, hard, out, axes, direction, across, source, ori
     lines_c = pc + 1 + int(abs(math.floor((na - 1) * c_step)))
     space = residual[:4 * lines_b * lines_c].reshape((4, lines_b, lines_c))
     space[:] = np.float32(0.0)
-    _sweep(dens, soft, hard, out, 0.1 * sp[0] / along, b_step, c_step, d[0] > 0.0, d, w, p, o, sp, exponents,
+    _sweep(dens, soft, hard, out, 0.1 * sp[0] / along, b_step, c_step, d[0] > 0.0, w, z, p, o, sp, exponents,
            share_soft, share_hard, tilt, space, rows)
 
 
 @njit(cache=True, parallel=True, nogil=True)
 def transport(dens_z, soft_z, hard_z, dens_y, soft_y, hard_y, dens_x, soft_x, hard_x, out_z, out_y, out_x, axes, task_axis,
-              task_first, task_last, task_slot, directions, across, source, origin, spacing, exponents, share_soft,
+              task_first, task_last, task_slot, directions, across, beam_axis, source, origin, spacing, exponents, share_soft,
               share_hard, tilt, residual_size):
     """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
 
@@ -343,13 +350,13 @@ def transport(dens_z, soft_z, hard_z, dens_y, soft_y, hard_y, dens_x, soft_x, ha
         slot = task_slot[task]
         for m in range(task_first[task], task_last[task]):
             if axis == 2:
-                _sweep_direction(dens_z, soft_z, hard_z, out_z[slot], axes[2], directions[m], across[m], source, origin,
+                _sweep_direction(dens_z, soft_z, hard_z, out_z[slot], axes[2], directions[m], across[m], beam_axis, source, origin,
                                  spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
             elif axis == 1:
-                _sweep_direction(dens_y, soft_y, hard_y, out_y[slot], axes[1], directions[m], across[m], source, origin,
+                _sweep_direction(dens_y, soft_y, hard_y, out_y[slot], axes[1], directions[m], across[m], beam_axis, source, origin,
                                  spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
             else:
-                _sweep_direction(dens_x, soft_x, hard_x, out_x[slot], axes[0], directions[m], across[m], source, origin,
+                _sweep_direction(dens_x, soft_x, hard_x, out_x[slot], axes[0], directions[m], across[m], beam_axis, source, origin,
                                  spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
 
 
@@ -527,14 +534,14 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
                        sigmas, attenuation, energy_fluence, hardness, factors[m], dens, soft, hard)
         own_spacing = np.array([pitch, pitch, step])
         zero = np.zeros(3)
-        none = np.zeros(2)
+        none = np.zeros((2, 3))
         residual = np.empty(residual_size, np.float32)
         rows = np.empty((14, max(nx, max(ny, nd)) + 2), np.float32)
         for axis in range(3):
             if axis == 2:
                 for c in range(dominant.size):
                     if dominant[c] == 2:
-                        _sweep_direction(dens, soft, hard, out, axes[2], directions[c], zero, zero, zero, own_spacing,
+                        _sweep_direction(dens, soft, hard, out, axes[2], directions[c], zero, zero, zero, zero, own_spacing,
                                          exponents[c], share_soft[c], share_hard[c], none, residual, rows)
                 continue
             a, b = (ny, nx) if axis == 1 else (nx, ny)
@@ -545,7 +552,7 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
             turned[3] = np.float32(0.0)
             for c in range(dominant.size):
                 if dominant[c] == axis:
-                    _sweep_direction(turned[0], turned[1], turned[2], turned[3], axes[axis], directions[c], zero, zero, zero,
+                    _sweep_direction(turned[0], turned[1], turned[2], turned[3], axes[axis], directions[c], zero, zero, zero, zero,
                                      own_spacing, exponents[c], share_soft[c], share_hard[c], none, residual, rows)
             for n in range(nd):
                 for j in range(1, ny + 1):

@@ -3,7 +3,7 @@
 Monte Carlo kernels (data/README.md) of twelve photon energies are mixed with the TERMA weights of the spectrum, gathered
 into rings of equal energy about the photon direction, and each ring's radial build-up is written as
 
-    F(r) = sum_k c_k (1 - exp(-a_k r)),   k = 2 primary (a, 4a) + 2 scattered (b, 8b) terms, r in g/cm2,
+    F(r) = sum_k c_k (1 - exp(-a_k r)),   k = 2 primary (a, 4a) + 2 scattered (b, 2b) terms, r in g/cm2,
 
 (Ahnesjo 1989, doi 10.1118/1.596360, with two terms instead of one for each part). The exponents belong to the ring and are
 the same for all photon energies, so the c_k stay *linear* in the spectrum and the hardening of the beam with depth is a
@@ -27,11 +27,11 @@ from rtsim.typing import FloatArray
 PRIMARY_TERMS = 2
 SCATTER_TERMS = 2
 PRIMARY_RATIO = 4.0
-SCATTER_RATIO = 8.0
+SCATTER_RATIO = 2.0
 """Second exponent over the first; powers of two, so that the transport gets exp(-ratio x) by squaring exp(-x)."""
 _DEPTHS_CM = (0.0, 5.0, 10.0, 20.0, 30.0)
 _PRIMARY_PER_CM = np.geomspace(0.6, 15.0, 120)
-_SCATTER_PER_CM = np.geomspace(0.028, 0.09, 120)
+_SCATTER_PER_CM = np.geomspace(0.02, 0.09, 120)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +73,10 @@ class ConeKernel:
 
     Attributes:
         directions: (n, 3) unit vectors about the photon direction (0, 0, 1).
-        exponents_per_cm: (n, 4) per g/cm2: a, 4a of the primary part, b, 8b of the scattered part.
+        exponents_per_cm: (n, 4) per g/cm2: a, 4a of the primary part, b, 2b of the scattered part.
         soft, hard: (n, 4) energy share of each term; each sums to 1 over all cones (energy is conserved).
-        tilt_primary, tilt_scatter: (n,) relative change of the share per unit of cos(angle between cone and local ray).
+        tilt: (n, 2, 3) how the shares change when the local ray leaves the beam axis (primary, scattered): factor
+            1 + A p + B p^2 + C s^2, with s the sine of the angle between ray and axis and p its component towards the cone.
         hardness_low, hardness_span: the lever rule, f = (primary share - low) / span.
         ring_of: (n,) the ring that a cone belongs to.
     """
@@ -84,8 +85,7 @@ class ConeKernel:
     exponents_per_cm: FloatArray
     soft: FloatArray
     hard: FloatArray
-    tilt_primary: FloatArray
-    tilt_scatter: FloatArray
+    tilt: FloatArray
     hardness_low: float
     hardness_span: float
     ring_of: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -113,7 +113,7 @@ def collapse(spectrum: Spectrum, cones: int) -> ConeKernel:
     per_ring = np.full(rings, cones // rings)
     per_ring[rings - cones % rings:] += 1
     columns: list[tuple[FloatArray, ...]] = []
-    terms = _ring_terms(mono, kernels, surface, edges)
+    terms = _ring_terms(mono, kernels, surface, edges, _mean_attenuation_per_cm(spectrum))
     for m in range(rings):
         n = int(per_ring[m])
         azimuth = 2.0 * np.pi * (np.arange(n) + 0.5 + 0.382 * m) / n
@@ -121,10 +121,10 @@ def collapse(spectrum: Spectrum, cones: int) -> ConeKernel:
         sine = np.sqrt(1.0 - cosine**2)
         columns.append((np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.full(n, cosine)], axis=-1),
                         np.tile(terms.exponents[m], (n, 1)), np.tile(terms.soft[m] / n, (n, 1)),
-                        np.tile(terms.hard[m] / n, (n, 1)), np.full(n, terms.tilt[m, 0]), np.full(n, terms.tilt[m, 1])))
-    parts = [np.concatenate([c[i] for c in columns]) for i in range(6)]
-    return ConeKernel(directions=parts[0], exponents_per_cm=parts[1], soft=parts[2], hard=parts[3], tilt_primary=parts[4],
-                      tilt_scatter=parts[5], hardness_low=hardness_low, hardness_span=span,
+                        np.tile(terms.hard[m] / n, (n, 1)), np.tile(_tilt(mono, surface, edges[m:m + 2], n), (n, 1, 1))))
+    parts = [np.concatenate([c[i] for c in columns]) for i in range(5)]
+    return ConeKernel(directions=parts[0], exponents_per_cm=parts[1], soft=parts[2], hard=parts[3],
+                      tilt=_balanced(parts[4], 0.3 * parts[2] + 0.7 * parts[3]), hardness_low=hardness_low, hardness_span=span,
                       ring_of=np.repeat(np.arange(rings), per_ring))
 
 
@@ -153,6 +153,14 @@ def _hardening(spectrum: Spectrum, mono: MonoKernels) -> tuple[float, float, Flo
     return low, span, np.stack([mixed[0] - means[0] * slope, mixed[0] + (1.0 - means[0]) * slope]), mixed[0]
 
 
+def _mean_attenuation_per_cm(spectrum: Spectrum) -> float:
+    """Slope of ln TERMA in water about 10 cm depth."""
+    groups = spectrum.bin_groups()
+    attenuation = get("water").mass_attenuation_cm2_g(groups.energy_mev)
+    terma = groups.energy_fluence * attenuation * np.exp(-10.0 * attenuation)
+    return float(terma @ attenuation / terma.sum())
+
+
 def _ring_edges(mono: MonoKernels, surface: FloatArray, rings: int) -> FloatArray:
     energy = surface.sum(axis=(1, 2))
     cumulative = np.concatenate([[0.0], np.cumsum(energy)]) / energy.sum()
@@ -161,13 +169,12 @@ def _ring_edges(mono: MonoKernels, surface: FloatArray, rings: int) -> FloatArra
 
 @dataclass(frozen=True, eq=False)
 class _RingTerms:
-    """Per ring: cosine (m,), exponents (m, 4), soft and hard shares (m, 4), tilt (m, 2)."""
+    """Per ring: cosine (m,), exponents (m, 4), soft and hard shares (m, 4)."""
 
     cosine: FloatArray
     exponents: FloatArray
     soft: FloatArray
     hard: FloatArray
-    tilt: FloatArray
 
 
 def _ring_sum(values: FloatArray, theta_edges: FloatArray, edges: FloatArray) -> FloatArray:
@@ -178,11 +185,11 @@ def _ring_sum(values: FloatArray, theta_edges: FloatArray, edges: FloatArray) ->
     return np.diff(at_edges, axis=0).reshape(-1, *values.shape[1:])
 
 
-def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edges: FloatArray) -> _RingTerms:
+def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edges: FloatArray,
+                attenuation_per_cm: float) -> _RingTerms:
     theta, radius = mono.theta_edges_rad, mono.radius_edges_cm[1:]
     in_ring = _ring_sum(surface, theta, edges)
-    soft, hard = (np.cumsum(_ring_sum(k, theta, edges), axis=1) for k in kernels)
-    built_up = np.cumsum(in_ring, axis=1)
+    rings = [_ring_sum(k, theta, edges) for k in kernels]
     middle = 0.5 * (np.cos(theta[1:]) + np.cos(theta[:-1]))
     energy = surface.sum(axis=(1, 2))
     cosine = _ring_sum(energy * middle, theta, edges) / _ring_sum(energy, theta, edges)
@@ -195,33 +202,72 @@ def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edg
     for m in range(cosine.size):
         for part, slowest, ratio, columns in ((0, _PRIMARY_PER_CM, PRIMARY_RATIO, slice(0, PRIMARY_TERMS)),
                                               (1, _SCATTER_PER_CM, SCATTER_RATIO, slice(PRIMARY_TERMS, terms))):
-            candidates = np.outer(slowest, (1.0, ratio))
-            exponents[m, columns] = _best_exponents(radius, built_up[m, :, part], beyond[m] * part, candidates)
-            for s, curves in enumerate((soft, hard)):
-                rest = beyond[m] * part * curves[m, -1, part] / built_up[m, -1, part]
-                shares[s, m, columns] = _fit(radius, curves[m, :, part], rest, exponents[m, columns])
+            growth = attenuation_per_cm * cosine[m] * part
+            curves = _BuildUp.of(radius, in_ring[m, :, part], beyond[m] * part, growth)
+            exponents[m, columns] = curves.best(np.outer(slowest, (1.0, ratio)))
+            for s, kernel in enumerate(rings):
+                rest = beyond[m] * part * kernel[m, :, part].sum() / in_ring[m, :, part].sum()
+                shares[s, m, columns] = _BuildUp.of(radius, kernel[m, :, part], rest, growth).fit(exponents[m, columns])
     for s in range(2):
         shares[s] = _conserving(shares[s])
-    return _RingTerms(cosine, exponents, shares[0], shares[1], _tilt(theta, surface, edges))
+    return _RingTerms(cosine, exponents, shares[0], shares[1])
 
 
-def _fit(radius_cm: FloatArray, cumulative: FloatArray, beyond: float, exponents: FloatArray) -> FloatArray:
-    """Least-squares c of sum_k c_k (1 - exp(-a_k r)) with sum_k c_k = all within the sphere + ``beyond``, exactly."""
-    total = cumulative[-1] + beyond
-    build_up = 1.0 - np.exp(-np.outer(radius_cm, exponents))
-    difference = build_up[:, 0] - build_up[:, 1]
-    first = float(difference @ (cumulative - total * build_up[:, 1]) / (difference @ difference))
-    return np.array([first, total - first])
+@dataclass(frozen=True, eq=False)
+class _BuildUp:
+    """What a ring's fit is held to: the dose that builds up over a depth, not the bare cumulative energy.
 
+    In a broad beam attenuated by exp(-m z) a ring at angle theta brings G(r) = int_0^r F'(r') exp(m cos(theta) r') dr' of its
+    energy to depth r cos(theta): far energy counts more than its share. A fit of F alone, however close, was wrong by 2 % of
+    the dose in 25 cm of water.
 
-def _best_exponents(radius_cm: FloatArray, cumulative: FloatArray, beyond: float, candidates: FloatArray) -> FloatArray:
-    """The pair of exponents among ``candidates`` (n, 2) with the least squared residual of the cumulative."""
-    residuals = []
-    for exponents in candidates:
-        build_up = 1.0 - np.exp(-np.outer(radius_cm, exponents))
-        residual = build_up @ _fit(radius_cm, cumulative, beyond, exponents) - cumulative
-        residuals.append(float(residual @ residual))
-    return np.asarray(candidates[int(np.argmin(residuals))])
+    Attributes:
+        radius_cm: (r,) upper edges.
+        growth_per_cm: m cos(theta).
+        total: energy of the ring, the part beyond the sphere included.
+        curve: (r,) G of the Monte Carlo kernel.
+    """
+
+    radius_cm: FloatArray
+    growth_per_cm: float
+    total: float
+    curve: FloatArray
+
+    @classmethod
+    def of(cls, radius_cm: FloatArray, energy: FloatArray, beyond: float, growth_per_cm: float) -> _BuildUp:
+        """From (r,) energy per radial bin; inside a bin the energy falls as exp(-0.04 r), which matters in the wide ones."""
+        lower = np.concatenate([[0.0], radius_cm[:-1]])
+        inner = np.linspace(0.0, 1.0, 21)[1:] - 0.025
+        r = lower[:, None] + inner * (radius_cm - lower)[:, None]
+        fall = np.exp(-0.04 * r)
+        lift = (fall * np.exp(growth_per_cm * r)).sum(axis=1) / fall.sum(axis=1)
+        return cls(radius_cm, growth_per_cm, float(energy.sum()) + beyond, np.cumsum(energy * lift))
+
+    def basis(self, exponents: FloatArray) -> FloatArray:
+        """(r, terms) G of 1 - exp(-a r): a/(a - g) (1 - exp(-(a - g) r))."""
+        slower = exponents - self.growth_per_cm
+        slower = np.where(np.abs(slower) < 1e-6, 1e-6, slower)
+        return np.asarray(exponents / slower * (1.0 - np.exp(-np.outer(self.radius_cm, slower))))
+
+    @property
+    def weight(self) -> FloatArray:
+        """(r,) bins count with their width (they crowd at small radii) and with what is left of the beam."""
+        return np.asarray(np.diff(self.radius_cm, prepend=0.0) * np.exp(-np.abs(self.growth_per_cm) * self.radius_cm))
+
+    def fit(self, exponents: FloatArray) -> FloatArray:
+        """(2,) energies c of the two terms, with sum c = total exactly."""
+        basis, weight = self.basis(exponents), self.weight
+        difference = basis[:, 0] - basis[:, 1]
+        first = float(difference * weight @ (self.curve - self.total * basis[:, 1]) / (difference**2 @ weight))
+        return np.array([first, self.total - first])
+
+    def best(self, candidates: FloatArray) -> FloatArray:
+        """The pair of exponents among ``candidates`` (n, 2) with the least squared residual."""
+        residuals = []
+        for exponents in candidates:
+            residual = self.basis(exponents) @ self.fit(exponents) - self.curve
+            residuals.append(float(residual**2 @ self.weight))
+        return np.asarray(candidates[int(np.argmin(residuals))])
 
 
 def _conserving(shares: FloatArray) -> FloatArray:
@@ -232,14 +278,38 @@ def _conserving(shares: FloatArray) -> FloatArray:
     return out
 
 
-def _tilt(theta: FloatArray, surface: FloatArray, edges: FloatArray) -> FloatArray:
-    """(m, 2) d ln(share per solid angle) / d cos(theta) of each ring, primary and scattered."""
-    solid = np.diff(-np.cos(theta))
-    middle_cos = 0.5 * (np.cos(theta[1:]) + np.cos(theta[:-1]))
-    out = np.zeros((edges.size - 1, 2))
+def _tilt(mono: MonoKernels, surface: FloatArray, edges: FloatArray, cones: int) -> FloatArray:
+    """(2, 3) coefficients A, B, C of a ring's tilt factor, for the primary and the scattered part.
+
+    The share of a cone is the integral of the kernel over the cone's cell (its ring between its two neighbors); here that
+    integral is taken about rays tilted by up to 8 degrees in all directions, and the polynomial fitted to it. A linear term
+    alone left 3 % of the dose of a 20 x 20 cm2 field at 25 cm depth (no tilt at all: 10 %).
+    """
+    theta = 0.5 * (mono.theta_edges_rad[1:] + mono.theta_edges_rad[:-1])
+    solid = 2.0 * np.pi * np.diff(-np.cos(mono.theta_edges_rad))
+    u = np.linspace(np.cos(edges[0]), np.cos(edges[1]), 25)
+    cosine, azimuth = np.meshgrid(0.5 * (u[1:] + u[:-1]), (np.arange(12) + 0.5) / 12 * 2 * np.pi / cones - np.pi / cones)
+    sine = np.sqrt(1.0 - cosine**2)
+    cell = np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine], axis=-1).reshape(-1, 3)
+    slope, around = np.meshgrid(np.linspace(0.02, 0.14, 7), np.arange(16) / 16 * 2 * np.pi)
+    p, q = (slope * np.cos(around)).ravel(), (slope * np.sin(around)).ravel()
+    rays = np.stack([p, q, np.sqrt(1.0 - p**2 - q**2)], axis=-1)
+    out = np.zeros((2, 3))
     for part in range(2):
-        energy = surface[:, :, part].sum(axis=1)
-        slope = np.gradient(np.log(np.maximum(energy / solid, 1e-12)), middle_cos)
-        ring = _ring_sum(energy, theta, edges)
-        out[:, part] = _ring_sum(energy * slope, theta, edges) / np.maximum(ring, 1e-12)
+        density = np.log(np.maximum(surface[:, :, part].sum(axis=1) / solid, 1e-12))
+        straight = np.exp(np.interp(np.arccos(cell[:, 2]), theta, density)).mean()
+        tilted = np.exp(np.interp(np.arccos(np.clip(rays @ cell.T, -1.0, 1.0)), theta, density)).mean(axis=1)
+        terms = np.stack([p, p**2, p**2 + q**2], axis=-1)
+        out[part] = np.linalg.lstsq(terms, tilted / straight - 1.0, rcond=None)[0]
+    return out
+
+
+def _balanced(tilt: FloatArray, shares: FloatArray) -> FloatArray:
+    """Shift the C so that tilting conserves energy: sum over cones of share x (B/2 + C) = 0 for each part."""
+    out = tilt.copy()
+    for part, columns in ((0, slice(0, PRIMARY_TERMS)), (1, slice(PRIMARY_TERMS, PRIMARY_TERMS + SCATTER_TERMS))):
+        share = shares[:, columns].sum(axis=1)
+        weight = np.abs(share)
+        excess = float(share @ (0.5 * tilt[:, part, 1] + tilt[:, part, 2]))
+        out[:, part, 2] -= excess * np.sign(share) / weight.sum()
     return out

@@ -38,19 +38,20 @@ def energy_to_dose_per_electron(electron_density: Float32Array, soft: Float32Arr
         electron_density: [k, j, i] relative to water of 1 g/cm3.
         soft, hard: [k, j, i] released energy per volume, MeV/cm3.
         rotation: (3, 3), columns BLD axes in LPS; the photons travel along -rotation[:, 2] on the axis.
-        source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them to first order unless ``tilt`` is False.
+        source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (ConeKernel.tilt) unless ``tilt`` is False.
     """
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
     directions = kernel.directions @ forward.T
     across = directions - kernel.directions[:, 2:3] * forward[:, 2]
+    across /= np.linalg.norm(across, axis=1)[:, None]
     dominant = np.argmax(np.abs(directions) + np.array([0.0, 1e-9, 2e-9]), axis=1)
     order = np.argsort(dominant, kind="stable")
     tasks = _tasks(dominant[order])
     volumes = [_ordered(v, a, bool(tasks.slots[a])) for a in (2, 1, 0) for v in (electron_density, soft, hard)]
     outs = [np.zeros((max(tasks.slots[a], 1), *volumes[3 * n].shape), dtype=np.float32) for n, a in enumerate((2, 1, 0))]
-    tilts = np.stack([kernel.tilt_primary, kernel.tilt_scatter], axis=1) * (1.0 if tilt else 0.0)
+    tilts = kernel.tilt * (1.0 if tilt else 0.0)
     _kernels.transport(*volumes, *outs, AXES, tasks.axis, tasks.first, tasks.last, tasks.slot,
-                       np.ascontiguousarray(directions[order]), np.ascontiguousarray(across[order]),
+                       np.ascontiguousarray(directions[order]), np.ascontiguousarray(across[order]), np.ascontiguousarray(forward[:, 2]),
                        np.asarray(source_mm, dtype=np.float64), np.array(grid.origin_mm), np.array(grid.spacing_mm),
                        np.ascontiguousarray(kernel.exponents_per_cm[order]), np.ascontiguousarray(kernel.soft[order]),
                        np.ascontiguousarray(kernel.hard[order]), np.ascontiguousarray(tilts[order]),
