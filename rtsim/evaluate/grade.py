@@ -135,11 +135,10 @@ class _Work:
             note = f"{share:.0f} % of the structure lies outside the dose grid and counts as 0 Gy"
         elif _is_small(goal.parsed, histogram):
             note = f"the structure has only {histogram.volume_cm3:.3g} cm3: its minimum dose is shown"
-        if goal.parsed.kind is MetricKind.COLD_VOLUME and goal.unit == "cm3" and goal.value > histogram.volume_cm3:
-            note = (
-                f"only {histogram.volume_cm3:.0f} cm3 of the organ are drawn: the goal cannot be met, whatever the dose"
-            )
         status = Status.MET if goal.met_by(value) else Status.MISSED
+        if goal.parsed.kind is MetricKind.COLD_VOLUME and goal.unit == "cm3" and goal.value > histogram.volume_cm3:
+            note = f"only {histogram.volume_cm3:.0f} cm3 of the organ are drawn: no dose could meet the goal"
+            status = Status.TOO_SMALL
         return GoalRow(goal=goal, found_as=structure.name, value=value, status=status, note=note)
 
     def _measure(self, structure: Structure, wanted: Metric) -> float:

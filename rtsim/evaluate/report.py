@@ -23,6 +23,7 @@ class Status(Enum):
     MISSED = "NOT MET"
     ABSENT = "structure absent"
     OUTSIDE = "outside dose grid"
+    TOO_SMALL = "organ too small"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,11 @@ class GoalRow:
     def got(self) -> str:
         """E.g. "15.32 Gy", "-" when it could not be measured."""
         return "-" if self.value is None else f"{self.value:.2f} {self.goal.unit}".rstrip()
+
+    @property
+    def is_judged(self) -> bool:
+        """True when the goal is met or missed, False when it could not be judged."""
+        return self.status in (Status.MET, Status.MISSED)
 
     @property
     def is_listed_apart(self) -> bool:
@@ -200,11 +206,11 @@ class GradeReport:
 
     def _head(self) -> str:
         mark = "=" if self.hard_limits_held else "!"
-        goals = [r for r in self.rows if r.goal.priority is Priority.GOAL and r.value is not None]
+        goals = [r for r in self.rows if r.goal.priority is Priority.GOAL and r.is_judged]
         lines = [
             mark * _WIDTH,
             *textwrap.wrap(self.headline, _WIDTH),
-            f"{sum(r.status is Status.MET for r in goals)} of {len(goals)} measured goals met.",
+            f"{sum(r.status is Status.MET for r in goals)} of {len(goals)} judged goals met.",
             mark * _WIDTH,
             f"{self.phantom}: {self.prescription}" + (f", protocol {self.protocol}" if self.protocol else ""),
             f"dose: {self.engine or 'engine not named'} on {self.grid}",

@@ -1,0 +1,301 @@
+"""The report: one HTML file that holds everything, pictures included, for screen and paper."""
+
+from __future__ import annotations
+
+import itertools
+from base64 import b64encode
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from rtsim.beams.model import Beam
+from rtsim.dose.result import Dose
+from rtsim.evaluate import GoalRow, GradeReport, Status
+from rtsim.evaluate.report import risk_text
+from rtsim.io.archive import RunRecord
+from rtsim.optimize.plan import Plan
+from rtsim.phantom.phantom import Phantom
+from rtsim.protocol import Priority
+from rtsim.view._backend import RenderingError, write_picture
+from rtsim.view.dvh_plot import dvh_figure
+from rtsim.view.report_style import CSS
+from rtsim.view.scene import scene_of
+from rtsim.view.slices import figure_png, slice_figure
+
+_BANNER: Final = "A simulation for teaching and research. Not a medical device; not for the treatment of patients."
+
+
+def write_report(
+    path: str | Path,
+    phantom: Phantom,
+    dose: Dose,
+    grade: GradeReport,
+    *,
+    plan: Plan | None = None,
+    record: RunRecord | None = None,
+    has_scene: bool = True,
+) -> Path:
+    """Write :func:`report_html` to ``path`` (temporary name, then renamed)."""
+    text = report_html(phantom, dose, grade, plan=plan, record=record, has_scene=has_scene)
+    return write_picture(path, text.encode("utf-8"))
+
+
+def report_html(
+    phantom: Phantom,
+    dose: Dose,
+    grade: GradeReport,
+    *,
+    plan: Plan | None = None,
+    record: RunRecord | None = None,
+    has_scene: bool = True,
+) -> str:
+    """One HTML document: hard limits first, then goals, pictures, DVH, biology, beams, and what was run.
+
+    Args:
+        has_scene: render the 3-D picture; on a machine that cannot, the report says so in its place.
+    """
+    title = f"{phantom.name}: {grade.prescription}"
+    parts = [
+        f"<p class='banner'>{escape(_BANNER)}</p>",
+        f"<h1>{escape(title)}</h1>",
+        f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
+        _limits_box(grade),
+        "<h2>Pictures</h2>",
+        _slices(phantom, dose, grade),
+        _scene(phantom, dose, grade, plan) if has_scene else "",
+        "<h2>Goals</h2>",
+        _goal_table(grade),
+        "<h2>Dose and volume</h2>",
+        _dvh(phantom, dose, grade),
+        _target_table(grade),
+        _biology(grade),
+        _plan_table(plan, grade),
+        _run_table(phantom, dose, grade, record),
+        _sources(grade),
+    ]
+    body = "\n".join(p for p in parts if p)
+    return (
+        f"<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'>\n<title>{escape(title)}</title>\n"
+        f"<style>{CSS}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _limits_box(grade: GradeReport) -> str:
+    held = grade.hard_limits_held
+    head = "Hard limits held" if held else "HARD LIMIT VIOLATED"
+    lines = [f"<p>{escape(c.statement)}</p>" for c in grade.certificates]
+    measured = [r for r in grade.rows if r.goal.priority is Priority.HARD and r.value is not None]
+    if measured:
+        items = "".join(
+            f"<li><b>{escape(str(r.found_as))}</b> {escape(r.goal.parsed.name)}: {escape(r.got)}, limit "
+            f"{escape(r.wanted)}{' <b>VIOLATED</b>' if r.is_violation else ''}</li>"
+            for r in measured
+        )
+        lines.append(f"<ul>{items}</ul>")
+    if not measured and not grade.certificates:
+        head = "No hard limit was measured"
+    open_limits = list(dict.fromkeys(r.goal.structure for r in grade.unmeasured_hard_limits))
+    if open_limits:
+        lines.append(
+            f"<p>Not checked, because not drawn or outside the dose grid: {escape(', '.join(open_limits))}.</p>"
+        )
+    goals = [r for r in grade.rows if r.goal.priority is Priority.GOAL and r.is_judged]
+    met = sum(r.status is Status.MET for r in goals)
+    lines.append(
+        f"<p>{met} of {len(goals)} judged goals met. {escape(grade.target.name)}: "
+        f"{grade.target.coverage_percent:.1f} % gets the prescribed dose.</p>"
+    )
+    kind = "good" if held and (measured or grade.certificates) else "open" if held else "bad"
+    return f"<section class='limits {kind}'><h2>{escape(head)}</h2>{''.join(lines)}</section>"
+
+
+def _goal_table(grade: GradeReport) -> str:
+    numbers = {source: i + 1 for i, source in enumerate(grade.sources)}
+    head = "<tr><th>verdict<th>structure<th>metric<th>wanted<th>got<th>priority<th>source and standing</tr>"
+    rows = "".join(_goal_row(r, numbers[r.goal.source]) for r in grade.shown_rows)
+    notes = "".join(f"<li>{escape(n)}</li>" for n in grade.notes)
+    absent = ", ".join(grade.absent_structures)
+    return (
+        f"<table class='goals'><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        + (f"<ul class='notes'>{notes}</ul>" if notes else "")
+        + (f"<p class='notes'>Not drawn, so not judged: {escape(absent)}.</p>" if absent else "")
+    )
+
+
+def _goal_row(row: GoalRow, number: int) -> str:
+    kind = (
+        "violated"
+        if row.is_violation
+        else "met"
+        if row.status is Status.MET
+        else "missed"
+        if row.status is Status.MISSED
+        else "absent"
+    )
+    sign = {"violated": "\u2716 ", "met": "\u2714 ", "missed": "\u2716 ", "absent": "? "}[kind]
+    found = "" if row.found_as in (None, row.goal.structure) else f" <small>{escape(str(row.found_as))}</small>"
+    standing = row.goal.source.standing
+    return (
+        f"<tr class='{kind}'><td>{sign}{escape(row.verdict)}<td>{escape(row.goal.structure)}{found}"
+        f"<td>{escape(row.goal.parsed.name)}<td class='n'>{escape(row.wanted)}<td class='n'>{escape(row.got)}"
+        f"<td>{escape(row.goal.priority.value)}<td><a href='#s{number}'>[{number}]</a> "
+        f"<span class='standing {standing.name.lower()}'>{escape(standing.label)}</span></tr>"
+    )
+
+
+def _slices(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
+    point = phantom[grade.prescription.target].centroid_mm
+    figure = slice_figure(phantom, dose=dose, at_mm=point, prescription_gy=grade.prescription.dose_gy)
+    return _picture(
+        figure_png(figure),
+        "CT, dose and structures through the target. Isodoses in Gy; the heavy line is the "
+        "prescribed dose. Axial slices are seen from the feet.",
+    )
+
+
+def _scene(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None) -> str:
+    rx = grade.prescription.dose_gy
+    try:
+        scene = scene_of(phantom, dose=dose, beams=() if plan is None else plan.beams, prescription_gy=rx)
+        return _picture(
+            scene.png(size=(1300, 850)),
+            "Vertebrae, cord and target with isodose shells, seen from behind, above and left.",
+        )
+    except RenderingError as error:
+        return f"<p class='notes'>No 3-D picture: {escape(str(error))}.</p>"
+
+
+def _dvh(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
+    figure = dvh_figure(phantom, dose, prescription=grade.prescription, goals=[r.goal for r in grade.rows])
+    return _picture(figure_png(figure), "Cumulative dose-volume histograms of the whole course.")
+
+
+def _picture(png: bytes, caption: str) -> str:
+    data = b64encode(png).decode("ascii")
+    return (
+        f"<figure><img alt='{escape(caption)}' src='data:image/png;base64,{data}'>"
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _target_table(grade: GradeReport) -> str:
+    t, i = grade.target, grade.indices
+    rows = [
+        ("volume", f"{t.volume_cm3:.2f} cm3"),
+        ("gets the prescription", f"{t.coverage_percent:.1f} %"),
+        ("D98% / D95%", f"{t.d98_gy:.2f} / {t.d95_gy:.2f} Gy"),
+        ("D50% / D2%", f"{t.d50_gy:.2f} / {t.d2_gy:.2f} Gy"),
+        ("minimum / mean / maximum", f"{t.min_gy:.2f} / {t.mean_gy:.2f} / {t.max_gy:.2f} Gy"),
+        ("conformity (Paddick)", f"{i.conformity_paddick:.3f}"),
+        ("conformity (RTOG)", f"{i.conformity_rtog:.2f}"),
+        ("homogeneity (ICRU 83)", f"{i.homogeneity_icru83:.3f}"),
+        ("homogeneity (RTOG)", f"{i.homogeneity_rtog:.2f}"),
+        ("gradient index", f"{i.gradient_index:.2f}"),
+        ("R50", f"{i.r50:.2f}"),
+    ]
+    if i.falloff is not None:
+        f = i.falloff
+        rows.append(
+            (
+                "falloff from target to cord",
+                f"{f.mean_percent_per_mm:.1f} %/mm over {f.distance_mm:.1f} mm, steepest "
+                f"{f.steepest_percent_per_mm:.1f} %/mm",
+            )
+        )
+    return f"<h3>{escape(t.name)}</h3>" + _pairs(rows)
+
+
+def _biology(grade: GradeReport) -> str:
+    rows: list[tuple[str, str]] = []
+    notes: list[str] = []
+    if grade.tumor is not None:
+        t = grade.tumor
+        rows += [
+            ("tumor", f"{t.histology.title}, alpha/beta {t.histology.alpha_beta_gy:g} Gy"),
+            ("prescription", f"BED {t.prescription_bed_gy:.1f} Gy, EQD2 {t.prescription_eqd2_gy:.1f} Gy"),
+            (f"D95% of {t.structure}", f"BED {t.d95_bed_gy:.1f} Gy, EQD2 {t.d95_eqd2_gy:.1f} Gy"),
+        ]
+        models = t.histology.tcp
+        if t.tcp_log_logistic is not None and t.tcp_poisson is not None and models is not None:
+            rows.append(
+                (
+                    "tumor control",
+                    f"{100 * t.tcp_log_logistic:.0f} % (log-logistic), {100 * t.tcp_poisson:.0f} % (Poisson)",
+                )
+            )
+            notes.append(f"Tumor control: {models.log_logistic.source}; {models.log_logistic.caveat}.")
+    if grade.cord is not None:
+        c = grade.cord
+        rows += [
+            (
+                f"{c.structure} D0.035cc",
+                f"{c.near_max_gy:.2f} Gy = EQD2 {c.eqd2_gy:.1f} Gy (alpha/beta {c.alpha_beta_gy:g} Gy)",
+            ),
+            (
+                "risk of myelopathy",
+                f"{risk_text(c.ntcp_logistic)} (logistic); upper estimate {risk_text(c.ntcp_lkb)} (LKB)",
+            ),
+        ]
+        notes += [f"Logistic: {c.logistic_source}.", f"LKB: {c.lkb_source}."]
+    if not rows:
+        return ""
+    return "<h3>Biology</h3>" + _pairs(rows) + "".join(f"<p class='notes'>{escape(n)}</p>" for n in notes)
+
+
+def _plan_table(plan: Plan | None, grade: GradeReport) -> str:
+    if plan is None:
+        return ""
+    head = "<tr><th>beam<th>gantry<th>couch<th>collimator<th>segments<th>wedge<th>MU</tr>"
+    rows = "".join(_beam_row(b) for b in plan.beams)
+    total = (
+        f"<tr class='total'><td colspan='6'>all beams, one fraction of {grade.prescription.fractions}"
+        f"<td class='n'>{plan.monitor_units:.1f}</tr>"
+    )
+    notes = "".join(f"<li>{escape(n)}</li>" for n in plan.notes)
+    return f"<h2>Beams</h2><table><thead>{head}</thead><tbody>{rows}{total}</tbody></table>" + (
+        f"<ul class='notes'>{notes}</ul>" if notes else ""
+    )
+
+
+def _beam_row(beam: Beam) -> str:
+    points = beam.control_points
+    pairs = itertools.pairwise(points)
+    segments = sum(b.cumulative_monitor_units > a.cumulative_monitor_units for a, b in pairs)
+    wedge = "-" if beam.wedge is None else f"{beam.wedge.angle_deg:g}\u00b0"
+    return (
+        f"<tr><td>{escape(beam.name)}<td class='n'>{beam.gantry_deg:g}\u00b0<td class='n'>{beam.couch_deg:g}\u00b0"
+        f"<td class='n'>{beam.collimator_deg:g}\u00b0<td class='n'>{segments}<td class='n'>{wedge}"
+        f"<td class='n'>{beam.monitor_units:.1f}</tr>"
+    )
+
+
+def _run_table(phantom: Phantom, dose: Dose, grade: GradeReport, record: RunRecord | None) -> str:
+    rows = [
+        ("engine", dose.engine or "not named"),
+        ("dose grid", grade.grid),
+        ("CT", phantom.grid.describe()),
+        ("protocol", grade.protocol or "goals given one by one"),
+        ("case sha256", phantom.case_sha256 or "none (made in memory)"),
+    ]
+    if record is not None:
+        rows = [
+            ("rtsim", record.version),
+            ("case", record.case),
+            *rows,
+            ("machine", record.machine),
+            ("seed", "none" if record.seed is None else str(record.seed)),
+        ]
+        rows += [(f"time: {step}", f"{seconds:.1f} s") for step, seconds in record.seconds.items()]
+    notes = "".join(f"<li>{escape(n)}</li>" for n in phantom.ct.notes)
+    return "<h2>What was run</h2>" + _pairs(rows) + (f"<ul class='notes'>{notes}</ul>" if notes else "")
+
+
+def _sources(grade: GradeReport) -> str:
+    items = "".join(f"<li id='s{i}'>{escape(str(s))}</li>" for i, s in enumerate(grade.sources, start=1))
+    return f"<h2>Sources of the goals</h2><ol>{items}</ol>" if items else ""
+
+
+def _pairs(rows: Iterable[tuple[str, str]]) -> str:
+    return "<table class='pairs'>" + "".join(f"<tr><th>{escape(a)}<td>{escape(b)}</tr>" for a, b in rows) + "</table>"

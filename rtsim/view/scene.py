@@ -1,0 +1,403 @@
+"""Scene: vertebra, cord, target, beams, isodose shells and cut planes in three dimensions (PyVista).
+
+scene = Scene(phantom)
+scene.add_structures()
+scene.add_dose(dose, isodoses_gy=[12, 24])
+scene.add_cut_plane(dose=dose)
+scene.save("plan.png")          # scene.show() opens a window with the same picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from rtsim.beams.model import Beam
+from rtsim.dose.result import Dose
+from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.resample import sample_linear
+from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role, Structure
+from rtsim.protocol.nomenclature import canonical
+from rtsim.typing import Vector3
+from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, write_picture
+from rtsim.view.beam_shape import field_outline_mm, frustum_mm
+from rtsim.view.meshes import isodose_of, plane_of, surface_of
+from rtsim.view.slices import WINDOW_HU, Plane, dose_colormap
+from rtsim.view.style import default_isodoses_gy, find_target, styles_for
+
+_BONE: Final = "#E8DCC4"
+_BEAM: Final = "#FFB000"
+_BACKGROUND: Final = "#14161A"
+_INK: Final = "#F2F2F2"
+_REACH_MM: Final = 75.0
+
+
+class Scene:
+    """A 3-D picture that is put together step by step; ``show`` and ``save`` draw the same.
+
+    The camera stands behind, above and to the left of the patient, so that vertebra, target and cord are seen at once.
+    """
+
+    def __init__(self, phantom: Phantom, *, center_mm: Vector3 | None = None, title: str = "") -> None:
+        """``center_mm``: what the camera looks at; default the centroid of the target, else the middle of the CT."""
+        self.phantom = phantom
+        self.title = title or phantom.name
+        everything = tuple(phantom.structures.values())
+        target = find_target(everything)
+        self.center_mm: Vector3 = center_mm or (target.centroid_mm if target is not None else phantom.grid.center_mm())
+        self._has_target = target is not None
+        self._meshes: list[tuple[Any, dict[str, Any]]] = []
+        self._legend: list[tuple[str, str]] = []
+        self._labels: list[tuple[Vector3, str, str]] = []
+        self._cut: tuple[Plane, float] | None = None
+
+    def add_structures(self, *names: str) -> Scene:
+        """Surfaces of the named structures; without names target, cord and the vertebrae near the target."""
+        chosen = [self.phantom[n] for n in names] if names else self._default_structures()
+        styles = styles_for(tuple(chosen), on_dark=True)
+        for s in chosen:
+            color, opacity = _look(s, styles[s.name].color)
+            mesh = surface_of(s)
+            if mesh.n_points:
+                self._meshes.append(
+                    (
+                        mesh,
+                        {
+                            "color": color,
+                            "opacity": opacity,
+                            "smooth_shading": True,
+                            "specular": 0.2,
+                            "ambient": 0.35 if opacity == 1.0 else 0.1,
+                            "is_whole": opacity == 1.0,
+                        },
+                    )
+                )
+                if s.role is not Role.EXTERNAL:
+                    self._legend.append(("vertebrae" if color == _BONE else s.name, color))
+        return self
+
+    def add_beam(self, beam: Beam, *, length_mm: float = 160.0) -> Scene:
+        """The field outline as a frustum, its axis, and an arrow from where the source is.
+
+        Args:
+            length_mm: how far upstream of the isocenter it is drawn; the source itself is shown from ``sad_mm`` on.
+        """
+        if not length_mm > 0:
+            raise InputError(f"length_mm is {length_mm}; a beam is drawn over a length > 0 mm")
+        pv = pyvista()
+        upstream = min(length_mm, 0.999 * beam.machine.sad_mm)
+        outline = field_outline_mm(beam)
+        if len(outline):
+            rings = [frustum_mm(beam, outline, at) for at in (upstream, 0.0)]
+            n = len(outline)
+            faces = [[4, i, i + 1, n + i + 1, n + i] for i in range(n - 1)]
+            side = pv.PolyData(np.concatenate(rings), np.hstack(faces))
+            self._meshes.append((side, {"color": _BEAM, "opacity": 0.07}))
+            self._meshes.append((pv.MultipleLines(rings[0]), {"color": _BEAM, "line_width": 2.0, "opacity": 0.8}))
+        axis = beam.rotation[:, 2]
+        iso = np.asarray(beam.isocenter_mm)
+        start, end = iso + upstream * axis, iso
+        self._meshes.append((pv.Line(start, end), {"color": _BEAM, "line_width": 2.5}))
+        shown = iso + (upstream + 14.0) * axis if length_mm < beam.machine.sad_mm else beam.source_mm
+        size = 16.0 if length_mm < beam.machine.sad_mm else 0.03 * beam.machine.sad_mm
+        cone = pv.Cone(center=shown, direction=-axis, height=size, radius=0.35 * size, resolution=24)
+        self._meshes.append((cone, {"color": _BEAM}))
+        x, y, z = (float(v) for v in shown + size * axis)
+        self._labels.append(((x, y, z), beam.name or f"G{beam.gantry_deg:g}", _BEAM))
+        if not any(text == "beams" for text, _ in self._legend):
+            self._legend.append(("beams", _BEAM))
+        return self
+
+    def add_beams(self, beams: Sequence[Beam], *, length_mm: float = 160.0) -> Scene:
+        """Several beams; see :meth:`add_beam`."""
+        for beam in beams:
+            self.add_beam(beam, length_mm=length_mm)
+        return self
+
+    def add_dose(
+        self,
+        dose: Dose,
+        *,
+        isodoses_gy: Sequence[float] | None = None,
+        isodoses_percent: Sequence[float] | None = None,
+        reference_gy: float | None = None,
+    ) -> Scene:
+        """Isodose shells; the legend gives their dose in Gy.
+
+        Args:
+            isodoses_gy: levels in Gy; or
+            isodoses_percent: levels in percent of ``reference_gy`` (default the maximum of the dose). Default 50 and
+                95 %.
+        """
+        if isodoses_gy is not None and isodoses_percent is not None:
+            raise InputError("give isodoses_gy or isodoses_percent, not both")
+        full = dose.max_gy if reference_gy is None else reference_gy
+        percent = (50.0, 95.0) if isodoses_percent is None else isodoses_percent
+        levels = sorted(isodoses_gy if isodoses_gy is not None else [full * p / 100.0 for p in percent])
+        beyond = [v for v in levels if not 0.0 < v < dose.max_gy]
+        if len(beyond) == len(levels):
+            raise InputError(
+                f"isodoses {[round(v, 3) for v in levels]} Gy do not occur; the dose reaches {dose.max_gy:.3g} Gy"
+            )
+        colors = dose_colormap()
+        kept = [v for v in levels if v not in beyond]
+        for rank, level in enumerate(kept):
+            color = _hex(colors((level - 0.5 * levels[0]) / (dose.max_gy - 0.5 * levels[0])))
+            opacity = 0.16 + 0.26 * rank / max(1, len(kept) - 1)
+            self._meshes.append((isodose_of(dose, level), {"color": color, "opacity": opacity, "smooth_shading": True}))
+            self._legend.append((f"{level:.4g} Gy", color))
+        return self
+
+    def add_cut_plane(
+        self,
+        plane: Plane = Plane.AXIAL,
+        *,
+        at_mm: float | None = None,
+        dose: Dose | None = None,
+        half_width_mm: float = _REACH_MM,
+        cuts_away: bool = False,
+    ) -> Scene:
+        """A plane with HU in gray and, with ``dose``, a dose wash.
+
+        Args:
+            at_mm: position along the plane's normal; default through the center of the scene.
+            cuts_away: take away what lies between plane and camera, except the cord.
+        """
+        axis = plane.axes[2]
+        position = self.center_mm[axis] if at_mm is None else float(at_mm)
+        if not self.phantom.grid.lower_mm[axis] < position < self.phantom.grid.upper_mm[axis]:
+            raise GeometryError(
+                f"at_mm is {position}; along {'xyz'[axis]} the CT reaches from "
+                f"{self.phantom.grid.lower_mm[axis]:g} to {self.phantom.grid.upper_mm[axis]:g} mm"
+            )
+        center = np.asarray(self.center_mm)
+        image, points = plane_of(self.phantom, axis, position, center - half_width_mm, center + half_width_mm)
+        gray = np.clip((image.point_data["hu"] - WINDOW_HU[0]) / (WINDOW_HU[1] - WINDOW_HU[0]), 0.0, 1.0)
+        rgb = np.repeat(gray[:, None], 3, axis=1)
+        if dose is not None:
+            values = sample_linear(dose.values_gy, dose.grid, points)
+            low = 0.1 * dose.max_gy
+            share = 0.55 * np.clip((values - low) / (0.3 * dose.max_gy), 0.0, 1.0)[:, None]
+            rgb = (1 - share) * rgb + share * dose_colormap()((values - low) / (dose.max_gy - low))[:, :3]
+        image.point_data["rgb"] = (255 * rgb).astype(np.uint8)
+        self._meshes.append((image, {"scalars": "rgb", "rgb": True, "lighting": False, "is_whole": True}))
+        self._cut = (plane, position) if cuts_away else None
+        return self
+
+    def show(self, *, size: tuple[int, int] = (1200, 900)) -> None:
+        """Open a window with the picture.
+
+        Raises:
+            RenderingError: this machine cannot render.
+        """
+        require_rendering()
+        plotter = self._plotter(size, off_screen=False)
+        plotter.show()
+
+    def save(self, path: str | Path, *, size: tuple[int, int] = (1200, 900)) -> Path:
+        """Write the picture as PNG, without a screen.
+
+        Raises:
+            RenderingError: this machine cannot render.
+        """
+        return write_picture(path, self.png(size=size))
+
+    def png(self, *, size: tuple[int, int] = (1200, 900)) -> bytes:
+        """The picture as PNG data.
+
+        Raises:
+            RenderingError: this machine cannot render.
+        """
+        from io import BytesIO
+
+        require_rendering()
+        quiet_vtk()
+        plotter = self._plotter(size, off_screen=True)
+        try:
+            pixels = plotter.screenshot(return_img=True)
+        finally:
+            plotter.close()
+        buffer = BytesIO()
+        _image_module().imsave(buffer, np.ascontiguousarray(pixels), format="png")
+        return buffer.getvalue()
+
+    def _default_structures(self) -> list[Structure]:
+        out = []
+        for s in self.phantom.structures.values():
+            key = canonical(s.name) or s.name
+            near = abs(s.centroid_mm[2] - self.center_mm[2]) < 45.0
+            is_bone = key.startswith("vertebra") and near
+            is_target = s.role is Role.PTV or (s.role is Role.GTV)
+            is_outline = s.role is Role.EXTERNAL and not self._has_target
+            if is_bone or is_target or is_outline or key in ("spinal_cord", "cauda_equina"):
+                out.append(s)
+        return out
+
+    def _plotter(self, size: tuple[int, int], *, off_screen: bool) -> Any:
+        pv = pyvista()
+        plotter = pv.Plotter(off_screen=off_screen, window_size=size, lighting="light_kit")
+        plotter.set_background(_BACKGROUND)
+        plotter.enable_anti_aliasing("ssaa")
+        plotter.enable_depth_peeling(8)
+        for mesh, settings in self._meshes:
+            self._draw(plotter, mesh, dict(settings))
+        self._write(plotter, size)
+        self._aim(plotter)
+        return plotter
+
+    def _draw(self, plotter: Any, mesh: Any, settings: dict[str, Any]) -> None:
+        is_whole = settings.pop("is_whole", False) or "line_width" in settings
+        if self._cut is not None and not is_whole:
+            plane, position = self._cut
+            axis = plane.axes[2]
+            origin = list(self.center_mm)
+            origin[axis] = position
+            normal = [0.0, 0.0, 0.0]
+            normal[axis] = -1.0 if axis == 1 else 1.0
+            mesh = mesh.clip(normal=normal, origin=origin) if mesh.n_points else mesh
+        if mesh.n_points:
+            plotter.add_mesh(mesh, **settings)
+
+    def _write(self, plotter: Any, size: tuple[int, int]) -> None:
+        font = max(10, round(size[1] / 60))
+        plotter.add_text(self.title, position=(0.02, 0.94), viewport=True, font_size=round(font * 0.8), color=_INK)
+        if self._legend:
+            entries = [[f"  {text}", color] for text, color in dict(self._legend).items()]
+            plotter.add_legend(
+                entries, face="rectangle", bcolor=None, loc="upper right", size=(0.17, min(0.8, 0.031 * len(entries)))
+            )
+        for place, text, color in self._labels:
+            plotter.add_point_labels(
+                np.array([place]),
+                [text],
+                font_size=font,
+                text_color=color,
+                shape=None,
+                show_points=False,
+                always_visible=True,
+            )
+        box = self._direction_letters()
+        plotter.add_point_labels(
+            np.array([p for p, _ in box]),
+            [t for _, t in box],
+            font_size=round(1.5 * font),
+            bold=True,
+            text_color=_INK,
+            shape=None,
+            show_points=False,
+            always_visible=True,
+        )
+
+    def _direction_letters(self) -> list[tuple[Vector3, str]]:
+        """L R A P S I on the axes through the center of the scene, just outside of what is looked at."""
+        x, y, z = self.center_mm
+        r = _REACH_MM + 8.0 if self._has_target else 0.55 * self._reach() + 8.0
+        return [
+            ((x + r, y, z), "L"),
+            ((x - r, y, z), "R"),
+            ((x, y - r, z), "A"),
+            ((x, y + r, z), "P"),
+            ((x, y - 0.45 * r, z + r), "S"),
+            ((x, y - 0.45 * r, z - r), "I"),
+        ]
+
+    def _reach(self) -> float:
+        return float(np.max(np.subtract(self.phantom.grid.upper_mm, self.phantom.grid.lower_mm)))
+
+    def _aim(self, plotter: Any) -> None:
+        center = np.asarray(self.center_mm)
+        direction = np.array([0.62, 0.86, 0.80])
+        wide = any(text == "beams" for text, _ in self._legend)
+        radius = (150.0 if wide else 100.0) if self._has_target else 0.75 * self._reach()
+        distance = radius / np.sin(np.radians(15.0))
+        plotter.camera.view_angle = 30.0
+        plotter.camera.position = tuple(center + distance * direction / np.linalg.norm(direction))
+        plotter.camera.focal_point = tuple(center)
+        plotter.camera.up = (0.0, 0.0, 1.0)
+        plotter.reset_camera_clipping_range()
+
+
+def show(
+    phantom: Phantom,
+    *,
+    dose: Dose | None = None,
+    beams: Sequence[Beam] = (),
+    isodoses_gy: Sequence[float] | None = None,
+    prescription_gy: float | None = None,
+    title: str = "",
+) -> None:
+    """Open a window: structures, isodose shells, beams and an axial cut plane with dose wash."""
+    scene_of(
+        phantom, dose=dose, beams=beams, isodoses_gy=isodoses_gy, prescription_gy=prescription_gy, title=title
+    ).show()
+
+
+def save(
+    path: str | Path,
+    phantom: Phantom,
+    *,
+    dose: Dose | None = None,
+    beams: Sequence[Beam] = (),
+    isodoses_gy: Sequence[float] | None = None,
+    prescription_gy: float | None = None,
+    title: str = "",
+    size: tuple[int, int] = (1200, 900),
+) -> Path:
+    """Write as PNG what :func:`show` shows."""
+    scene = scene_of(
+        phantom, dose=dose, beams=beams, isodoses_gy=isodoses_gy, prescription_gy=prescription_gy, title=title
+    )
+    return scene.save(path, size=size)
+
+
+def scene_of(
+    phantom: Phantom,
+    *,
+    dose: Dose | None = None,
+    beams: Sequence[Beam] = (),
+    isodoses_gy: Sequence[float] | None = None,
+    prescription_gy: float | None = None,
+    title: str = "",
+) -> Scene:
+    """The scene that :func:`show` and :func:`save` draw."""
+    scene = Scene(phantom, title=title).add_structures()
+    if beams:
+        scene.add_beams(beams)
+    if dose is not None:
+        levels = isodoses_gy
+        if levels is None and prescription_gy is not None:
+            levels = [
+                v
+                for v in default_isodoses_gy(prescription_gy, dose.max_gy)
+                if v in (0.5 * prescription_gy, prescription_gy)
+            ] or None
+        scene.add_dose(dose, isodoses_gy=levels)
+    return scene.add_cut_plane(dose=dose)
+
+
+def _look(structure: Structure, color: str) -> tuple[str, float]:
+    """(color, opacity) of a structure's surface."""
+    key = canonical(structure.name) or structure.name
+    if key.startswith("vertebra"):
+        return _BONE, 0.55
+    if structure.role is Role.EXTERNAL:
+        return "#8899AA", 0.06
+    if structure.role in (Role.PTV, Role.CTV, Role.ITV):
+        return "#FF3B30", 0.30
+    if structure.role is Role.GTV:
+        return "#FF4F9A", 0.85
+    return color, 1.0 if key in ("spinal_cord", "cauda_equina") else 0.45
+
+
+def _hex(rgba: tuple[float, ...]) -> str:
+    return "#" + "".join(f"{round(255 * v):02X}" for v in rgba[:3])
+
+
+def _image_module() -> Any:
+    from rtsim.view._backend import matplotlib_module
+
+    return matplotlib_module("image")
