@@ -38,7 +38,8 @@ def spine(
     """The phantom that ``spec`` describes; the center of the target's body is the origin.
 
     Structures: BODY, GTV, CTV, PTV, spinal_cord and spinal_cord_prv (where there is cord), cauda_equina (below it),
-    thecal_sac, spinal_canal, vertebra_<level> for each level in the field, vertebral_body_<level> of the target, and the organs in the field.
+    thecal_sac, spinal_canal, vertebra_<level> for each level in the field, vertebral_body_<level> of the target, and
+    the organs in the field.
     """
     column = Column.around(spec.level)
     grid = _grid(spec, column)

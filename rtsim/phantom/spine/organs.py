@@ -38,6 +38,15 @@ def _along(
     return Sweep(tuple(sorted(sections, key=lambda s: s.z_mm)))
 
 
+def _wider(tube: Sweep, rim_mm: float) -> Sweep:
+    """The tube with a rim, ending where it ends."""
+    wider = (
+        Section(s.z_mm, s.center_mm, (s.half_widths_mm[0] + rim_mm, s.half_widths_mm[1] + rim_mm))
+        for s in tube.sections
+    )
+    return Sweep(tuple(wider), tube.exponent)
+
+
 def thoracic_organs(trunk: Trunk) -> tuple[Organ, ...]:
     """What to paint in the chest (and neck), in order."""
     left, right = trunk.lungs()
@@ -136,7 +145,7 @@ def _neck(trunk: Trunk) -> tuple[Organ, ...]:
             trunk, ("C3", "C6", "T1"), (side * 33.0, side * 32.0, side * 28.0), (10.0, 14.0, 18.0), ((6.0, 5.0),) * 3
         )
         for vessel in (carotid, jugular):
-            out += [Organ(vessel.grown(2.0), "fat"), Organ(vessel, "vessel")]
+            out += [Organ(_wider(vessel, 2.0), "fat"), Organ(vessel, "vessel")]
         c7 = trunk.column["C7"]
         face = c7.at(0.0, -c7.level.endplate_depth_mm / 2, 0.0)
         out.append(Organ(Ellipsoid((side * 15.0, face[1] - 22.0, face[2]), (8.0, 10.0, 22.0)), "thyroid"))
@@ -209,7 +218,7 @@ def _back_muscles(trunk: Trunk) -> tuple[Organ, ...]:
                 Section(p.center_mm[2], (side * (edge + 0.80 * size), p.center_mm[1] + 4.0), (size, 1.15 * size))
             )
         for p in trunk.column.rising():
-            if p.level.region in "CTL":
+            if p.level.name != "S2":
                 wide = float(
                     np.interp(p.center_mm[2], (trunk.column.z_mm("L4"), trunk.column.z_mm("T4")), (29.0, 21.0))
                 )
@@ -220,9 +229,9 @@ def _back_muscles(trunk: Trunk) -> tuple[Organ, ...]:
                     Section(p.center_mm[2], (side * (wide + 3.0), p.canal_mm[1] + 12.0 + deep), (wide, deep))
                 )
         muscle = Sweep(tuple(sorted(psoas, key=lambda s: s.z_mm)))
-        out += [Organ(muscle.grown(2.0), "fat"), Organ(muscle, "muscle")]
+        out += [Organ(_wider(muscle, 2.0), "fat"), Organ(muscle, "muscle")]
         back = Sweep(tuple(sorted(erector, key=lambda s: s.z_mm)), 2.4)
-        out += [Organ(back.grown(2.0), "fat"), Organ(back, "muscle")]
+        out += [Organ(_wider(back, 2.0), "fat"), Organ(back, "muscle")]
     return tuple(out)
 
 

@@ -1,4 +1,4 @@
-"""Ribs, sternum and shoulder blades: where they run around the chest, and painted as a shell with marrow inside. [A]"""
+"""Ribs, sternum, shoulder blades, iliac wings: where they run, painted as a shell with marrow inside. [A]"""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _rib(path: tuple[Vector3, ...], shrink_mm: float) -> tuple[Shape, ...]:
 
 
 def paint_cage(canvas: Canvas, trunk: Trunk) -> None:
-    """Paint twelve pairs of ribs (with costal cartilage in front), the sternum and the shoulder blades."""
+    """Paint twelve pairs of ribs (with costal cartilage in front), sternum, shoulder blades and iliac wings."""
     for number in range(1, 13):
         for side in (1.0, -1.0):
             path = rib_path(trunk, number, side)
@@ -63,6 +63,9 @@ def paint_cage(canvas: Canvas, trunk: Trunk) -> None:
     canvas.paint(_sternum(trunk, 1.5), "rib_marrow")
     for side in (1.0, -1.0):
         canvas.paint(_blade(trunk, side), "rib_cortical")
+        canvas.paint(_wing(trunk, side, (66.0, 17.0, 54.0)), "muscle")
+        canvas.paint(_wing(trunk, side, (64.0, 6.0, 56.0)), "rib_cortical")
+        canvas.paint(_wing(trunk, side, (61.0, 4.0, 53.0)), "rib_marrow")
 
 
 def _sternum(trunk: Trunk, shrink_mm: float) -> Shape:
@@ -80,3 +83,10 @@ def _blade(trunk: Trunk, side: float) -> Shape:
     p = trunk.column["T5"]
     blade = Ellipsoid((0.0, 0.0, 0.0), (42.0, 3.2, 62.0)).rotated(Axis.Z, -side * 26.0)
     return blade.moved((side * 96.0, p.canal_mm[1] + 23.0, p.center_mm[2] - 4.0))
+
+
+def _wing(trunk: Trunk, side: float, radii_mm: Vector3) -> Shape:
+    """An iliac wing: a plate from the sacroiliac joint forward and outward, its crest at L4/5."""
+    p = trunk.column["S1"]
+    plate = Ellipsoid((0.0, 0.0, 0.0), radii_mm).rotated(Axis.Z, -side * 41.0)
+    return plate.moved((side * 86.0, p.canal_mm[1] - 20.0, p.center_mm[2] - 8.0))
