@@ -61,11 +61,11 @@ def report_html(
         f"<h1>{escape(title)}</h1>",
         f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
         _limits_box(grade),
+        "<h2>Goals</h2>",
+        _goal_table(grade),
         "<h2>Pictures</h2>",
         _slices(phantom, dose, grade),
         _scene(phantom, dose, grade, plan) if has_scene else "",
-        "<h2>Goals</h2>",
-        _goal_table(grade),
         "<h2>Dose and volume</h2>",
         _dvh(phantom, dose, grade),
         _target_table(grade),
@@ -157,14 +157,16 @@ def _slices(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
 
 def _scene(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None) -> str:
     rx = grade.prescription.dose_gy
+    size = (1300, 850)
     try:
-        scene = scene_of(phantom, dose=dose, beams=() if plan is None else plan.beams, prescription_gy=rx)
-        return _picture(
-            scene.png(size=(1300, 850)),
-            "Vertebrae, cord and target with isodose shells, seen from behind, above and left.",
-        )
+        near = scene_of(phantom, dose=dose, prescription_gy=rx).png(size=size)
+        pictures = _picture(near, "Vertebrae, cord and target with isodose shells, seen from behind, above and left.")
+        if plan is not None:
+            wide = scene_of(phantom, dose=dose, beams=plan.beams, prescription_gy=rx).png(size=size)
+            pictures += _picture(wide, "The same with the beams: outlines of their fields, labeled by name.")
     except RenderingError as error:
         return f"<p class='notes'>No 3-D picture: {escape(str(error))}.</p>"
+    return pictures
 
 
 def _dvh(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:

@@ -43,7 +43,8 @@ figcaption { color: var(--muted); font-size: 13px; margin-top: 4px; }
 @media print {
   @page { size: A4; margin: 14mm; }
   body { background: #fff; font-size: 11px; } main { max-width: none; padding: 0; } .banner { margin: 0 0 10px; }
-  table { font-size: 10.5px; } tr, figure, .limits { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  table { font-size: 10px; } th, td { padding: 2px 5px 2px 3px; } .standing { font-size: 8.5px; padding: 0 4px; }
+  tr, figure, .limits { break-inside: avoid; } h2, h3 { break-after: avoid; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 """

@@ -96,7 +96,7 @@ class Scene:
             n = len(outline)
             faces = [[4, i, i + 1, n + i + 1, n + i] for i in range(n - 1)]
             side = pv.PolyData(np.concatenate(rings), np.hstack(faces))
-            self._meshes.append((side, {"color": _BEAM, "opacity": 0.07}))
+            self._meshes.append((side, {"color": _BEAM, "opacity": 0.045}))
             self._meshes.append((pv.MultipleLines(rings[0]), {"color": _BEAM, "line_width": 2.0, "opacity": 0.8}))
         axis = beam.rotation[:, 2]
         iso = np.asarray(beam.isocenter_mm)
@@ -302,7 +302,7 @@ class Scene:
             ((x, y - r, z), "A"),
             ((x, y + r, z), "P"),
             ((x, y - 0.45 * r, z + r), "S"),
-            ((x, y - 0.45 * r, z - r), "I"),
+            ((x, y - 0.45 * r, z - 1.2 * r), "I"),
         ]
 
     def _reach(self) -> float:
@@ -312,7 +312,7 @@ class Scene:
         center = np.asarray(self.center_mm)
         direction = np.array([0.62, 0.86, 0.80])
         wide = any(text == "beams" for text, _ in self._legend)
-        radius = (150.0 if wide else 100.0) if self._has_target else 0.75 * self._reach()
+        radius = (158.0 if wide else 100.0) if self._has_target else 0.75 * self._reach()
         distance = radius / np.sin(np.radians(15.0))
         plotter.camera.view_angle = 30.0
         plotter.camera.position = tuple(center + distance * direction / np.linalg.norm(direction))
