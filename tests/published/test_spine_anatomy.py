@@ -157,6 +157,14 @@ def test_hounsfield_units_are_those_of_the_tissues(name: str) -> None:
             assert low < float(np.median(hu[inside])) < high, structure
 
 
+def test_healthy_vertebrae_have_the_density_of_vertebrae() -> None:
+    # source: White, Woodard & Hammond 1987, whole vertebra D6-L3 with cartilage 1.33 g/cm3 (from memory); people differ
+    # by some 5 %
+    phantom = case("spine_t8_epidural")
+    inside = on(phantom, "vertebra_T7") > 0.5
+    assert float(phantom.density_g_cm3[inside].mean()) == pytest.approx(1.33, rel=0.05)
+
+
 def test_kinds_of_lesion_have_their_hounsfield_units() -> None:
     for kind, low, high in (
         (LesionKind.LYTIC, 30.0, 80.0),
@@ -224,7 +232,7 @@ def test_seeds_make_the_noise() -> None:
     assert spread == pytest.approx(10.0, rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["C3", "C7", "T1", "T2", "T3", "T7", "T11", "L4", "L5", "S1"])
+@pytest.mark.parametrize("name", ["C3", "C7", "T2", "T11", "L5", "S1"])
 def test_every_level_builds(name: str) -> None:
     phantom = spine(SpineSpec(level=name, spacing_mm=COARSE, half_length_mm=40.0))
     assert phantom["PTV"].volume_cm3 > phantom["GTV"].volume_cm3

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtsim.geometry.shapes import Axis, Capsule, Ellipsoid, Intersection, Section, Shape, Sweep, Union
 from rtsim.phantom.spine.trunk import Trunk, cavity_section
+from rtsim.typing import FloatArray, Vector3
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def thoracic_organs(trunk: Trunk) -> tuple[Organ, ...]:
         Organ(Intersection((trunk.cavity(), _chest_only(trunk))), "mesentery"),
         Organ(left, "lung", "lung_left", (80, 160, 255)),
         Organ(right, "lung", "lung_right", (60, 130, 230)),
+        *_lung_vessels(trunk),
         *_heart_and_vessels(trunk),
         Organ(esophagus, "esophagus", "esophagus", (190, 110, 60)),
         Organ(airway.grown(2.0), "soft_tissue"),
@@ -133,6 +135,28 @@ def _bronchi(trunk: Trunk) -> tuple[Organ, ...]:
         for y, z in ((-16.0, -14.0), (14.0, -26.0), (4.0, 16.0)):
             out.append(Organ(Capsule(end, (end[0] + side * 34.0, end[1] + y, end[2] + z), 4.5, 2.0), "vessel"))
     return tuple(out)
+
+
+def _lung_vessels(trunk: Trunk) -> tuple[Organ, ...]:
+    """Vessels that fan out from each hilum and thin towards the pleura."""
+    rng = np.random.default_rng(3000)  # the same tree in every phantom
+    t5 = trunk.column["T5"]
+    wall = cavity_section(t5)
+    inside = tuple(lung.grown(-4.0) for lung in trunk.lungs())
+    out: list[Organ] = []
+    for side, lung in zip((1.0, -1.0), inside, strict=True):
+        start = np.array((side * 42.0, wall.center_mm[1] + 4.0, t5.center_mm[2] - 22.0))
+        for _ in range(26):
+            turn, rise = rng.uniform(-1.9, 1.9), rng.uniform(-1.0, 0.8)
+            along = np.array((side * np.cos(turn / 1.6), np.sin(turn), rise)) * rng.uniform(45.0, 85.0)
+            end = start + along
+            vessel = Capsule(_point(start), _point(end), float(rng.uniform(1.8, 3.4)), 0.8)
+            out.append(Organ(Intersection((vessel, lung)), "vessel"))
+    return tuple(out)
+
+
+def _point(values: FloatArray) -> Vector3:
+    return float(values[0]), float(values[1]), float(values[2])
 
 
 def _neck(trunk: Trunk) -> tuple[Organ, ...]:

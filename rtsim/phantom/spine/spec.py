@@ -60,7 +60,7 @@ class SpineSpec:
     site: LesionSite = LesionSite.WHOLE_BODY
     epidural: EpiduralGrade = EpiduralGrade.ESCC_0
     ptv_margin_mm: float = 2.0
-    cord_prv_mm: float = 1.5
+    cord_prv_mm: float = 2.0
     spare_cord: bool = True
     spacing_mm: Vector3 = (2.0, 2.0, 2.0)
     half_length_mm: float = 90.0
