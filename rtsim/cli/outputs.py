@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned
 from rtsim.typing import Progress
+from rtsim.view import RenderingError, dvh_figure, save, save_figure, slice_figure, write_report
+
+logger = logging.getLogger(__name__)
 
 
 def record_of(request: Request, planned: Planned, report: GradeReport, *, name: str, version: str,
@@ -42,8 +46,21 @@ def record_of(request: Request, planned: Planned, report: GradeReport, *, name: 
 def write_outputs(folder: Path, request: Request, planned: Planned, report: GradeReport, record: RunRecord,
                   progress: Progress) -> None:
     """Write everything into ``folder``."""
+    phantom, plan, dose = planned.phantom, planned.plan, planned.dose
     progress(0.0, "DICOM")
     # The CT of a patient is already DICOM, in the folder it came from; that of a phantom was made here.
-    write_dicom(folder / "dicom", planned.phantom, planned.plan, planned.dose, ct=not request.is_from_dicom)
-    progress(0.4, "archive")
-    write_archive(folder, planned.phantom, planned.dose, record)
+    write_dicom(folder / "dicom", phantom, plan, dose, ct=not request.is_from_dicom)
+    progress(0.3, "archive")
+    write_archive(folder, phantom, dose, record)
+    progress(0.5, "pictures")
+    pictures = folder / "pictures"
+    rx = plan.prescription
+    save_figure(slice_figure(phantom, dose=dose, prescription_gy=rx.dose_gy, title=str(rx)), pictures / "slices.png")
+    save_figure(dvh_figure(phantom, dose, prescription=rx, goals=[r.goal for r in report.rows]), pictures / "dvh.png")
+    try:
+        save(pictures / "scene.png", phantom, dose=dose, beams=plan.beams, prescription_gy=rx.dose_gy)
+    except RenderingError as error:
+        # The report says so too; a machine without OpenGL still gets its plan.
+        logger.warning("no 3-D picture: %s", error)
+    progress(0.8, "report")
+    write_report(folder / "report.html", phantom, dose, report, plan=plan, record=record)

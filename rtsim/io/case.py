@@ -86,6 +86,7 @@ class Case:
 
     Attributes:
         name, description, sources: who it is and where it comes from.
+        histology: of the tumor, by its name in rtsim.biology; None when the case says nothing of it.
         recipe: how the phantom is built.
         prescription: None for a case that only measures dose.
         protocol: the protocol that judges it, or None.
@@ -100,6 +101,7 @@ class Case:
     description: str
     sources: tuple[str, ...]
     recipe: PhantomRecipe = field(repr=False)
+    histology: str | None = None
     prescription: Prescription | None = None
     protocol: ProtocolChoice | None = None
     goals: tuple[Goal, ...] = ()
@@ -179,11 +181,12 @@ def _find(name_or_path: str | Path) -> Path:
 def _case(top: Table, path: Path, sha256: str) -> Case:
     top.allow(*_TOP)
     head = top.table("case")
-    head.allow("name", "description", "sources")
+    head.allow("name", "description", "sources", "histology")
     return Case(
         name=head.text("name"),
         description=head.text("description"),
         sources=head.texts("sources"),
+        histology=head.text("histology") if "histology" in head else None,
         recipe=phantom_recipe(top, path.parent),
         prescription=_prescription(top.table("prescription")) if "prescription" in top else None,
         protocol=_protocol(top.table("protocol")) if "protocol" in top else None,
