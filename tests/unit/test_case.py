@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rtsim.biology import histology_names
 from rtsim.errors import CaseFileError, InputError, RtsimError
 from rtsim.io.case import Arrangement, case_names, cases_folder, load_case, load_phantom
 from rtsim.phantom.structure import Role
@@ -139,6 +140,8 @@ def test_every_bundled_case_reads_and_names_what_exists(name: str) -> None:
     assert case.name == name == Path(case.path).stem
     assert case.sources
     assert case.description
+    if name.startswith("spine_"):
+        assert case.histology in histology_names()
     if case.protocol is not None:
         assert case.prescription is not None
         protocol = load_protocol(case.protocol.name, cord_limits=case.protocol.cord_limits)
