@@ -151,6 +151,7 @@ def _search(
             shift,
             offsets_mm / step,
             distance2,
+            distance_mm / step,
             np.ascontiguousarray(criterion_gy[part]),
             cap,
             out[part],
