@@ -14,7 +14,7 @@ Wu & Mohan, Med Phys 27 (2000) 701, DOI 10.1118/1.598944 (voxel selection for a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -32,23 +32,22 @@ class Region:
         rows: (n,) indices of rows of the problem's matrix.
         volume_cm3: (n,) what each row stands for, coverage included.
         distance_mm: (n,) distance to the target's surface, for fall-off objectives; None elsewhere.
+        share: (n,) share of the structure's volume of each row; the sum is 1.
     """
 
     name: str
     rows: IntArray
     volume_cm3: FloatArray
     distance_mm: FloatArray | None = None
+    share: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.rows.shape != self.volume_cm3.shape or self.rows.ndim != 1:
             raise InputError(f"region {self.name!r}: {self.rows.shape} rows and {self.volume_cm3.shape} volumes differ")
         if not self.rows.size or not float(self.volume_cm3.sum()) > 0:
             raise InputError(f"region {self.name!r} holds no volume on the dose grid")
+        object.__setattr__(self, "share", np.asarray(self.volume_cm3 / self.volume_cm3.sum(), dtype=np.float64))
 
-    @property
-    def share(self) -> FloatArray:
-        """(n,) share of the structure's volume of each row; the sum is 1."""
-        return np.asarray(self.volume_cm3 / self.volume_cm3.sum(), dtype=np.float64)
 
 
 @runtime_checkable
@@ -83,7 +82,8 @@ def _check(structure: str, weight: float, dose_gy: float) -> None:
 
 def _squared(excess_gy: FloatArray, share: FloatArray) -> tuple[float, FloatArray]:
     weighted = share * excess_gy
-    return float(weighted @ excess_gy), 2.0 * weighted
+    # einsum, not a dot product: BLAS would start threads for these few thousand numbers and wait for them
+    return float(np.einsum("i,i->", weighted, excess_gy)), 2.0 * weighted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,10 +233,10 @@ class Falloff:
     structure: str
     dose_gy: float
     weight: float = 1.0
-    start: float = 1.0
-    floor: float = 0.25
-    rate_per_mm: float = 0.12
-    gap_mm: float = 1.0
+    start: float = 0.95
+    floor: float = 0.2
+    rate_per_mm: float = 0.15
+    gap_mm: float = 0.0
 
     def __post_init__(self) -> None:
         _check(self.structure, self.weight, self.dose_gy)

@@ -39,12 +39,12 @@ class Sampling:
         seed: of the samples.
     """
 
-    normal_fraction: float = 0.06
-    shell_fraction: float = 0.35
+    normal_fraction: float = 0.03
+    shell_fraction: float = 0.2
     shell_mm: float = 12.0
     reach_mm: float = 60.0
-    organ_voxels: int = 1500
-    limit_points: int = 4000
+    organ_voxels: int = 800
+    limit_points: int = 2500
     seed: int = 1
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.typing import AnyFloatArray, FloatArray, Progress
 
-WEIGHT_SOLVER = AugmentedLagrangian(max_iterations=200, tolerance=5e-4, inner_iterations=40)
+WEIGHT_SOLVER = AugmentedLagrangian(max_iterations=120, tolerance=2e-3, inner_iterations=30)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -65,17 +65,17 @@ class Problem:
             raise InputError("the weights of all objectives are zero; give at least one a weight > 0")
         object.__setattr__(self, "offset_gy", np.asarray(self.offset_gy, dtype=np.float64))
         # The adjoint is kept as rows of the transpose: a CSR product gathers, the transpose of a CSR would scatter.
-        adjoint = self.matrix.T if isinstance(self.matrix, np.ndarray) else sparse.csr_array(self.matrix.T)
+        dense = isinstance(self.matrix, np.ndarray)
+        adjoint = np.ascontiguousarray(self.matrix.T) if dense else sparse.csr_array(self.matrix.T)
         object.__setattr__(self, "_adjoint", adjoint)
 
     def dose(self, weights: FloatArray) -> FloatArray:
         """(rows,) Gy."""
-        product = self.matrix @ weights.astype(self.matrix.dtype)
-        return np.asarray(product, dtype=np.float64) + self.offset_gy
+        return _product(self.matrix, weights) + self.offset_gy
 
     def pullback(self, slope: FloatArray) -> FloatArray:
         """(n,) gradient with respect to the weights of a gradient (rows,) with respect to dose."""
-        return np.asarray(self._adjoint @ slope.astype(self.matrix.dtype), dtype=np.float64)
+        return _product(self._adjoint, slope)
 
     def objective(self, weights: FloatArray, dose: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient (rows,) with respect to dose, and gradient (n,) of the smoothing in the weights."""
@@ -96,6 +96,14 @@ class Problem:
         """The worst constraint: how far above its limit, relative to it; 0 when all hold."""
         worst = [float(c.residual(dose[r.rows], r).max()) for c, r in self.constraints]
         return max(0.0, *worst) if worst else 0.0
+
+
+def _product(matrix: Matrix, vector: FloatArray) -> FloatArray:
+    """Matrix times vector in the precision of the matrix, in one thread: the same result on any number of cores."""
+    own = vector.astype(matrix.dtype)
+    if isinstance(matrix, np.ndarray):
+        return np.asarray(np.einsum("ij,j->i", matrix, own), dtype=np.float64)
+    return np.asarray(matrix @ own, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

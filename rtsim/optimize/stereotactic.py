@@ -23,6 +23,7 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.aperture_search import search
 from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
 from rtsim.optimize.fluence import FLUENCE_SOLVER, FluencePlan, optimize_fluence, prepare
+from rtsim.optimize.leaves import multileaf
 from rtsim.optimize.plan import Plan
 from rtsim.optimize.rows import Sampling
 from rtsim.optimize.segment_weights import (
@@ -56,7 +57,8 @@ class StereotacticSettings:
         sequencer: settings of step and shoot.
         sampling: which voxels the optimizer sees, with its seed.
         searches: for new apertures before the first forward dose; ``searches_later`` before each of the others.
-        rounds: forward doses of the delivered plan, each followed by a correction.
+        rounds: forward doses of the delivered plan at most, each followed by a correction; from the second on the
+            first that covers as wanted ends it.
         beamlet_width_mm: along the leaf direction.
         beamlet_margin_mm: how far beamlets reach beyond the target's projection.
     """
@@ -66,7 +68,7 @@ class StereotacticSettings:
     weight_solver: AugmentedLagrangian = WEIGHT_SOLVER
     sequencer: StepAndShoot = field(default_factory=StepAndShoot)
     sampling: Sampling = field(default_factory=Sampling)
-    searches: int = 5
+    searches: int = 3
     searches_later: int = 1
     rounds: int = 3
     beamlet_width_mm: float = 5.0
@@ -118,6 +120,7 @@ def plan_stereotactic(
         MachineLimitError: the machine cannot deliver it.
     """
     chosen = settings or StereotacticSettings()
+    multileaf(machine)
     sampling = chosen.sampling if seed is None else replace(chosen.sampling, seed=seed)
     phantom, made = with_target_and_prv(phantom, prescription, protocol)
     if beams is None:
@@ -150,13 +153,13 @@ class _Candidate:
     reading: Reading
     factor: float
     coverage_percent: float
-    used_percent: float
+    objective: float
     segments: int
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Better coverage first (to 0.1 %), then the plan that uses less of its hard limits."""
-        return round(self.coverage_percent, 1), -self.used_percent
+        """Better coverage first (to 0.1 %), then the better objective of the delivered and scaled dose."""
+        return round(self.coverage_percent, 1), -self.objective
 
 
 class _Rounds:
@@ -188,6 +191,8 @@ class _Rounds:
             candidate = self._deliver(segments, k)
             if best is None or candidate.rank > best.rank:
                 best = candidate
+            if k > 0 and candidate.coverage_percent > self.plan.prescription.coverage_percent - 0.1:
+                break
             per_unit = correction(
                 self.planning, columns_of(self.planning, segments, self.machine), segments, candidate.dose
             )
@@ -247,17 +252,15 @@ class _Rounds:
             f"Round {k + 1}: {len(segments)} segments; delivered {reached or 'no hard limit'}; scaled by "
             f"{factor:.4f} it covers {coverage:.1f} %."
         )
-        used = max(
-            (100.0 * factor * r / limit.limit_gy for limit, r in zip(self.limits, reading.reached_gy, strict=True)),
-            default=0.0,
-        )
+        rows = factor * self.planning.rows.dose_of(dose)
+        objective = sum(o.weight * o.evaluate(rows[r.rows], r)[0] for o, r in self.plan.planning.wishes.objectives)
         return _Candidate(
             beams=beams,
             dose=dose,
             reading=reading,
             factor=factor,
             coverage_percent=coverage,
-            used_percent=used,
+            objective=objective,
             segments=len(segments),
         )
 

@@ -29,7 +29,7 @@ class Weights:
     target_under: float = 15.0
     coverage: float = 300.0
     target_over: float = 3.0
-    falloff: float = 25.0
+    falloff: float = 50.0
     organ: float = 10.0
     smoothness: float = 1.0
     aim: float = 1.06

@@ -83,7 +83,7 @@ def prescription(dose_gy: float = 18.0, coverage_percent: float = 90.0) -> Presc
     return Prescription("PTV", dose_gy, 1, coverage_percent)
 
 
-def beams(gantry_deg: Sequence[float] = (100, 130, 160, 180, 200, 230, 260)) -> tuple[Beam, ...]:
+def beams(gantry_deg: Sequence[float] = (100, 140, 180, 220, 260)) -> tuple[Beam, ...]:
     """Beamlets of 5 x 5 mm on the leaf rows of the machine over +- 30 x +- 25 mm."""
     x, y = np.meshgrid(np.arange(-27.5, 30.0, 5.0), np.arange(-22.5, 25.0, 5.0))
     five = np.full(x.size, 5.0)
