@@ -21,6 +21,8 @@ from rtsim.typing import AnyFloatArray, Float32Array, FloatArray
 
 _SAME_PLANE_MM: Final = 0.01
 _ON_PLANE: Final = 1e-3
+_CLEAR: Final = 0.03
+_CLOSE: Final = 0.02
 _WIDEST_GAP: Final = 3.0
 """Planes further apart than this many contour spacings belong to separate pieces."""
 
@@ -254,6 +256,8 @@ def _plane_polygons(area: FloatArray, grid: Grid, passes: int) -> list[FloatArra
     j, i = np.nonzero(area)
     j0, j1, i0, i1 = j.min(), j.max() + 1, i.min(), i.max() + 1
     wanted = np.pad(area[j0:j1, i0:i1], 2)
+    # a pixel that is just about half covered should stay on its side of one half
+    wanted = np.where(np.abs(wanted - 0.5) < _CLEAR, np.where(wanted >= 0.5, 0.5 + _CLEAR, 0.5 - _CLEAR), wanted)
     origin = (grid.origin_mm[0] + (i0 - 2) * grid.spacing_mm[0], grid.origin_mm[1] + (j0 - 2) * grid.spacing_mm[1], 0.0)
     crop = Grid((1, *wanted.shape), grid.spacing_mm, origin)
     level = wanted.copy()
@@ -267,6 +271,8 @@ def _plane_polygons(area: FloatArray, grid: Grid, passes: int) -> list[FloatArra
         if error >= best_error:
             return best
         best, best_error = trial, error
+        if np.abs(difference).max() < _CLOSE:
+            return best
         level[1:-1, 1:-1] += difference[1:-1, 1:-1]
     return best
 

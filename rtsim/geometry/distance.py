@@ -78,7 +78,7 @@ class Surface:
         normal = self.normal * unit
         normal /= np.linalg.norm(normal, axis=1, keepdims=True)
         count = min(_NEIGHBOURS, len(normal))
-        _, near = cKDTree(self.center_mm / unit).query(points / unit, k=count)
+        _, near = cKDTree(self.center_mm / unit).query(points / unit, k=count, workers=-1)
         best = np.full(len(points), np.inf)
         height = np.zeros(len(points))
         direction = np.zeros((len(points), 3))

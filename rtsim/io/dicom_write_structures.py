@@ -74,7 +74,7 @@ def write_structures(path: Path, phantom: Phantom, ids: StudyIds, *, with_ct: bo
 
 
 def _raw_decimals(points: FloatArray) -> RawDataElement:
-    """Contour points to 0.1 micrometer, encoded at once: pydicom checks each number, which takes most of the writing."""
+    """Contour points to 0.1 micrometer, encoded at once: pydicom would check each number one by one."""
     words = "\\".join(f"{v:.4f}".rstrip("0").rstrip(".") for v in points.ravel().tolist())
     data = (words + " " * (len(words) % 2)).encode("ascii")
     return RawDataElement(_CONTOUR_DATA, "DS", len(data), data, 0, is_implicit_VR=True, is_little_endian=True)

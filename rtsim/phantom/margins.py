@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.distance import Surface
@@ -193,13 +194,17 @@ def _within(surface: Surface, own: FloatArray, plus: Vector3, minus: Vector3, wo
     semi[semi == 0.0] = _ENDLESS_MM
     shift = (np.array(plus) - np.array(minus)) / 2
     unit = (float(semi[0]), float(semi[1]), float(semi[2]))
-    out = np.zeros(own.shape) if outward else 1.0 - own
-    todo = np.argwhere(own < 1.0) if outward else np.argwhere(own > 0.0)
+    # the distance to the nearest voxel center on the other side is coarse, but tells which voxels need the fine one
+    coarse = distance_transform_edt((own < 0.5) if outward else (own >= 0.5), sampling=(spacing / semi)[::-1])
+    diagonal = float(np.linalg.norm(spacing / semi))
+    doubt = 1.5 * diagonal + float(np.linalg.norm(shift / semi))
+    out = np.where(coarse < 1.0 - doubt, 1.0, 0.0)
+    todo = np.argwhere(np.abs(coarse - 1.0) <= doubt)
     signed, _ = _reach(surface, work.point_at(todo.astype(np.float64)) - shift, unit, outward)
     out[tuple(todo[signed <= 1.0].T)] = 1.0
-    index = todo[np.abs(signed - 1.0) < float(np.linalg.norm(spacing / semi))]
+    index = todo[np.abs(signed - 1.0) < diagonal]
     out[tuple(index.T)] = _fraction(surface, index, work, unit, shift, outward)
-    return out
+    return out if outward else np.maximum(out, 1.0 - own)
 
 
 def _fraction(surface: Surface, index: IntArray, work: Grid, unit: Vector3, shift: FloatArray,

@@ -40,7 +40,8 @@ def original(tmp_path_factory):
     points = tuple(ControlPoint(cumulative_monitor_units=u, aperture=aperture, gantry_deg=10.0) for u in (0.0, 60.0))
     shaped = Beam(machine=machine, isocenter_mm=(0.0, 0.0, 0.0), gantry_deg=10.0, name="two", control_points=points)
     plan = Plan(beams=(beam, shaped), prescription=Prescription("BODY", 20.0, 5))
-    dose = Dose(values_gy=np.random.default_rng(1).random((4, 5, 6)), grid=Grid((4, 5, 6), (3.0, 4.0, 5.0), (-9.0, -8.0, 1.0)))
+    values = np.random.default_rng(1).random((4, 5, 6))
+    dose = Dose(values_gy=values, grid=Grid((4, 5, 6), (3.0, 4.0, 5.0), (-9.0, -8.0, 1.0)))
     return write_dicom(tmp_path_factory.mktemp("plan") / "set", phantom, plan, dose, ct=False), plan, dose
 
 

@@ -179,7 +179,8 @@ def test_source_to_surface_distance_is_that_of_the_cylinder(written):
     iso = np.array(plan.beams[0].isocenter_mm)
     # from posterior the axis x = 0 meets the cylinder of 26 mm at y = 26; steps of 0.5 mm, voxels of 2 mm
     expected = 1000.0 - (math.sqrt(26.0**2) - iso[1])
-    assert float(tags.BeamSequence[0].ControlPointSequence[0].SourceToSurfaceDistance) == pytest.approx(expected, abs=1.5)
+    first = tags.BeamSequence[0].ControlPointSequence[0]
+    assert float(first.SourceToSurfaceDistance) == pytest.approx(expected, abs=1.5)
 
 
 def test_an_existing_folder_is_not_overwritten_unasked(written, tmp_path):
