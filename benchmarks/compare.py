@@ -102,7 +102,7 @@ def penumbra_shift_mm(case: ReferenceCase, dose: Dose, depth_mm: float = 100.0) 
     j = int(np.argmin(np.abs(y - depth_mm)))
     k = np.flatnonzero(np.abs(z) < 6.0)
     half = x > 0
-    reference = case.dose[np.ix_(k, [j], np.flatnonzero(half))].mean(axis=(0, 1))
+    reference = case.dose[k][:, j][:, half].mean(axis=0)
     points = np.stack(np.meshgrid(z[k], [y[j]], x[half], indexing="ij")[::-1], axis=-1)
     engine = dose.at(points).mean(axis=(0, 1))
     shifts = [abs(_crossing(x[half], reference, f) - _crossing(x[half], np.asarray(engine), f)) for f in (0.8, 0.5, 0.2)]

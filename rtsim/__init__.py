@@ -72,7 +72,43 @@ _MODULE_OF = {
     "load_protocol": "rtsim.protocol",
 }
 
-__all__ = [*_FLOORS, *_MODULE_OF, "phantoms", "__version__"]
+__all__ = [
+    "Beam",
+    "CollapsedCone",
+    "DensityOverride",
+    "Dose",
+    "Goal",
+    "Grid",
+    "Influence",
+    "Machine",
+    "Phantom",
+    "Plan",
+    "Prescription",
+    "Role",
+    "Structure",
+    "Structures",
+    "__version__",
+    "beams",
+    "biology",
+    "clinic",
+    "ct",
+    "dose",
+    "errors",
+    "evaluate",
+    "geometry",
+    "io",
+    "load_case",
+    "load_machine",
+    "load_phantom",
+    "load_protocol",
+    "machine",
+    "materials",
+    "optimize",
+    "phantom",
+    "phantoms",
+    "protocol",
+    "view",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,1 @@
+"""Which treatment, from what is seen (NOMS, SINS, ESCC). Empty so far."""

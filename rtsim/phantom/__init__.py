@@ -1,0 +1,1 @@
+"""What is irradiated: Phantom = CT + Structures; builders, margins, planning volumes, the spine generator."""

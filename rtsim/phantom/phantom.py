@@ -122,7 +122,7 @@ class Phantom:
         stray = set(given) - set(masks or {})
         if stray:
             raise InputError(f"roles are given for {sorted(stray)}, but there is no mask of that name")
-        found = tuple(Structure.from_coverage(k, given.get(k, guess_role(k)), grid, np.asarray(m))
+        found = tuple(Structure.from_coverage(k, given.get(k, guess_role(k)), grid, np.asarray(m, dtype=np.float32))
                       for k, m in (masks or {}).items())
         return cls.from_ct(CT(array.astype(np.float32), grid), Structures(found), calibration=calibration,
                            overrides=overrides, name=name)
