@@ -173,7 +173,7 @@ def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan,
                 hard[k, j, i] = h * weight
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axis, source, origin, spacing, exponents,
            share_soft, share_hard, tilt, residual, rows):
     """Transport along one cone direction through a volume whose axis 0 is the direction's dominant axis.
@@ -190,7 +190,7 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
     energy into a thin neighbor voxel.
 
     dens, soft, hard, out: (na, nb + 2, nc + 2) with a border of zeros. residual (4, lines b, lines c) zeros on entry.
-    rows (14, >= nc + 2) scratch. a_step: dl in cm. across, axis, source, origin, spacing: in the order of the axes
+    rows (15, >= nc + 2) scratch. a_step: dl in cm. across, axis, source, origin, spacing: in the order of the axes
     (a, b, c); ``axis`` is the beam axis, ``across`` the unit vector from it towards the cone. tilt (2, 3): the released energy
     is multiplied by 1 + A p + B p^2 + C s^2, p and s of the ray from ``source`` to the voxel (kernel.ConeKernel.tilt).
     """
@@ -200,7 +200,7 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
     n1 = pc - 1
     dens_row, soft_row, hard_row = rows[0], rows[1], rows[2]
     n, s, h, inv, t, g, dep = rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9]
-    spread, own, tilt_p, tilt_s = rows[10], rows[11], rows[12], rows[13]
+    spread, own, tilt_p, tilt_s, reach = rows[10], rows[11], rows[12], rows[13], rows[14]
     shift_b = int(math.floor((na - 1) * b_step)) if b_step > 0 else 0
     shift_c = int(math.floor((na - 1) * c_step)) if c_step > 0 else 0
     tilted = tilt[0, 0] != 0.0 or tilt[1, 0] != 0.0
@@ -268,18 +268,17 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
                         w = w * w
                         g[i] = q * (half + half * w)
                         t[i] = w * w
+                        # a dl where x = a n dl <= 4; beyond, x is taken as 4 (exp(-4) a step) and energy still adds up
+                        reach[i] = np.float32(4.0) * y * inv[i]
                 else:
-                    # the second exponent of the primary part is 4 times the first, that of the scattered part twice
-                    for i in range(n1):
-                        g[i] = g[i] * (half + half * t[i])
-                        t[i] = t[i] * t[i]
-                    if term == 1:
+                    # exponents are (a, 4a) of the primary part and (b, 2b) of the scattered part: doublings
+                    for _ in range(1 if term == 3 else 2):
                         for i in range(n1):
                             g[i] = g[i] * (half + half * t[i])
                             t[i] = t[i] * t[i]
+                            reach[i] = reach[i] + reach[i]
                 r = residual[term, line, start:start + n1]
                 cs, ch = np.float32(share_soft[term]), np.float32(share_hard[term])
-                length = np.float32(exponents[term] * a_step)
                 for i in range(n1):
                     own[i] = cs * s[i] + ch * h[i]
                 if tilted:
@@ -290,7 +289,7 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
                         for i in range(n1):
                             own[i] *= tilt_s[i]
                 for i in range(n1):
-                    dep[i] += r[i] * (length * g[i]) + own[i] * inv[i] * (f1 - g[i])
+                    dep[i] += r[i] * (reach[i] * g[i]) + own[i] * inv[i] * (f1 - g[i])
                 for i in range(n1):
                     r[i] = r[i] * t[i] + own[i] * g[i]
             spread[0] = vc * dep[0]
@@ -304,7 +303,7 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
                 o1[i] += wb * spread[i]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sweep_direction(dens, soft, hard, out, axes, direction, across, beam_axis, source, origin, spacing, exponents, share_soft,
                      share_hard, tilt, residual, rows):
     """Geometry of one direction in a volume already ordered by ``axes`` (xyz numbers of a, b, c), then the sweep."""
@@ -345,7 +344,7 @@ def transport(dens_z, soft_z, hard_z, dens_y, soft_y, hard_y, dens_x, soft_x, ha
     for task in prange(task_axis.size):
         residual = np.empty(residual_size, np.float32)
         widest = max(dens_z.shape[2], max(dens_y.shape[2], dens_x.shape[2]))
-        rows = np.empty((14, widest), np.float32)
+        rows = np.empty((15, widest), np.float32)
         axis = task_axis[task]
         slot = task_slot[task]
         for m in range(task_first[task], task_last[task]):
@@ -536,7 +535,7 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
         zero = np.zeros(3)
         none = np.zeros((2, 3))
         residual = np.empty(residual_size, np.float32)
-        rows = np.empty((14, max(nx, max(ny, nd)) + 2), np.float32)
+        rows = np.empty((15, max(nx, max(ny, nd)) + 2), np.float32)
         for axis in range(3):
             if axis == 2:
                 for c in range(dominant.size):

@@ -26,9 +26,9 @@ from rtsim.typing import FloatArray
 
 PRIMARY_TERMS = 2
 SCATTER_TERMS = 2
-PRIMARY_RATIO = 4.0
-SCATTER_RATIO = 2.0
-"""Second exponent over the first; powers of two, so that the transport gets exp(-ratio x) by squaring exp(-x)."""
+PRIMARY_RATIOS = (1.0, 4.0)
+SCATTER_RATIOS = (1.0, 2.0)
+"""Exponents over the first of their part; powers of two, so that the transport gets them by squaring exp(-x)."""
 _DEPTHS_CM = (0.0, 5.0, 10.0, 20.0, 30.0)
 _PRIMARY_PER_CM = np.geomspace(0.6, 15.0, 120)
 _SCATTER_PER_CM = np.geomspace(0.02, 0.09, 120)
@@ -193,21 +193,24 @@ def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edg
     middle = 0.5 * (np.cos(theta[1:]) + np.cos(theta[:-1]))
     energy = surface.sum(axis=(1, 2))
     cosine = _ring_sum(energy * middle, theta, edges) / _ring_sum(energy, theta, edges)
-    terms = PRIMARY_TERMS + SCATTER_TERMS
-    exponents = np.empty((cosine.size, terms))
-    shares = np.empty((2, cosine.size, terms))
+    exponents = np.empty((cosine.size, PRIMARY_TERMS + SCATTER_TERMS))
+    shares = np.empty((2, *exponents.shape))
     in_sphere = float(surface.sum())
     beyond = _ring_sum(surface[:, -2:, 1].sum(axis=1), theta, edges)
     beyond *= (1.0 - in_sphere) / beyond.sum()
     for m in range(cosine.size):
-        for part, slowest, ratio, columns in ((0, _PRIMARY_PER_CM, PRIMARY_RATIO, slice(0, PRIMARY_TERMS)),
-                                              (1, _SCATTER_PER_CM, SCATTER_RATIO, slice(PRIMARY_TERMS, terms))):
-            growth = attenuation_per_cm * cosine[m] * part
-            curves = _BuildUp.of(radius, in_ring[m, :, part], beyond[m] * part, growth)
-            exponents[m, columns] = curves.best(np.outer(slowest, (1.0, ratio)))
-            for s, kernel in enumerate(rings):
-                rest = beyond[m] * part * kernel[m, :, part].sum() / in_ring[m, :, part].sum()
-                shares[s, m, columns] = _BuildUp.of(radius, kernel[m, :, part], rest, growth).fit(exponents[m, columns])
+        # the electrons that scattered photons set free take a few mm to build up, so the scattered part is fitted with the
+        # primary part's two fast exponents as well as its own two slow ones; the four recursions stay four
+        primary = _BuildUp.of(radius, in_ring[m, :, 0], 0.0, 0.0)
+        fast = primary.best(np.outer(_PRIMARY_PER_CM, PRIMARY_RATIOS))
+        growth = attenuation_per_cm * cosine[m]
+        scattered = _BuildUp.of(radius, in_ring[m, :, 1], beyond[m], growth)
+        slow = np.outer(_SCATTER_PER_CM, SCATTER_RATIOS)
+        exponents[m] = scattered.best(np.concatenate([np.tile(fast, (slow.shape[0], 1)), slow], axis=1))
+        for s, kernel in enumerate(rings):
+            rest = beyond[m] * kernel[m, :, 1].sum() / in_ring[m, :, 1].sum()
+            shares[s, m] = _BuildUp.of(radius, kernel[m, :, 1], rest, growth).fit(exponents[m])
+            shares[s, m, :PRIMARY_TERMS] += _BuildUp.of(radius, kernel[m, :, 0], 0.0, 0.0).fit(fast)
     for s in range(2):
         shares[s] = _conserving(shares[s])
     return _RingTerms(cosine, exponents, shares[0], shares[1])
@@ -251,18 +254,19 @@ class _BuildUp:
 
     @property
     def weight(self) -> FloatArray:
-        """(r,) bins count with their width (they crowd at small radii) and with what is left of the beam."""
-        return np.asarray(np.diff(self.radius_cm, prepend=0.0) * np.exp(-np.abs(self.growth_per_cm) * self.radius_cm))
+        """(r,) bins count with their width (they crowd at small radii), near ones with their own small build-up."""
+        fade = np.exp(-2.0 * np.abs(self.growth_per_cm) * self.radius_cm) / (1.0 + self.radius_cm) ** 2
+        return np.asarray(np.diff(self.radius_cm, prepend=0.0) * fade)
 
     def fit(self, exponents: FloatArray) -> FloatArray:
-        """(2,) energies c of the two terms, with sum c = total exactly."""
-        basis, weight = self.basis(exponents), self.weight
-        difference = basis[:, 0] - basis[:, 1]
-        first = float(difference * weight @ (self.curve - self.total * basis[:, 1]) / (difference**2 @ weight))
-        return np.array([first, self.total - first])
+        """(terms,) energies c of the terms, with sum c = total exactly."""
+        basis, root = self.basis(exponents), np.sqrt(self.weight)
+        difference = basis[:, :-1] - basis[:, -1:]
+        first = np.linalg.lstsq(difference * root[:, None], (self.curve - self.total * basis[:, -1]) * root, rcond=None)[0]
+        return np.append(first, self.total - first.sum())
 
     def best(self, candidates: FloatArray) -> FloatArray:
-        """The pair of exponents among ``candidates`` (n, 2) with the least squared residual."""
+        """The exponents among ``candidates`` (n, terms) with the least squared residual."""
         residuals = []
         for exponents in candidates:
             residual = self.basis(exponents) @ self.fit(exponents) - self.curve
