@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def _add_edge(acc, x_a, x_b, height, sign):  # type: ignore[no-untyped-def]
+def _add_edge(acc, x_a, x_b, height, sign):
     """Add the area right of a straight edge that crosses ``height`` rows-fractions of one row, as a running difference.
 
     ``acc`` (nx + 1,): after a cumulative sum along x it holds the covered area of each pixel. A piece inside pixel i
@@ -42,7 +42,7 @@ def _add_edge(acc, x_a, x_b, height, sign):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _sort_by_x(x0, y0, slope, active, count, y):  # type: ignore[no-untyped-def]
+def _sort_by_x(x0, y0, slope, active, count, y):
     """Insertion sort of the active edges by their x at ``y``; nearly sorted from strip to strip."""
     for i in range(1, count):
         e = active[i]
@@ -55,7 +55,7 @@ def _sort_by_x(x0, y0, slope, active, count, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _strip(acc, x0, y0, slope, active, count, y_a, y_b):  # type: ignore[no-untyped-def]
+def _strip(acc, x0, y0, slope, active, count, y_a, y_b):
     """Area of one strip y_a .. y_b in which no edge ends: edges sorted by x carry the signs + - + - (even-odd)."""
     _sort_by_x(x0, y0, slope, active, count, 0.5 * (y_a + y_b))
     sign = 1.0
@@ -66,7 +66,7 @@ def _strip(acc, x0, y0, slope, active, count, y_a, y_b):  # type: ignore[no-unty
 
 
 @njit(cache=True)
-def _edges_cross(x0, y0, slope, active, count, y_a, y_b):  # type: ignore[no-untyped-def]
+def _edges_cross(x0, y0, slope, active, count, y_a, y_b):
     """True when two edges of the strip change order between y_a and y_b (the active edges are sorted at the middle)."""
     for i in range(count - 1):
         e, f = active[i], active[i + 1]
@@ -77,7 +77,7 @@ def _edges_cross(x0, y0, slope, active, count, y_a, y_b):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def polygon_coverage(px, py, start, out):  # type: ignore[no-untyped-def]
+def polygon_coverage(px, py, start, out):
     """Fraction of each pixel inside a set of closed polygons under the even-odd rule.
 
     The plane is cut into strips at every vertex and every pixel row, so that inside a strip the edges are straight and

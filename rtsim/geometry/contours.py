@@ -76,9 +76,9 @@ class PlanarContours:
 
     @property
     def spacing_mm(self) -> float | None:
-        """Distance of neighbouring planes (the median), mm; None for a single plane."""
-        steps = np.diff([z for z, _ in self.planes()])
-        return float(np.median(steps)) if steps.size else None
+        """Distance of neighbouring planes (the lower median), mm; None for a single plane."""
+        steps = np.sort(np.diff([z for z, _ in self.planes()]))
+        return float(steps[(steps.size - 1) // 2]) if steps.size else None
 
 
 def plane_coverage(polygons: tuple[FloatArray, ...], grid: Grid) -> FloatArray:

@@ -121,6 +121,12 @@ def test_a_ring_keeps_its_hole_through_contours():
     assert dice(first, coverage_from_contours(contours, GRID)) >= 0.995
 
 
+def test_spacing_of_planes_is_not_stretched_by_a_skipped_one():
+    p = ellipse(5.0, 5.0)
+    assert PlanarContours(np.array([9.0, 0.0, 3.0, 3.001]), (p, p, p, p)).spacing_mm == 3.0
+    assert PlanarContours(np.array([9.0]), (p,)).spacing_mm is None
+
+
 def test_bad_polygons_are_refused_with_their_plane():
     with pytest.raises(GeometryError, match=r"z = 4 mm"):
         PlanarContours(np.array([4.0]), (np.zeros((2, 2)),))

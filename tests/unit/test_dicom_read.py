@@ -183,6 +183,12 @@ def test_single_slice_needs_its_thickness(tmp_path):
         read_ct(tmp_path / "b")
 
 
+def test_multi_frame_ct_says_what_to_export(tmp_path):
+    write_series(tmp_path, change=lambda k, t: setattr(t, "SOPClassUID", "1.2.840.10008.5.1.4.1.1.2.1"))
+    with pytest.raises(DicomError, match="Enhanced"):
+        read_ct(tmp_path)
+
+
 def test_no_ct_or_no_folder(tmp_path):
     (tmp_path / "x.txt").write_text("hello")
     with pytest.raises(DicomError, match=r"no CT series .*1 files that are not DICOM"):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from rtsim.errors import DicomError
 from rtsim.io import read_dicom, read_structures, scan_dicom
 from rtsim.phantom.structure import Role
-from tests.unit.dicom_builder import contour, square, write_series, write_structures
+from tests.unit.dicom_builder import CT_IMAGE, contour, square, write_series, write_structures
 
 PLANES = [20.0 + 3.0 * k for k in range(12)]
 
@@ -98,6 +99,17 @@ def test_structures_outside_the_ct_and_equal_names(tmp_path):
     phantom = read_dicom(make(tmp_path, {"a": drawn(), "far": far}))
     assert list(phantom.structures) == ["a"]
     assert "structure 'far' left out: it lies outside the CT" in phantom.ct.notes
+
+
+def test_contours_that_refer_to_other_images_are_placed_by_coordinates_and_said(tmp_path):
+    contours = drawn()
+    for k, item in enumerate(contours):
+        image = Dataset()
+        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = CT_IMAGE, f"7.7.{k}"
+        item.ContourImageSequence = [image]
+    phantom = read_dicom(make(tmp_path, {"PTV": contours}))
+    assert phantom["PTV"].volume_cm3 == pytest.approx(0.756, rel=1e-6)
+    assert any("7 CT images that the structure set refers to are not in the series" in n for n in phantom.ct.notes)
 
 
 def test_ct_alone_is_a_phantom_without_structures(tmp_path):
