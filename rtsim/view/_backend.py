@@ -71,6 +71,19 @@ def require_rendering() -> None:
         raise RenderingError(f"{problem}. {RENDERING_HELP}")
 
 
+def require_screen() -> None:
+    """Returns when a window can be opened.
+
+    Raises:
+        RenderingError: there is no screen (on Linux neither DISPLAY nor WAYLAND_DISPLAY is set), or no OpenGL.
+    """
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise RenderingError(
+            "this machine has no screen (DISPLAY is not set); save the picture to a file instead of showing it"
+        )
+    require_rendering()
+
+
 @lru_cache(maxsize=1)
 def _rendering_problem() -> str:
     _load("pyvista")

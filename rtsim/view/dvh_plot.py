@@ -94,7 +94,11 @@ def _chosen(phantom: Phantom, dose: Dose, names: Sequence[str] | None) -> list[t
     found = []
     for s in phantom.structures.values():
         corners = zip(s.grid.lower_mm, s.grid.upper_mm, dose.grid.lower_mm, dose.grid.upper_mm, strict=True)
-        if s.role in hidden or s.name.startswith("vertebra") or any(a >= d or b <= c for a, b, c, d in corners):
+        if (
+            s.role in hidden
+            or (s.role is Role.OAR and s.name.startswith("vertebra"))
+            or any(a >= d or b <= c for a, b, c, d in corners)
+        ):
             continue
         found.append((s, dvh(dose, s)))
     styles = styles_for(tuple(s for s, _ in found), on_dark=False)

@@ -22,6 +22,7 @@ from rtsim.view.dvh_plot import dvh_figure
 from rtsim.view.report_style import CSS
 from rtsim.view.scene import scene_of
 from rtsim.view.slices import figure_png, slice_figure
+from rtsim.view.style import with_target
 
 _BANNER: Final = "A simulation for teaching and research. Not a medical device; not for the treatment of patients."
 
@@ -146,8 +147,8 @@ def _goal_row(row: GoalRow, number: int) -> str:
 
 
 def _slices(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
-    point = phantom[grade.prescription.target].centroid_mm
-    figure = slice_figure(phantom, dose=dose, at_mm=point, prescription_gy=grade.prescription.dose_gy)
+    rx = grade.prescription
+    figure = slice_figure(phantom, dose=dose, target=rx.target, prescription_gy=rx.dose_gy)
     return _picture(
         figure_png(figure),
         "CT, dose and structures through the target. Isodoses in Gy; the heavy line is the "
@@ -156,13 +157,13 @@ def _slices(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
 
 
 def _scene(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None) -> str:
-    rx = grade.prescription.dose_gy
+    rx, target = grade.prescription.dose_gy, grade.prescription.target
     size = (1300, 850)
     try:
-        near = scene_of(phantom, dose=dose, prescription_gy=rx).png(size=size)
+        near = scene_of(phantom, dose=dose, prescription_gy=rx, target=target).png(size=size)
         pictures = _picture(near, "Vertebrae, cord and target with isodose shells, seen from behind, above and left.")
         if plan is not None:
-            wide = scene_of(phantom, dose=dose, beams=plan.beams, prescription_gy=rx).png(size=size)
+            wide = scene_of(phantom, dose=dose, beams=plan.beams, prescription_gy=rx, target=target).png(size=size)
             pictures += _picture(wide, "The same with the beams: outlines of their fields, labeled by name.")
     except RenderingError as error:
         return f"<p class='notes'>No 3-D picture: {escape(str(error))}.</p>"
@@ -170,7 +171,12 @@ def _scene(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None) 
 
 
 def _dvh(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
-    figure = dvh_figure(phantom, dose, prescription=grade.prescription, goals=[r.goal for r in grade.rows])
+    figure = dvh_figure(
+        with_target(phantom, grade.prescription.target),
+        dose,
+        prescription=grade.prescription,
+        goals=[r.goal for r in grade.rows],
+    )
     return _picture(figure_png(figure), "Cumulative dose-volume histograms of the whole course.")
 
 

@@ -23,11 +23,11 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Vector3
-from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, write_picture
+from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, require_screen, write_picture
 from rtsim.view.beam_shape import field_outline_mm, frustum_mm
 from rtsim.view.meshes import isodose_of, plane_of, surface_of
 from rtsim.view.slices import WINDOW_HU, Plane, dose_colormap
-from rtsim.view.style import default_isodoses_gy, find_target, styles_for
+from rtsim.view.style import default_isodoses_gy, find_target, styles_for, with_target
 
 _BONE: Final = "#E8DCC4"
 _BEAM: Final = "#FFB000"
@@ -42,14 +42,24 @@ class Scene:
     The camera stands behind, above and to the left of the patient, so that vertebra, target and cord are seen at once.
     """
 
-    def __init__(self, phantom: Phantom, *, center_mm: Vector3 | None = None, title: str = "") -> None:
-        """``center_mm``: what the camera looks at; default the centroid of the target, else the middle of the CT."""
+    def __init__(
+        self, phantom: Phantom, *, target: str | None = None, center_mm: Vector3 | None = None, title: str = ""
+    ) -> None:
+        """An empty scene.
+
+        Args:
+            target: name of the structure that the picture is about; default the first PTV, CTV, ITV or GTV.
+            center_mm: what the camera looks at; default the centroid of the target, else the middle of the CT.
+        """
+        phantom = with_target(phantom, target)
         self.phantom = phantom
         self.title = title or phantom.name
         everything = tuple(phantom.structures.values())
-        target = find_target(everything)
-        self.center_mm: Vector3 = center_mm or (target.centroid_mm if target is not None else phantom.grid.center_mm())
-        self._has_target = target is not None
+        main = find_target(everything)
+        self.center_mm: Vector3 = center_mm or (main.centroid_mm if main is not None else phantom.grid.center_mm())
+        self._has_target = main is not None
+        self._reach_mm = _REACH_MM if main is not None else 0.5 * _longest_mm(phantom)
+        self._radius_mm = 100.0 if main is not None else 1.15 * _longest_mm(phantom)
         self._meshes: list[tuple[Any, dict[str, Any]]] = []
         self._legend: list[tuple[str, str]] = []
         self._labels: list[tuple[Vector3, str, str]] = []
@@ -108,6 +118,7 @@ class Scene:
         self._meshes.append((cone, {"color": _BEAM}))
         x, y, z = (float(v) for v in shown + size * axis)
         self._labels.append(((x, y, z), beam.name or f"G{beam.gantry_deg:g}", _BEAM))
+        self._radius_mm = max(self._radius_mm, 0.65 * upstream if upstream > 500.0 else upstream - 2.0)
         if not any(text == "beams" for text, _ in self._legend):
             self._legend.append(("beams", _BEAM))
         return self
@@ -146,10 +157,12 @@ class Scene:
         colors = dose_colormap()
         kept = [v for v in levels if v not in beyond]
         for rank, level in enumerate(kept):
-            color = _hex(colors((level - 0.5 * levels[0]) / (dose.max_gy - 0.5 * levels[0])))
+            # From a quarter up: the darkest colors would be lost on the dark background.
+            color = _hex(colors(0.25 + 0.75 * (level - levels[0]) / max(dose.max_gy - levels[0], 1e-9)))
             opacity = 0.16 + 0.26 * rank / max(1, len(kept) - 1)
             self._meshes.append((isodose_of(dose, level), {"color": color, "opacity": opacity, "smooth_shading": True}))
-            self._legend.append((f"{level:.4g} Gy", color))
+            share = "" if isodoses_percent is None else f" ({100.0 * level / full:.3g} %)"
+            self._legend.append((f"{level:.3g} Gy{share}", color))
         return self
 
     def add_cut_plane(
@@ -158,7 +171,7 @@ class Scene:
         *,
         at_mm: float | None = None,
         dose: Dose | None = None,
-        half_width_mm: float = _REACH_MM,
+        half_width_mm: float | None = None,
         cuts_away: bool = False,
     ) -> Scene:
         """A plane with HU in gray and, with ``dose``, a dose wash.
@@ -175,7 +188,8 @@ class Scene:
                 f"{self.phantom.grid.lower_mm[axis]:g} to {self.phantom.grid.upper_mm[axis]:g} mm"
             )
         center = np.asarray(self.center_mm)
-        image, points = plane_of(self.phantom, axis, position, center - half_width_mm, center + half_width_mm)
+        half = self._reach_mm if half_width_mm is None else half_width_mm
+        image, points = plane_of(self.phantom, axis, position, center - half, center + half)
         gray = np.clip((image.point_data["hu"] - WINDOW_HU[0]) / (WINDOW_HU[1] - WINDOW_HU[0]), 0.0, 1.0)
         rgb = np.repeat(gray[:, None], 3, axis=1)
         if dose is not None:
@@ -192,9 +206,9 @@ class Scene:
         """Open a window with the picture.
 
         Raises:
-            RenderingError: this machine cannot render.
+            RenderingError: this machine has no screen, or cannot render.
         """
-        require_rendering()
+        require_screen()
         plotter = self._plotter(size, off_screen=False)
         plotter.show()
 
@@ -295,7 +309,7 @@ class Scene:
     def _direction_letters(self) -> list[tuple[Vector3, str]]:
         """L R A P S I on the axes through the center of the scene, just outside of what is looked at."""
         x, y, z = self.center_mm
-        r = _REACH_MM + 8.0 if self._has_target else 0.55 * self._reach() + 8.0
+        r = 1.11 * self._reach_mm
         return [
             ((x + r, y, z), "L"),
             ((x - r, y, z), "R"),
@@ -305,15 +319,10 @@ class Scene:
             ((x, y - 0.45 * r, z - 1.2 * r), "I"),
         ]
 
-    def _reach(self) -> float:
-        return float(np.max(np.subtract(self.phantom.grid.upper_mm, self.phantom.grid.lower_mm)))
-
     def _aim(self, plotter: Any) -> None:
         center = np.asarray(self.center_mm)
         direction = np.array([0.62, 0.86, 0.80])
-        wide = any(text == "beams" for text, _ in self._legend)
-        radius = (158.0 if wide else 100.0) if self._has_target else 0.75 * self._reach()
-        distance = radius / np.sin(np.radians(15.0))
+        distance = self._radius_mm / np.sin(np.radians(15.0))
         plotter.camera.view_angle = 30.0
         plotter.camera.position = tuple(center + distance * direction / np.linalg.norm(direction))
         plotter.camera.focal_point = tuple(center)
@@ -328,11 +337,18 @@ def show(
     beams: Sequence[Beam] = (),
     isodoses_gy: Sequence[float] | None = None,
     prescription_gy: float | None = None,
+    target: str | None = None,
     title: str = "",
 ) -> None:
     """Open a window: structures, isodose shells, beams and an axial cut plane with dose wash."""
     scene_of(
-        phantom, dose=dose, beams=beams, isodoses_gy=isodoses_gy, prescription_gy=prescription_gy, title=title
+        phantom,
+        dose=dose,
+        beams=beams,
+        isodoses_gy=isodoses_gy,
+        prescription_gy=prescription_gy,
+        target=target,
+        title=title,
     ).show()
 
 
@@ -344,12 +360,19 @@ def save(
     beams: Sequence[Beam] = (),
     isodoses_gy: Sequence[float] | None = None,
     prescription_gy: float | None = None,
+    target: str | None = None,
     title: str = "",
     size: tuple[int, int] = (1200, 900),
 ) -> Path:
     """Write as PNG what :func:`show` shows."""
     scene = scene_of(
-        phantom, dose=dose, beams=beams, isodoses_gy=isodoses_gy, prescription_gy=prescription_gy, title=title
+        phantom,
+        dose=dose,
+        beams=beams,
+        isodoses_gy=isodoses_gy,
+        prescription_gy=prescription_gy,
+        target=target,
+        title=title,
     )
     return scene.save(path, size=size)
 
@@ -361,10 +384,11 @@ def scene_of(
     beams: Sequence[Beam] = (),
     isodoses_gy: Sequence[float] | None = None,
     prescription_gy: float | None = None,
+    target: str | None = None,
     title: str = "",
 ) -> Scene:
     """The scene that :func:`show` and :func:`save` draw."""
-    scene = Scene(phantom, title=title).add_structures()
+    scene = Scene(phantom, target=target, title=title).add_structures()
     if beams:
         scene.add_beams(beams)
     if dose is not None:
@@ -379,15 +403,19 @@ def scene_of(
     return scene.add_cut_plane(dose=dose)
 
 
+def _longest_mm(phantom: Phantom) -> float:
+    return float(np.max(np.subtract(phantom.grid.upper_mm, phantom.grid.lower_mm)))
+
+
 def _look(structure: Structure, color: str) -> tuple[str, float]:
     """(color, opacity) of a structure's surface."""
     key = canonical(structure.name) or structure.name
-    if key.startswith("vertebra"):
-        return _BONE, 0.55
     if structure.role is Role.EXTERNAL:
         return "#8899AA", 0.06
     if structure.role in (Role.PTV, Role.CTV, Role.ITV):
         return "#FF3B30", 0.30
+    if key.startswith("vertebra") and structure.role is not Role.GTV:
+        return _BONE, 0.55
     if structure.role is Role.GTV:
         return "#FF4F9A", 0.85
     return color, 1.0 if key in ("spinal_cord", "cauda_equina") else 0.45

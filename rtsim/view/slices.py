@@ -23,7 +23,7 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 from rtsim.view._backend import matplotlib_module, write_picture
-from rtsim.view.style import DOSE_COLORMAP, Style, default_isodoses_gy, find_target, styles_for
+from rtsim.view.style import DOSE_COLORMAP, Style, default_isodoses_gy, find_target, styles_for, with_target
 
 PIXEL_MM: Final = 0.5
 WINDOW_HU: Final = (-250.0, 750.0)
@@ -75,6 +75,7 @@ def slice_figure(
     *,
     dose: Dose | None = None,
     at_mm: Vector3 | None = None,
+    target: str | None = None,
     planes: Sequence[Plane] = (Plane.AXIAL, Plane.SAGITTAL, Plane.CORONAL),
     structures: Sequence[str] | None = None,
     isodoses_gy: Sequence[float] | None = None,
@@ -86,6 +87,7 @@ def slice_figure(
 
     Args:
         at_mm: point that the planes go through; default the centroid of the target, else the middle of the CT.
+        target: name of the structure that the picture is about; default the first PTV, CTV, ITV or GTV.
         structures: names to outline; default all that meet the picture, vertebrae left out where they crowd it.
         isodoses_gy: lines; default percent levels of the prescription (or of the dose maximum).
         prescription_gy: scales the default isodoses.
@@ -95,9 +97,9 @@ def slice_figure(
         GeometryError: ``at_mm`` lies outside the CT.
         InputError: an unknown structure, or no plane.
     """
-    everything = tuple(phantom.structures.values())
-    target = find_target(everything)
-    at = at_mm or (target.centroid_mm if target is not None else phantom.grid.center_mm())
+    phantom = with_target(phantom, target)
+    main = find_target(tuple(phantom.structures.values()))
+    at = at_mm or (main.centroid_mm if main is not None else phantom.grid.center_mm())
     if not bool(phantom.grid.contains(np.array(at))):
         raise GeometryError(f"at_mm is {at}; the CT reaches from {phantom.grid.lower_mm} to {phantom.grid.upper_mm} mm")
     if not planes:
@@ -140,7 +142,11 @@ def _chosen(phantom: Phantom, names: Sequence[str] | None) -> tuple[Structure, .
     if names is not None:
         return tuple(phantom[n] for n in names)
     hidden = (Role.SUPPORT, Role.CONTROL)
-    return tuple(s for s in phantom.structures.values() if s.role not in hidden and not s.name.startswith("vertebra"))
+    return tuple(s for s in phantom.structures.values() if s.role not in hidden and not _is_plain_vertebra(s))
+
+
+def _is_plain_vertebra(structure: Structure) -> bool:
+    return structure.role is Role.OAR and structure.name.startswith("vertebra")
 
 
 def _levels(dose: Dose | None, isodoses_gy: Sequence[float] | None, prescription_gy: float | None) -> tuple[float, ...]:

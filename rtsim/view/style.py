@@ -7,9 +7,10 @@ dash, and carry labels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.nomenclature import canonical
 
@@ -63,7 +64,9 @@ def styles_for(structures: tuple[Structure, ...], *, on_dark: bool) -> dict[str,
         elif s.role is Role.EXTERNAL:
             out[s.name] = Style(color="#BDBDBD" if on_dark else "#777777", width=0.9)
         else:
-            out[s.name] = Style(color=(MUTED if on_dark else MUTED_ON_WHITE)[dealt % len(MUTED)], width=1.1)
+            palette = MUTED if on_dark else MUTED_ON_WHITE
+            dash = ("-", "--", "-.", ":")[dealt // len(palette) % 4]
+            out[s.name] = Style(color=palette[dealt % len(palette)], dash=dash, width=1.1)
             dealt += 1
     return out
 
@@ -71,6 +74,14 @@ def styles_for(structures: tuple[Structure, ...], *, on_dark: bool) -> dict[str,
 def default_isodoses_gy(prescription_gy: float, max_gy: float) -> tuple[float, ...]:
     """The default isodose levels that occur in a dose of that maximum."""
     return tuple(round(prescription_gy * p / 100.0, 3) for p in ISODOSE_PERCENT if prescription_gy * p / 100.0 < max_gy)
+
+
+def with_target(phantom: Phantom, name: str | None) -> Phantom:
+    """The phantom with the structure ``name`` in the role of the target that pictures are about; unchanged for None."""
+    if name is None:
+        return phantom
+    others = [replace(s, role=Role.OAR) for s in phantom.structures.values() if s.role is Role.PTV and s.name != name]
+    return phantom.with_structures(replace(phantom[name], role=Role.PTV), *others)
 
 
 def find_target(structures: tuple[Structure, ...]) -> Structure | None:

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError, MissingDependencyError
 from rtsim.evaluate import grade
+from rtsim.machine import load_machine
 from rtsim.optimize.plan import Certificate
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role
 from rtsim.view import (
     Curve,
     Plane,
@@ -32,7 +35,8 @@ from rtsim.view import (
     slice_figure,
     write_report,
 )
-from rtsim.view.style import find_target, styles_for
+from rtsim.view.beam_shape import field_outline_mm, frustum_mm
+from rtsim.view.style import find_target, styles_for, with_target
 from tests.unit.test_evaluate_grade import RX, SOURCE, bent_dose, goal, spine
 
 
@@ -78,6 +82,14 @@ def test_a_machine_that_cannot_render_says_so_and_lives(monkeypatch: pytest.Monk
         assert "No 3-D picture: this machine cannot render" in html
     finally:
         _backend._rendering_problem.cache_clear()
+
+
+def test_show_without_a_screen_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RenderingError, match="no screen.*save the picture to a file"):
+        Scene(spine()).show()
 
 
 def test_slices_show_cord_target_and_dose() -> None:
@@ -206,6 +218,27 @@ def test_report_is_one_file_that_escapes_and_leads_with_the_limits(tmp_path: Pat
     held = report_html(spine(), bent_dose(), grade(bent_dose(), spine(), RX, []), has_scene=False)
     assert "HARD LIMIT VIOLATED" not in held
     assert "No hard limit was measured" in held
+
+
+def test_a_structure_by_name_can_be_the_target() -> None:
+    phantom = with_target(spine(), "vertebra_T8")
+    assert phantom["vertebra_T8"].role is Role.PTV
+    assert phantom["PTV"].role is Role.OAR
+    figure = slice_figure(spine(), target="vertebra_T8")
+    assert f"y = {spine()['vertebra_T8'].centroid_mm[1]:.1f} mm" in figure.axes[2].get_title()
+    assert Scene(spine(), target="vertebra_T8").center_mm == spine()["vertebra_T8"].centroid_mm
+
+
+def test_field_outline_of_jaws_leaves_and_beamlets() -> None:
+    machine = load_machine("generic_6fff")
+    beam = Beam.open_field(machine, (60.0, 40.0), gantry_deg=180.0)
+    outline = field_outline_mm(beam)
+    assert (outline.min(axis=0) == [-30.0, -20.0]).all()
+    assert (outline.max(axis=0) == [30.0, 20.0]).all()
+    at_source = frustum_mm(beam, outline, machine.sad_mm)
+    np.testing.assert_allclose(at_source, np.broadcast_to(beam.source_mm, at_source.shape), atol=1e-9)
+    half_way = frustum_mm(beam, outline, machine.sad_mm / 2)
+    assert np.ptp(half_way[:, 0]) == pytest.approx(30.0)
 
 
 def test_figures_are_written_whole(tmp_path: Path) -> None:
