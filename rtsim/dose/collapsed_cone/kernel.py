@@ -14,7 +14,7 @@ kernel alone is wrong by 3 % in 30 cm of water. Two terms instead of one cut the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 
@@ -29,6 +29,7 @@ SCATTER_TERMS = 2
 PRIMARY_RATIOS = (1.0, 4.0)
 SCATTER_RATIOS = (1.0, 2.0)
 """Exponents over the first of their part; powers of two, so that the transport gets them by squaring exp(-x)."""
+_FLOOR = 0.02
 _DEPTHS_CM = (0.0, 5.0, 10.0, 20.0, 30.0)
 _PRIMARY_PER_CM = np.geomspace(0.6, 15.0, 120)
 _SCATTER_PER_CM = np.geomspace(0.02, 0.09, 120)
@@ -52,6 +53,17 @@ class MonoKernels:
         np.add.at(out, low, weights * (1.0 - (index - low)))
         np.add.at(out, low + 1, weights * (index - low))
         return out
+
+    def whole(self) -> FloatArray:
+        """(energy, angle, radius + 1, part): with the energy that leaves the 60 cm sphere as one more scattered bin.
+
+        It keeps the angular shape of the last two bins. Every kernel then sums to 1, and so does any mixture of kernels.
+        """
+        last = self.fraction[:, :, -2:, 1].sum(axis=2)
+        missing = 1.0 - self.fraction.sum(axis=(1, 2, 3))
+        beyond = np.zeros((*self.fraction.shape[:2], 1, 2))
+        beyond[:, :, 0, 1] = last * (missing / last.sum(axis=1))[:, None]
+        return np.concatenate([self.fraction, beyond], axis=2)
 
     def primary_share(self, energies_mev: FloatArray) -> FloatArray:
         """Share of the released energy that primary electrons carry, at ``energies_mev``."""
@@ -141,12 +153,13 @@ def _hardening(spectrum: Spectrum, mono: MonoKernels) -> tuple[float, float, Flo
     low = float(share.min())
     span = max(float(share.max()) - low, 1e-6)
     f = (share - low) / span
+    whole = mono.whole()
     means, mixed = [], []
     for depth in _DEPTHS_CM:
         terma = groups.energy_fluence * attenuation * np.exp(-attenuation * depth)
         terma = terma / terma.sum()
         means.append(float(terma @ f))
-        mixed.append(np.tensordot(mono.energy_weights(energy, terma), mono.fraction, 1))
+        mixed.append(np.tensordot(mono.energy_weights(energy, terma), whole, 1))
     df = np.array(means) - means[0]
     norm = float(df @ df)
     slope = np.zeros_like(mixed[0]) if norm < 1e-12 else np.tensordot(df, np.stack(mixed) - mixed[0], 1) / norm
@@ -195,24 +208,18 @@ def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edg
     cosine = _ring_sum(energy * middle, theta, edges) / _ring_sum(energy, theta, edges)
     exponents = np.empty((cosine.size, PRIMARY_TERMS + SCATTER_TERMS))
     shares = np.empty((2, *exponents.shape))
-    in_sphere = float(surface.sum())
-    beyond = _ring_sum(surface[:, -2:, 1].sum(axis=1), theta, edges)
-    beyond *= (1.0 - in_sphere) / beyond.sum()
     for m in range(cosine.size):
         # the electrons that scattered photons set free take a few mm to build up, so the scattered part is fitted with the
         # primary part's two fast exponents as well as its own two slow ones; the four recursions stay four
-        primary = _BuildUp.of(radius, in_ring[m, :, 0], 0.0, 0.0)
+        primary = _BuildUp.of(radius, in_ring[m, :-1, 0], 0.0, 0.0)
         fast = primary.best(np.outer(_PRIMARY_PER_CM, PRIMARY_RATIOS))
         growth = attenuation_per_cm * cosine[m]
-        scattered = _BuildUp.of(radius, in_ring[m, :, 1], beyond[m], growth)
+        scattered = _BuildUp.of(radius, in_ring[m, :-1, 1], in_ring[m, -1, 1], growth)
         slow = np.outer(_SCATTER_PER_CM, SCATTER_RATIOS)
         exponents[m] = scattered.best(np.concatenate([np.tile(fast, (slow.shape[0], 1)), slow], axis=1))
         for s, kernel in enumerate(rings):
-            rest = beyond[m] * kernel[m, :, 1].sum() / in_ring[m, :, 1].sum()
-            shares[s, m] = _BuildUp.of(radius, kernel[m, :, 1], rest, growth).fit(exponents[m])
-            shares[s, m, :PRIMARY_TERMS] += _BuildUp.of(radius, kernel[m, :, 0], 0.0, 0.0).fit(fast)
-    for s in range(2):
-        shares[s] = _conserving(shares[s])
+            shares[s, m] = scattered.like(kernel[m, :-1, 1], kernel[m, -1, 1]).fit(exponents[m])
+            shares[s, m, :PRIMARY_TERMS] += primary.like(kernel[m, :-1, 0], 0.0).fit(fast)
     return _RingTerms(cosine, exponents, shares[0], shares[1])
 
 
@@ -229,12 +236,14 @@ class _BuildUp:
         growth_per_cm: m cos(theta).
         total: energy of the ring, the part beyond the sphere included.
         curve: (r,) G of the Monte Carlo kernel.
+        weight: (r,) weights of the *relative* residual, equal for equal steps of ln r: every depth is to be right.
     """
 
     radius_cm: FloatArray
     growth_per_cm: float
     total: float
     curve: FloatArray
+    weight: FloatArray
 
     @classmethod
     def of(cls, radius_cm: FloatArray, energy: FloatArray, beyond: float, growth_per_cm: float) -> _BuildUp:
@@ -244,7 +253,10 @@ class _BuildUp:
         r = lower[:, None] + inner * (radius_cm - lower)[:, None]
         fall = np.exp(-0.04 * r)
         lift = (fall * np.exp(growth_per_cm * r)).sum(axis=1) / fall.sum(axis=1)
-        return cls(radius_cm, growth_per_cm, float(energy.sum()) + beyond, np.cumsum(energy * lift))
+        curve = np.cumsum(energy * lift)
+        steps = np.diff(np.log(radius_cm), prepend=np.log(0.5 * radius_cm[0]))
+        weight = steps * np.exp(-radius_cm / 40.0) / (curve + _FLOOR * curve.max()) ** 2
+        return cls(radius_cm, growth_per_cm, float(energy.sum()) + beyond, curve, weight)
 
     def basis(self, exponents: FloatArray) -> FloatArray:
         """(r, terms) G of 1 - exp(-a r): a/(a - g) (1 - exp(-(a - g) r))."""
@@ -252,11 +264,9 @@ class _BuildUp:
         slower = np.where(np.abs(slower) < 1e-6, 1e-6, slower)
         return np.asarray(exponents / slower * (1.0 - np.exp(-np.outer(self.radius_cm, slower))))
 
-    @property
-    def weight(self) -> FloatArray:
-        """(r,) bins count with their width (they crowd at small radii), near ones with their own small build-up."""
-        fade = np.exp(-2.0 * np.abs(self.growth_per_cm) * self.radius_cm) / (1.0 + self.radius_cm) ** 2
-        return np.asarray(np.diff(self.radius_cm, prepend=0.0) * fade)
+    def like(self, energy: FloatArray, beyond: float) -> _BuildUp:
+        """Another kernel's energy on the same ring, with the weights of this one (fits stay linear in the kernel)."""
+        return replace(_BuildUp.of(self.radius_cm, energy, beyond, self.growth_per_cm), weight=self.weight)
 
     def fit(self, exponents: FloatArray) -> FloatArray:
         """(terms,) energies c of the terms, with sum c = total exactly."""
@@ -272,14 +282,6 @@ class _BuildUp:
             residual = self.basis(exponents) @ self.fit(exponents) - self.curve
             residuals.append(float(residual**2 @ self.weight))
         return np.asarray(candidates[int(np.argmin(residuals))])
-
-
-def _conserving(shares: FloatArray) -> FloatArray:
-    """Scale the slowest scattered terms so that all shares sum to 1: what the 60 cm of the Monte Carlo sphere let out."""
-    out = shares.copy()
-    slow = out[:, PRIMARY_TERMS]
-    out[:, PRIMARY_TERMS] = slow * (1.0 + (1.0 - out.sum()) / slow.sum())
-    return out
 
 
 def _tilt(mono: MonoKernels, surface: FloatArray, edges: FloatArray, cones: int) -> FloatArray:
