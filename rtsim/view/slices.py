@@ -28,6 +28,7 @@ from rtsim.view.style import DOSE_COLORMAP, Style, default_isodoses_gy, find_tar
 PIXEL_MM: Final = 0.5
 WINDOW_HU: Final = (-250.0, 750.0)
 _INK: Final = "#F2F2F2"
+_LEGEND_ROWS: Final = 14
 
 
 class Plane(Enum):
@@ -327,10 +328,14 @@ def _side_panel(
         line([], [], color=drawn[n].color, linestyle=drawn[n].dash, linewidth=max(drawn[n].width, 1.4)) for n in order
     ]
     left = 1.0 - side + 0.008
+    labels = [n if len(n) <= 22 else n[:20] + "\u2026" for n in order]
+    if len(order) > _LEGEND_ROWS:
+        handles = [*handles[: _LEGEND_ROWS - 1], line([], [], linestyle="none")]
+        labels = [*labels[: _LEGEND_ROWS - 1], f"and {len(order) - _LEGEND_ROWS + 1} more"]
     if handles:
         figure.legend(
             handles,
-            order,
+            labels,
             loc="upper left",
             bbox_to_anchor=(left - 0.004, 0.90),
             frameon=False,

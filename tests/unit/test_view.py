@@ -88,7 +88,7 @@ def test_show_without_a_screen_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RenderingError, match="no screen.*save the picture to a file"):
+    with pytest.raises(RenderingError, match=r"no screen.*save the picture to a file"):
         Scene(spine()).show()
 
 
