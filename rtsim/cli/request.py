@@ -17,8 +17,9 @@ from rtsim.io.dicom_read import read_dicom
 from rtsim.machine import Machine, load_machine
 from rtsim.optimize import FieldArrangement
 from rtsim.phantom.phantom import DensityOverride, Phantom
-from rtsim.phantom.targets import PlanningVolumes, with_planning_volumes
+from rtsim.phantom.targets import CORD, PlanningVolumes, with_planning_volumes
 from rtsim.protocol import Prescription, Protocol, Technique, load_protocol
+from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Progress
 
 
@@ -143,7 +144,9 @@ def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Proto
                              f"Drawn are: {', '.join(phantom.structures)}")
         cord = found.name
     volumes = PlanningVolumes(target=target, cord=cord, ptv_margin_mm=protocol.ptv_margin_mm,
-                              cord_margin_mm=protocol.cord_margin_mm, spare_cord=protocol.technique is Technique.STEREOTACTIC)
+                              cord_margin_mm=protocol.cord_margin_mm,
+                              spare_cord=protocol.technique is Technique.STEREOTACTIC,
+                              is_known_as_cord=canonical(cord) == CORD)
     return with_planning_volumes(phantom, volumes)
 
 

@@ -30,6 +30,8 @@ class PlanningVolumes:
         ptv_margin_mm: grows a target that is not a PTV itself.
         cord_margin_mm: grows the cord to its PRV.
         spare_cord: take the PRV out of the PTV (stereotactic); False treats the canal with the target (conventional).
+        is_known_as_cord: the name of ``cord`` tells what it is ("SpinalCord"); otherwise a copy named ``spinal_cord`` is
+            added, so that goals on the cord find it.
     """
 
     target: str
@@ -37,6 +39,7 @@ class PlanningVolumes:
     ptv_margin_mm: float
     cord_margin_mm: float
     spare_cord: bool
+    is_known_as_cord: bool = False
 
 
 def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> Phantom:
@@ -55,21 +58,26 @@ def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> Phantom
         _check_apart(phantom, target, cord)
     grid = phantom.grid
     added: list[Structure] = []
-    if cord.name != CORD:
+    notes: list[str] = []
+    if cord.name != CORD and not volumes.is_known_as_cord:
         added.append(replace(cord, name=CORD))
+        notes.append(f"structure {cord.name!r} stands for the spinal cord")
     if cord.name == CORD and CORD_PRV in phantom.structures:
         prv = phantom[CORD_PRV]
     else:
         prv = expand(cord, volumes.cord_margin_mm, grid, name=CORD_PRV, role=Role.PRV)
         added.append(prv)
+        notes.append(f"{CORD_PRV} = {cord.name} + {volumes.cord_margin_mm:g} mm")
     if target.role is not Role.PTV:
         ptv = expand(target, volumes.ptv_margin_mm, grid, name=PTV, role=Role.PTV)
         if volumes.spare_cord:
             ptv = subtract(ptv, prv, grid, name=PTV, role=Role.PTV)
         added.append(_inside_body(phantom, ptv))
+        less = f" less {CORD_PRV}" if volumes.spare_cord else ""
+        notes.append(f"{PTV} = {target.name} + {volumes.ptv_margin_mm:g} mm{less}")
     elif target.name != PTV:
         added.append(replace(target, name=PTV))
-    return phantom.with_structures(*added)
+    return replace(phantom.with_structures(*added), notes=(*phantom.notes, *notes))
 
 
 def _outline(phantom: Phantom) -> Structure:
