@@ -1,12 +1,10 @@
 """Hard constraints: what a plan must not do. Each is a set of inequalities g(d) <= 0, scaled by its limit.
 
 The doses are those of a :class:`~rtsim.optimize.objectives.Region`, e.g. of points inside the cord's voxels, so that
-what is held is the dose between the voxel centers too. All four are convex, except :class:`MinimumDose`, which is
-linear too.
+what is held is the dose between the voxel centers too. All four are convex.
 
 Sources: Rockafellar & Uryasev, J Risk 2 (2000) 21, DOI 10.21314/JOR.2000.038, and Romeijn et al., Phys Med Biol 48
-    (2003) 3521,
-DOI 10.1088/0031-9155/48/21/005 (mean of the hottest volume as a convex bound of D(cc)).
+(2003) 3521, DOI 10.1088/0031-9155/48/21/005 (mean of the hottest volume as a convex bound of D(cc)).
 """
 
 from __future__ import annotations

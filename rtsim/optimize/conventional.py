@@ -32,8 +32,12 @@ from rtsim.phantom.structure import Structure
 from rtsim.protocol.model import Prescription, Protocol
 from rtsim.typing import FloatArray, Progress
 
-LEAST_SHARE = 0.15
+LEAST_SHARE = 0.4
 """No field of a technique gets less than this share of the monitor units it would get if all were equal."""
+
+
+COVERED_AT = 0.95
+"""A conventional target counts as covered at this share of the prescription (ICRU 50: -5 % to +7 %)."""
 
 
 class FieldArrangement(Enum):
@@ -102,7 +106,7 @@ def plan_conventional(
     dose = dose.scaled(factor)
     for beam in beams:
         check_monitor_units(beam)
-    certificates = certify(goals.hard, reader.read(dose), prescription, dose)
+    certificates = certify(goals.hard, reader.read(dose), prescription, dose, COVERED_AT)
     shares = ", ".join(f"{b.name}{f' ({b.wedge.name})' if b.wedge else ''} {b.monitor_units:.0f} MU" for b in beams)
     notes = (
         *made,

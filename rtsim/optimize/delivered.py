@@ -72,10 +72,18 @@ class Reader:
 
 
 def certify(
-    limits: tuple[DoseVolumeLimit, ...], reading: Reading, prescription: Prescription, dose: Dose
+    limits: tuple[DoseVolumeLimit, ...],
+    reading: Reading,
+    prescription: Prescription,
+    dose: Dose,
+    covered_at: float = 1.0,
 ) -> tuple[Certificate, ...]:
-    """One certificate a hard limit, with the coverage that was possible beside it."""
-    coverage = reading.coverage_percent(prescription)
+    """One certificate a hard limit, with the coverage that it left beside it.
+
+    ``covered_at``: the share of the prescription from which a voxel of the target counts as covered.
+    """
+    coverage = reading.coverage_percent(prescription, 1.0 / covered_at)
+    level = f"{covered_at * prescription.dose_gy:g} Gy"
     wanted = prescription.coverage_percent
     out = []
     for limit, reached in zip(limits, reading.reached_gy, strict=True):
@@ -86,12 +94,9 @@ def certify(
             f"{dose.grid.describe()}, sub-voxel); limit {limit.limit_gy:g} Gy {'held' if held else 'NOT held'}."
         )
         if coverage < wanted - 0.05:
-            tight = " because this limit came first" if reached > 0.98 * limit.limit_gy else ""
+            tight = " and not possible, as this limit came first" if reached > 0.98 * limit.limit_gy else ""
             possible = f"{np.floor(10 * coverage) / 10:.1f}"
-            text += (
-                f" {possible} % of {prescription.target} gets {prescription.dose_gy:g} Gy; {wanted:g} % was wanted "
-                f"and not possible{tight}."
-            )
+            text += f" {possible} % of {prescription.target} gets {level}; {wanted:g} % was wanted{tight}."
         out.append(
             Certificate(
                 structure=limit.structure.name,

@@ -211,7 +211,7 @@ def _limit_points(structure: Structure, grid: Grid, sampling: Sampling) -> tuple
         size = size * 1.2
     order = np.lexsort((-outward, label))
     outermost = order[np.unique(label[order], return_index=True)[1]]
-    return points[outermost], np.bincount(label, weights=volume)
+    return points[outermost], np.asarray(np.bincount(label, weights=volume), dtype=np.float64)
 
 
 def _from_axis(points: FloatArray, volume: FloatArray) -> FloatArray:

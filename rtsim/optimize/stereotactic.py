@@ -1,11 +1,9 @@
 """Stereotactic plans: from a phantom and a protocol to segments whose delivered dose holds the hard limits.
 
 Beamlets -> influence -> fluence -> segments -> their weights -> forward dose of what is delivered. The forward dose
-corrects the matrix, and where it shows a limit broken (or not used up) the level that the optimizer holds moves by
-that much; a few rounds.
-In the end all monitor units are scaled, which scales the forward dose exactly: to the wanted coverage, or to the
-    limit, whichever
-is lower. So the limit holds, and the certificates say which coverage that left.
+corrects the matrix, and says how far the constraint that the optimizer holds lies above the D(cc) that it stands for;
+a few rounds. In the end all monitor units are scaled, which scales the forward dose exactly: to the wanted coverage, or
+to the limit, whichever is lower. So the limit holds, and the certificates say which coverage that left.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ from rtsim.optimize.segment_weights import (
     without_small,
 )
 from rtsim.optimize.sequencing import StepAndShoot
-from rtsim.optimize.solver import AugmentedLagrangian, Solution
+from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.optimize.wishes import Weights, default_wishes
 from rtsim.phantom.phantom import Phantom
@@ -187,7 +185,7 @@ class _Rounds:
         per_unit: FloatArray | None = None
         best: _Candidate | None = None
         for k in range(self.settings.rounds):
-            segments, solution = self._improve(segments, per_unit, k)
+            segments = self._improve(segments, per_unit, k)
             candidate = self._deliver(segments, k)
             if best is None or candidate.rank > best.rank:
                 best = candidate
@@ -196,14 +194,14 @@ class _Rounds:
             per_unit = correction(
                 self.planning, columns_of(self.planning, segments, self.machine), segments, candidate.dose
             )
-            self._move_levels(candidate.reading, solution)
+            self._move_levels(candidate)
             self._move_aim(candidate)
         assert best is not None
         return best
 
     def _improve(
         self, segments: tuple[Segment, ...], per_unit: FloatArray | None, k: int
-    ) -> tuple[tuple[Segment, ...], Solution]:
+    ) -> tuple[Segment, ...]:
         """Weights; then new apertures where they pay, weights again; at the end without small segments."""
         settings, n = self.settings, self.settings.rounds
         searches = settings.searches if k == 0 else settings.searches_later
@@ -225,7 +223,7 @@ class _Rounds:
                 new = search(self.planning, solution, self.machine, self.frames, settings.sequencer.min_open_mm2)
                 start = sum(s.monitor_units for s in segments) / len(segments)
                 segments += tuple(Segment(beam=b, aperture=a, monitor_units=0.1 * start) for b, a in new)
-        return without_small(self.planning, segments, self.machine), solution
+        return without_small(self.planning, segments, self.machine)
 
     def _deliver(self, segments: tuple[Segment, ...], k: int) -> _Candidate:
         """Forward dose of the segments, and what of it remains after scaling to coverage or limit."""
@@ -274,18 +272,14 @@ class _Rounds:
         wishes = default_wishes(self.planning.goals, prescription, self.planning.rows, weights)
         self.planning = replace(self.planning, weights=weights, wishes=wishes)
 
-    def _move_levels(self, reading: Reading, solution: Solution) -> None:
-        """A limit that the delivered dose misses or does not use up moves its level by that difference."""
-        constraints = self.planning.wishes.constraints(self.levels)
-        for k, (limit, reached) in enumerate(zip(self.limits, reading.reached_gy, strict=True)):
-            aim = limit.limit_gy * (1.0 - SAFETY)
-            active = [
-                float(c.residual(solution.dose_gy[r.rows], r).max()) > -0.02
-                for c, r in constraints
-                if c.structure == limit.structure.name
-            ]
-            if reached > aim or any(active):
-                self.levels[k] = min(max(self.levels[k] + (aim - reached), 0.5 * aim), 1.3 * aim)
+    def _move_levels(self, candidate: _Candidate) -> None:
+        """Raise each level by what its constraint, a maximum or a mean, reads above D(cc) in the delivered dose."""
+        rows = self.planning.rows.dose_of(candidate.dose)
+        aims = {k: limit.limit_gy * (1.0 - SAFETY) for k, limit in enumerate(self.limits)}
+        for k, (constraint, region) in self.planning.wishes.numbered_constraints(aims).items():
+            own = (float(constraint.residual(rows[region.rows], region).max()) + 1.0) * constraint.dose_gy
+            level = aims[k] + own - candidate.reading.reached_gy[k]
+            self.levels[k] = min(max(level, 0.7 * aims[k]), 1.4 * aims[k])
 
 
 def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...]) -> Planned:

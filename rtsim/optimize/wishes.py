@@ -31,7 +31,7 @@ class Weights:
     target_over: float = 3.0
     falloff: float = 50.0
     organ: float = 10.0
-    smoothness: float = 1.0
+    smoothness: float = 4.0
     aim: float = 1.06
     ceiling: float = 1.3
 
@@ -54,12 +54,16 @@ class Wishes:
 
     def constraints(self, levels_gy: dict[int, float]) -> tuple[tuple[Constraint, Region], ...]:
         """The limits as constraints; ``levels_gy`` by position replaces a limit by the level that makes it hold."""
-        out: list[tuple[Constraint, Region]] = []
+        return tuple(self.numbered_constraints(levels_gy).values())
+
+    def numbered_constraints(self, levels_gy: dict[int, float]) -> dict[int, tuple[Constraint, Region]]:
+        """The same by position of the limit; limits of structures that lie off the dose grid have none."""
+        out: dict[int, tuple[Constraint, Region]] = {}
         for k, limit in enumerate(self.limits):
             region = self.rows.regions.get(limit_name(limit.structure.name))
             if region is not None:
-                out.append((_constraint(limit, levels_gy.get(k, limit.limit_gy), region), region))
-        return tuple(out)
+                out[k] = _constraint(limit, levels_gy.get(k, limit.limit_gy), region), region
+        return out
 
     def describe(self) -> str:
         """The objectives with their weights, for notes."""

@@ -98,7 +98,7 @@ def test_coverage_is_as_wanted_or_the_certificate_says_how_much(planned: Planned
     assert 70.0 < covered[0] <= 90.2
     assert covered[1] < 60.0
     statement = hard_pressed.plan.certificates[0].statement
-    assert "90 % was wanted and not possible because this limit came first" in statement
+    assert "90 % was wanted and not possible, as this limit came first" in statement
     assert hard_pressed.plan.certificates[0].reached_gy > 0.97 * 1.2
 
 
