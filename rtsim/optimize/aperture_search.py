@@ -20,8 +20,7 @@ from rtsim.typing import FloatArray, IntArray
 
 
 def best_intervals(gain: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Per row the interval [first, last) of columns with the largest sum (rows, 2), and that sum (rows,); empty and 0
-    if none.
+    """Per row the interval [first, last) of columns with the largest sum (rows, 2), and that sum (rows,); else empty.
 
     Args:
         gain: (rows, columns); -inf where there is no beamlet.
