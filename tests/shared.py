@@ -11,4 +11,5 @@ SHARED = Path(os.environ.get("RTSIM_SHARED", Path(__file__).resolve().parents[2]
 
 requires_shared = pytest.mark.skipif(
     not (SHARED / "reference").is_dir(),
-    reason=f"the reference material is not at {SHARED}; set RTSIM_SHARED to the folder that holds reference/ and data/")
+    reason=f"the reference material is not at {SHARED}; set RTSIM_SHARED to the folder that holds reference/ and data/",
+)

@@ -7,5 +7,17 @@ from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, infl
 from rtsim.dose.fluence import FluenceMap, fluence_maps
 from rtsim.dose.result import Dose, Influence
 
-__all__ = ["ENGINES", "CollapsedCone", "Deliverable", "Dose", "Engine", "FluenceMap", "Influence", "engine_named", "fluence_maps",
-           "forward", "influence", "InfluenceSettings"]
+__all__ = [
+    "ENGINES",
+    "CollapsedCone",
+    "Deliverable",
+    "Dose",
+    "Engine",
+    "FluenceMap",
+    "Influence",
+    "engine_named",
+    "fluence_maps",
+    "forward",
+    "influence",
+    "InfluenceSettings",
+]

@@ -24,8 +24,9 @@ class Engine(Protocol):
         """One line for reports: name and settings."""
         ...
 
-    def forward(self, phantom: Phantom, beams: Sequence[Beam], *, fractions: int = 1,
-                progress: Progress | None = None) -> Dose:
+    def forward(
+        self, phantom: Phantom, beams: Sequence[Beam], *, fractions: int = 1, progress: Progress | None = None
+    ) -> Dose:
         """Dose of ``fractions`` deliveries of the beams (control points, or beamlets with monitor units)."""
         ...
 

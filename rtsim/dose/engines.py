@@ -52,7 +52,9 @@ class Deliverable(Protocol):
         ...
 
 
-def beams_and_fractions(delivery: Beam | Sequence[Beam] | Deliverable, fractions: int | None) -> tuple[tuple[Beam, ...], int]:
+def beams_and_fractions(
+    delivery: Beam | Sequence[Beam] | Deliverable, fractions: int | None
+) -> tuple[tuple[Beam, ...], int]:
     """The beams of a beam, a sequence of beams or a plan; and how many fractions (a plan says so itself)."""
     if isinstance(delivery, Beam):
         return (delivery,), fractions or 1
@@ -61,8 +63,14 @@ def beams_and_fractions(delivery: Beam | Sequence[Beam] | Deliverable, fractions
     return tuple(delivery), fractions or 1
 
 
-def forward(phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, engine: Engine | None = None,
-            fractions: int | None = None, progress: Progress | None = None) -> Dose:
+def forward(
+    phantom: Phantom,
+    delivery: Beam | Sequence[Beam] | Deliverable,
+    *,
+    engine: Engine | None = None,
+    fractions: int | None = None,
+    progress: Progress | None = None,
+) -> Dose:
     """Dose in Gy of a beam, of beams, or of a plan (over all its fractions) in a phantom.
 
     Args:
@@ -74,8 +82,13 @@ def forward(phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, 
     return chosen.forward(phantom, beams, fractions=count, progress=progress)
 
 
-def influence(phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, engine: Engine | None = None,
-              progress: Progress | None = None) -> Influence:
+def influence(
+    phantom: Phantom,
+    delivery: Beam | Sequence[Beam] | Deliverable,
+    *,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Influence:
     """Dose-influence matrix, Gy per monitor unit, of the beamlets of a beam, of beams, or of a plan.
 
     Args:

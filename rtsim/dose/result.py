@@ -19,7 +19,8 @@ class Dose:
     """An absorbed dose distribution.
 
     Attributes:
-        values_gy: (nz, ny, nx) float32, read-only: the sum over ``fractions`` equal fractions. For a point source without
+        values_gy: (nz, ny, nx) float32, read-only: the sum over ``fractions`` equal fractions. For a point source
+        without
             calibration: Gy per (photon/cm2).
         grid: where the voxels are; the grid that the report names.
         fractions: how many equal fractions the dose is given in.
@@ -53,8 +54,10 @@ class Dose:
         points = np.asarray(points_mm, dtype=np.float64)
         inside = self.grid.contains(points)
         if not np.all(inside):
-            raise GeometryError(f"{int(np.sum(~inside))} of {inside.size} points lie outside the dose grid "
-                                f"{self.grid.lower_mm} .. {self.grid.upper_mm} mm")
+            raise GeometryError(
+                f"{int(np.sum(~inside))} of {inside.size} points lie outside the dose grid "
+                f"{self.grid.lower_mm} .. {self.grid.upper_mm} mm"
+            )
         return sample_linear(self.values_gy, self.grid, points.reshape(-1, 3)).reshape(points.shape[:-1])
 
     def on(self, grid: Grid) -> Dose:
@@ -63,8 +66,12 @@ class Dose:
             return self
         values = resample_linear(self.values_gy, self.grid, grid)
         sigma = None if self.uncertainty_gy is None else resample_linear(self.uncertainty_gy, self.grid, grid)
-        return replace(self, values_gy=values.astype(np.float32), grid=grid,
-                       uncertainty_gy=None if sigma is None else sigma.astype(np.float32))
+        return replace(
+            self,
+            values_gy=values.astype(np.float32),
+            grid=grid,
+            uncertainty_gy=None if sigma is None else sigma.astype(np.float32),
+        )
 
     def scaled(self, factor: float) -> Dose:
         """The dose multiplied by ``factor`` >= 0."""
@@ -84,7 +91,8 @@ class Influence:
     """The dose-influence matrix: Gy in each voxel, in one fraction, per monitor unit for which a beamlet is open.
 
     Attributes:
-        matrix: (voxels of ``grid`` in C order, beamlets) float32 CSR; columns in the order of ``beams`` and their beamlets.
+        matrix: (voxels of ``grid`` in C order, beamlets) float32 CSR; columns in the order of ``beams`` and their
+        beamlets.
         grid: the dose grid.
         beams: the beams with their beamlets.
         engine: what computed it.
@@ -102,7 +110,9 @@ class Influence:
     def __post_init__(self) -> None:
         columns = sum(b.beamlets.count for b in self.beams if b.beamlets is not None)
         if self.matrix.shape != (self.grid.size, columns):
-            raise InputError(f"matrix has shape {self.matrix.shape}; {self.grid.size} voxels x {columns} beamlets are needed")
+            raise InputError(
+                f"matrix has shape {self.matrix.shape}; {self.grid.size} voxels x {columns} beamlets are needed"
+            )
 
     @property
     def beamlet_count(self) -> int:
@@ -116,7 +126,8 @@ class Influence:
         return slice(start, start + counts[beam_index])
 
     def dose(self, beamlet_monitor_units: AnyFloatArray, fractions: int = 1) -> Dose:
-        """``fractions * matrix @ weights`` as a Dose. An approximation: a final dose is always an engine's ``forward``."""
+        """``fractions * matrix @ weights`` as a Dose. An approximation: a final dose is always an engine's
+        ``forward``."""
         weights = np.asarray(beamlet_monitor_units, dtype=np.float64)
         if weights.shape != (self.beamlet_count,):
             raise InputError(f"{weights.shape} weights given; the matrix has {self.beamlet_count} beamlets")

@@ -26,7 +26,9 @@ def beam(gantry_deg: float = 0.0, size_mm: tuple[float, float] = (60.0, 60.0), i
 
 def terma(medium: Medium, b: Beam) -> np.ndarray:
     fluence = fluence_maps(b)[0]
-    soft, hard = FanPaths.trace(medium, fluence, Pose.of(b, b.gantry_deg)).released_energy(fluence, SPECTRUM, collapse(SPECTRUM, 32))
+    soft, hard = FanPaths.trace(medium, fluence, Pose.of(b, b.gantry_deg)).released_energy(
+        fluence, SPECTRUM, collapse(SPECTRUM, 32)
+    )
     return (soft + hard).astype(np.float64) / medium.density_g_cm3
 
 
@@ -48,7 +50,9 @@ def test_groups_alone_are_exact_against_their_own_sum() -> None:
     groups = energy_groups(SPECTRUM)
     mass = materials.get("water").mass_attenuation_cm2_g(groups.energy_mev)
     depth = grid.y_mm / 10.0
-    expected = (groups.photons * groups.energy_mev * mass) @ np.exp(-np.outer(mass, depth)) * (100.0 / (100.0 + depth)) ** 2
+    expected = (
+        (groups.photons * groups.energy_mev * mass) @ np.exp(-np.outer(mass, depth)) * (100.0 / (100.0 + depth)) ** 2
+    )
     # float32 paths
     np.testing.assert_allclose(got, expected, rtol=2e-5)
 

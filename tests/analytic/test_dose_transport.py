@@ -27,8 +27,14 @@ def test_transport_equals_the_recursion_of_ahnesjo(gantry_deg: float) -> None:
     rotation = bld_to_lps(gantry_deg, 20.0)
     got = energy_to_dose_per_electron(density, soft, hard, grid, kernel, rotation, FAR, tilt=False) * density
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
-    expected = oracle.transport(density.astype(np.float64), [soft.astype(np.float64), hard.astype(np.float64)], (0.3, 0.2, 0.4),
-                                kernel.directions @ forward.T, kernel.exponents_per_cm, [kernel.soft, kernel.hard])
+    expected = oracle.transport(
+        density.astype(np.float64),
+        [soft.astype(np.float64), hard.astype(np.float64)],
+        (0.3, 0.2, 0.4),
+        kernel.directions @ forward.T,
+        kernel.exponents_per_cm,
+        [kernel.soft, kernel.hard],
+    )
     # float32 transport: rounding of some hundred additions
     np.testing.assert_allclose(got, expected, rtol=3e-5, atol=1e-5 * expected.max())
 

@@ -18,7 +18,7 @@ pytestmark = requires_shared
 def axis(case: ReferenceCase, dose: Dose) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Depths (mm) and relative deviation from EGSnrc on the axis, and the mean relative sigma there."""
     x, y, z = case.centers_mm
-    i, k = (np.argsort(np.abs(c), kind="stable")[:2 - c.size % 2] for c in (x, z))
+    i, k = (np.argsort(np.abs(c), kind="stable")[: 2 - c.size % 2] for c in (x, z))
     cut = np.ix_(k, np.arange(y.size), i)
     points = np.stack(np.meshgrid(z[k], y, x[i], indexing="ij")[::-1], axis=-1)
     got = dose.at(points).mean(axis=(0, 2))
@@ -30,15 +30,16 @@ def running(values: FloatArray, n: int = 5) -> FloatArray:
     return np.convolve(values, np.ones(n) / n, mode="valid")
 
 
-# tolerance: issue goal 2 % beyond the build-up; 5-voxel means carry about 0.5 % of EGSnrc's own noise. The 1 x 1 field is
-# smoothed by the 2.5 mm grid (1.1 % low at 0.8 mm), the 20 x 20 runs high below 20 cm.
-@pytest.mark.parametrize(("name", "tolerance"), [("water_2x2", 0.015), ("water_5x5", 0.015), ("water_10x10", 0.025)])
+# tolerance: 2 % beyond the build-up is the goal of the engine; 5-voxel means carry about 0.5 % of EGSnrc's own
+# noise. Fields
+# below 3 x 3 cm2 are smoothed by the 2.5 mm grid.
+@pytest.mark.parametrize(("name", "tolerance"), [("water_2x2", 0.02), ("water_5x5", 0.01), ("water_10x10", 0.02)])
 def test_water_axis(name: str, tolerance: float) -> None:
     case = load_case(FOLDER, name)
     depth, deviation, _ = axis(case, CollapsedCone().forward(case.phantom, [case.beam]))
     beyond = (depth > 17.0) & (depth < 250.0)
     assert np.abs(running(deviation[beyond])).max() < tolerance
-    assert abs(deviation[beyond].mean()) < 0.01
+    assert abs(deviation[beyond].mean()) < tolerance / 1.5
 
 
 def test_bone_slab_within_and_behind() -> None:
@@ -66,7 +67,7 @@ def test_titanium_rod_from_one_centimeter_behind() -> None:
 def test_lumbar_ct_on_the_axis() -> None:
     case = load_case(FOLDER, "ct_lumbar_L3_PA_6x6")
     dose = CollapsedCone().forward(case.phantom, [case.beam]).on(case.phantom.grid)
-    k, j, i = (int(round(v)) for v in case.phantom.grid.index_of(np.array(case.beam.isocenter_mm)))
+    k, _, i = (round(float(v)) for v in case.phantom.grid.index_of(np.array(case.beam.isocenter_mm)))
     got, expected = (uniform_filter(np.asarray(v, dtype=np.float64), 3)[k, :, i] for v in (dose.values_gy, case.dose))
     density = minimum_filter(case.phantom.density_g_cm3, 3)[k, :, i]
     # posterior entry at high j; the build-up is left out. goal 2 %

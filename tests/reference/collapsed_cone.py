@@ -5,8 +5,8 @@ x = a n dl the energy on the line R and the energy released in the step S give
 
     deposited = R (1 - e^-x) + S (1 - (1 - e^-x)/x),    R <- R e^-x + S (1 - e^-x)/x
 
-Lines start on the lattice of the first plane of the direction's dominant axis and are met by bilinear interpolation in every
-further plane. Nothing here is taken from rtsim.
+Lines start on the lattice of the first plane of the direction's dominant axis and are met by bilinear interpolation
+in every further plane. Nothing here is taken from rtsim.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ import itertools
 import numpy as np
 
 
-def transport(density: np.ndarray, released: list[np.ndarray], spacing: tuple[float, float, float], directions: np.ndarray,
-              exponents: np.ndarray, shares: list[np.ndarray]) -> np.ndarray:
+def transport(
+    density: np.ndarray,
+    released: list[np.ndarray],
+    spacing: tuple[float, float, float],
+    directions: np.ndarray,
+    exponents: np.ndarray,
+    shares: list[np.ndarray],
+) -> np.ndarray:
     """Absorbed energy per volume [k, j, i].
 
     Args:
@@ -41,7 +47,9 @@ def _one_direction(density, released, spacing, direction, exponents, shares):
     planes = range(counts[axis]) if direction[axis] > 0 else range(counts[axis] - 1, -1, -1)
     reach = [int(np.ceil(abs(s) * counts[axis])) + 2 for s in slopes]
     out = np.zeros_like(density)
-    for first in itertools.product(range(-reach[0], counts[others[0]] + reach[0]), range(-reach[1], counts[others[1]] + reach[1])):
+    for first in itertools.product(
+        range(-reach[0], counts[others[0]] + reach[0]), range(-reach[1], counts[others[1]] + reach[1])
+    ):
         line = np.zeros(len(exponents))
         for step, plane in enumerate(planes):
             at = [first[n] + step * slopes[n] for n in (0, 1)]
@@ -49,8 +57,10 @@ def _one_direction(density, released, spacing, direction, exponents, shares):
             n_line = sum(w * density[c] for w, c in corners)
             if n_line <= 0.0:
                 continue
-            source = sum(np.array(share) * sum(w * volume[c] for w, c in corners)
-                         for share, volume in zip(shares, released, strict=True))
+            source = sum(
+                np.array(share) * sum(w * volume[c] for w, c in corners)
+                for share, volume in zip(shares, released, strict=True)
+            )
             x = exponents * n_line * length
             gone = -np.expm1(-x)
             mean = gone / x

@@ -1,4 +1,5 @@
-"""Kernels of the collapsed cone engine: radiological paths on a divergent fan grid, TERMA, and transport by plane sweep.
+"""Kernels of the collapsed cone engine: radiological paths on a divergent fan grid, TERMA, and transport by plane
+sweep.
 
 Lengths mm, densities g/cm3, angles as direction cosines. Volumes [k, j, i]; points (x, y, z).
 """
@@ -75,10 +76,12 @@ def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first
                 length = (c - a) * stretch
                 for b in range(basis):
                     q = partial[b]
-                    low = (q[k, j, i] * (1 - wx) + q[k, j, i1] * wx) * (1 - wy) \
-                        + (q[k, j1, i] * (1 - wx) + q[k, j1, i1] * wx) * wy
-                    high = (q[k1, j, i] * (1 - wx) + q[k1, j, i1] * wx) * (1 - wy) \
-                        + (q[k1, j1, i] * (1 - wx) + q[k1, j1, i1] * wx) * wy
+                    low = (q[k, j, i] * (1 - wx) + q[k, j, i1] * wx) * (1 - wy) + (
+                        q[k, j1, i] * (1 - wx) + q[k, j1, i1] * wx
+                    ) * wy
+                    high = (q[k1, j, i] * (1 - wx) + q[k1, j, i1] * wx) * (1 - wy) + (
+                        q[k1, j1, i] * (1 - wx) + q[k1, j1, i1] * wx
+                    ) * wy
                     out[iv, iu, s, b] += length * (low * (1 - wz) + high * wz)
 
 
@@ -90,7 +93,9 @@ def _table_at(table, fu, fv):
     fv = min(max(fv, 0.0), nv - 1.0)
     i, j = min(int(fu), nu - 2), min(int(fv), nv - 2)
     a, b = fu - i, fv - j
-    return (table[j, i] * (1 - a) + table[j, i + 1] * a) * (1 - b) + (table[j + 1, i] * (1 - a) + table[j + 1, i + 1] * a) * b
+    return (table[j, i] * (1 - a) + table[j, i + 1] * a) * (1 - b) + (
+        table[j + 1, i] * (1 - a) + table[j + 1, i + 1] * a
+    ) * b
 
 
 @njit(cache=True)
@@ -106,16 +111,33 @@ def _map_mean(table, left, bottom, pitch, u, v, half_u, half_v):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan, table, raster, half, attenuation,
-                    energy_fluence, hardness, softening, soft, hard):
+def released_energy(
+    partial,
+    origin,
+    spacing,
+    source,
+    rotation,
+    sad,
+    paths,
+    fan,
+    table,
+    raster,
+    half,
+    attenuation,
+    energy_fluence,
+    hardness,
+    softening,
+    soft,
+    hard,
+):
     """Energy released per volume (TERMA x density), MeV/cm3, split into a soft and a hard part.
 
     TERMA(r) = sum_g Psi_g (mu/rho)_g exp(-sum_b mu_gb L_b) (SAD/d)^2, averaged over the voxel: fluence over the voxel's
     footprint, attenuation along the ray by sinh(x/2)/(x/2).
 
-    ``fan`` = (u0, du, v0, dv, first, step) of ``paths``; ``raster`` = (left, bottom, pitch) of the summed-area ``table``;
-    ``half`` = half widths (mm) of a voxel's footprint at its own distance; ``attenuation`` (groups, basis) cm2/g;
-    ``softening`` (c1, c2, c3) per degree off axis. Gathers only: every voxel writes itself.
+    ``fan`` = (u0, du, v0, dv, first, step) of ``paths``; ``raster`` = (left, bottom, pitch) of the summed-area
+    ``table``; ``half`` = half widths (mm) of a voxel's footprint at its own distance; ``attenuation`` (groups,
+    basis) cm2/g; ``softening`` (c1, c2, c3) per degree off axis. Gathers only: every voxel writes itself.
     """
     basis, nz, ny, nx = partial.shape
     groups = energy_fluence.size
@@ -145,10 +167,12 @@ def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan,
                 iu, iv, n = min(int(fu), nu - 2), min(int(fv), nv - 2), min(int(fs), nodes - 2)
                 wu, wv, ws = fu - iu, fv - iv, fs - n
                 for b in range(basis):
-                    low = (paths[iv, iu, n, b] * (1 - wu) + paths[iv, iu + 1, n, b] * wu) * (1 - wv) \
-                        + (paths[iv + 1, iu, n, b] * (1 - wu) + paths[iv + 1, iu + 1, n, b] * wu) * wv
-                    high = (paths[iv, iu, n + 1, b] * (1 - wu) + paths[iv, iu + 1, n + 1, b] * wu) * (1 - wv) \
-                        + (paths[iv + 1, iu, n + 1, b] * (1 - wu) + paths[iv + 1, iu + 1, n + 1, b] * wu) * wv
+                    low = (paths[iv, iu, n, b] * (1 - wu) + paths[iv, iu + 1, n, b] * wu) * (1 - wv) + (
+                        paths[iv + 1, iu, n, b] * (1 - wu) + paths[iv + 1, iu + 1, n, b] * wu
+                    ) * wv
+                    high = (paths[iv, iu, n + 1, b] * (1 - wu) + paths[iv, iu + 1, n + 1, b] * wu) * (1 - wv) + (
+                        paths[iv + 1, iu, n + 1, b] * (1 - wu) + paths[iv + 1, iu + 1, n + 1, b] * wu
+                    ) * wv
                     path[b] = low * (1 - ws) + high * ws
                     own[b] = partial[b, k, j, i]
                 factor = 1.0
@@ -174,25 +198,46 @@ def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan,
 
 
 @njit(cache=True, error_model="numpy")
-def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axis, source, origin, spacing, exponents,
-           share_soft, share_hard, tilt, residual, rows):
+def _sweep(
+    dens,
+    soft,
+    hard,
+    out,
+    a_step,
+    b_step,
+    c_step,
+    ascending,
+    across,
+    axis,
+    source,
+    origin,
+    spacing,
+    exponents,
+    share_soft,
+    share_hard,
+    tilt,
+    residual,
+    rows,
+):
     """Transport along one cone direction through a volume whose axis 0 is the direction's dominant axis.
 
     Every line crosses one plane per step, and all lines of a plane share the same fractional offset, so that the four
-    bilinear weights are constants of the plane. In a step of radiological length x = a n dl (n electron density relative
-    to water), with t = exp(-x), g = (1 - t)/x, line energy R and released energy S (Ahnesjo 1989, eq. for the recursion):
+    bilinear weights are constants of the plane. In a step of radiological length x = a n dl (n electron density
+    relative to water), with t = exp(-x), g = (1 - t)/x, line energy R and released energy S (Ahnesjo 1989, eq. for the
+    recursion):
 
         deposited = R (1 - t) + S (1 - g)        R <- R t + S g
 
     exact for constant n and S in the step; deposited + new R = R + S whatever g and t are. What is put into the voxels
-    with the adjoint weights is deposited / n, the dose per electron: voxel energy is then n_voxel x weight x deposited / n,
-    which sums to ``deposited`` exactly because n of the line is the same weighted mean, and a dense line does not pour its
-    energy into a thin neighbor voxel.
+    with the adjoint weights is deposited / n, the dose per electron: voxel energy is then n_voxel x weight x
+    deposited / n, which sums to ``deposited`` exactly because n of the line is the same weighted mean, and a dense
+    line does not pour its energy into a thin neighbor voxel.
 
     dens, soft, hard, out: (na, nb + 2, nc + 2) with a border of zeros. residual (4, lines b, lines c) zeros on entry.
     rows (15, >= nc + 2) scratch. a_step: dl in cm. across, axis, source, origin, spacing: in the order of the axes
-    (a, b, c); ``axis`` is the beam axis, ``across`` the unit vector from it towards the cone. tilt (2, 3): the released energy
-    is multiplied by 1 + A p + B p^2 + C s^2, p and s of the ray from ``source`` to the voxel (kernel.ConeKernel.tilt).
+    (a, b, c); ``axis`` is the beam axis, ``across`` the unit vector from it towards the cone. tilt (2, 3): the
+    released energy is multiplied by 1 + A p + B p^2 + C s^2, p and s of the ray from ``source`` to the voxel
+    (kernel.ConeKernel.tilt).
     """
     f1 = np.float32(1.0)
     half = np.float32(0.5)
@@ -201,13 +246,13 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
     dens_row, soft_row, hard_row = rows[0], rows[1], rows[2]
     n, s, h, inv, t, g, dep = rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9]
     spread, own, tilt_p, tilt_s, reach = rows[10], rows[11], rows[12], rows[13], rows[14]
-    shift_b = int(math.floor((na - 1) * b_step)) if b_step > 0 else 0
-    shift_c = int(math.floor((na - 1) * c_step)) if c_step > 0 else 0
+    shift_b = math.floor((na - 1) * b_step) if b_step > 0 else 0
+    shift_c = math.floor((na - 1) * c_step) if c_step > 0 else 0
     tilted = tilt[0, 0] != 0.0 or tilt[1, 0] != 0.0
     for plane in range(na):
         k = plane if ascending else na - 1 - plane
-        ib = int(math.floor(plane * b_step))
-        ic = int(math.floor(plane * c_step))
+        ib = math.floor(plane * b_step)
+        ic = math.floor(plane * c_step)
         wb = np.float32(plane * b_step - ib)
         wc = np.float32(plane * c_step - ic)
         vb, vc = f1 - wb, f1 - wc
@@ -261,8 +306,14 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
                     quarter = np.float32(exponents[term] * a_step * 0.25)
                     for i in range(n1):
                         y = min(n[i] * quarter, f1)
-                        q = f1 - y * (half - y * (np.float32(1 / 6) - y * (np.float32(1 / 24)
-                            - y * (np.float32(1 / 120) - y * np.float32(1 / 720)))))
+                        q = f1 - y * (
+                            half
+                            - y
+                            * (
+                                np.float32(1 / 6)
+                                - y * (np.float32(1 / 24) - y * (np.float32(1 / 120) - y * np.float32(1 / 720)))
+                            )
+                        )
                         w = f1 - y * q
                         q = q * (half + half * w)
                         w = w * w
@@ -277,7 +328,7 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
                             g[i] = g[i] * (half + half * t[i])
                             t[i] = t[i] * t[i]
                             reach[i] = reach[i] + reach[i]
-                r = residual[term, line, start:start + n1]
+                r = residual[term, line, start : start + n1]
                 cs, ch = np.float32(share_soft[term]), np.float32(share_hard[term])
                 for i in range(n1):
                     own[i] = cs * s[i] + ch * h[i]
@@ -304,8 +355,25 @@ def _sweep(dens, soft, hard, out, a_step, b_step, c_step, ascending, across, axi
 
 
 @njit(cache=True, error_model="numpy")
-def _sweep_direction(dens, soft, hard, out, axes, direction, across, beam_axis, source, origin, spacing, exponents, share_soft,
-                     share_hard, tilt, residual, rows):
+def _sweep_direction(
+    dens,
+    soft,
+    hard,
+    out,
+    axes,
+    direction,
+    across,
+    beam_axis,
+    source,
+    origin,
+    spacing,
+    exponents,
+    share_soft,
+    share_hard,
+    tilt,
+    residual,
+    rows,
+):
     """Geometry of one direction in a volume already ordered by ``axes`` (xyz numbers of a, b, c), then the sweep."""
     d = np.empty(3)
     w = np.empty(3)
@@ -326,20 +394,66 @@ def _sweep_direction(dens, soft, hard, out, axes, direction, across, beam_axis, 
     na, pb, pc = dens.shape
     lines_b = pb + 1 + int(abs(math.floor((na - 1) * b_step)))
     lines_c = pc + 1 + int(abs(math.floor((na - 1) * c_step)))
-    space = residual[:4 * lines_b * lines_c].reshape((4, lines_b, lines_c))
+    space = residual[: 4 * lines_b * lines_c].reshape((4, lines_b, lines_c))
     space[:] = np.float32(0.0)
-    _sweep(dens, soft, hard, out, 0.1 * sp[0] / along, b_step, c_step, d[0] > 0.0, w, z, p, o, sp, exponents,
-           share_soft, share_hard, tilt, space, rows)
+    _sweep(
+        dens,
+        soft,
+        hard,
+        out,
+        0.1 * sp[0] / along,
+        b_step,
+        c_step,
+        d[0] > 0.0,
+        w,
+        z,
+        p,
+        o,
+        sp,
+        exponents,
+        share_soft,
+        share_hard,
+        tilt,
+        space,
+        rows,
+    )
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def transport(dens_z, soft_z, hard_z, dens_y, soft_y, hard_y, dens_x, soft_x, hard_x, out_z, out_y, out_x, axes, task_axis,
-              task_first, task_last, task_slot, directions, across, beam_axis, source, origin, spacing, exponents, share_soft,
-              share_hard, tilt, residual_size):
+def transport(
+    dens_z,
+    soft_z,
+    hard_z,
+    dens_y,
+    soft_y,
+    hard_y,
+    dens_x,
+    soft_x,
+    hard_x,
+    out_z,
+    out_y,
+    out_x,
+    axes,
+    task_axis,
+    task_first,
+    task_last,
+    task_slot,
+    directions,
+    across,
+    beam_axis,
+    source,
+    origin,
+    spacing,
+    exponents,
+    share_soft,
+    share_hard,
+    tilt,
+    residual_size,
+):
     """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
 
-    out_z (slots, nz, ny + 2, nx + 2), out_y (slots, ny, nz + 2, nx + 2), out_x (slots, nx, nz + 2, ny + 2). The split into
-    tasks does not depend on the number of threads, so neither does the sum.
+    out_z (slots, nz, ny + 2, nx + 2), out_y (slots, ny, nz + 2, nx + 2), out_x (slots, nx, nz + 2, ny + 2). The
+    split into tasks does not depend on the number of threads, so neither does the sum.
     """
     for task in prange(task_axis.size):
         residual = np.empty(residual_size, np.float32)
@@ -349,14 +463,65 @@ def transport(dens_z, soft_z, hard_z, dens_y, soft_y, hard_y, dens_x, soft_x, ha
         slot = task_slot[task]
         for m in range(task_first[task], task_last[task]):
             if axis == 2:
-                _sweep_direction(dens_z, soft_z, hard_z, out_z[slot], axes[2], directions[m], across[m], beam_axis, source, origin,
-                                 spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
+                _sweep_direction(
+                    dens_z,
+                    soft_z,
+                    hard_z,
+                    out_z[slot],
+                    axes[2],
+                    directions[m],
+                    across[m],
+                    beam_axis,
+                    source,
+                    origin,
+                    spacing,
+                    exponents[m],
+                    share_soft[m],
+                    share_hard[m],
+                    tilt[m],
+                    residual,
+                    rows,
+                )
             elif axis == 1:
-                _sweep_direction(dens_y, soft_y, hard_y, out_y[slot], axes[1], directions[m], across[m], beam_axis, source, origin,
-                                 spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
+                _sweep_direction(
+                    dens_y,
+                    soft_y,
+                    hard_y,
+                    out_y[slot],
+                    axes[1],
+                    directions[m],
+                    across[m],
+                    beam_axis,
+                    source,
+                    origin,
+                    spacing,
+                    exponents[m],
+                    share_soft[m],
+                    share_hard[m],
+                    tilt[m],
+                    residual,
+                    rows,
+                )
             else:
-                _sweep_direction(dens_x, soft_x, hard_x, out_x[slot], axes[0], directions[m], across[m], beam_axis, source, origin,
-                                 spacing, exponents[m], share_soft[m], share_hard[m], tilt[m], residual, rows)
+                _sweep_direction(
+                    dens_x,
+                    soft_x,
+                    hard_x,
+                    out_x[slot],
+                    axes[0],
+                    directions[m],
+                    across[m],
+                    beam_axis,
+                    source,
+                    origin,
+                    spacing,
+                    exponents[m],
+                    share_soft[m],
+                    share_hard[m],
+                    tilt[m],
+                    residual,
+                    rows,
+                )
 
 
 @njit(cache=True)
@@ -371,9 +536,12 @@ def _trilinear(volume, fx, fy, fz):
     i, j, k = int(fx), int(fy), int(fz)
     i1, j1, k1 = min(i + 1, nx - 1), min(j + 1, ny - 1), min(k + 1, nz - 1)
     wx, wy, wz = fx - i, fy - j, fz - k
-    low = (volume[k, j, i] * (1 - wx) + volume[k, j, i1] * wx) * (1 - wy) + (volume[k, j1, i] * (1 - wx) + volume[k, j1, i1] * wx) * wy
-    high = (volume[k1, j, i] * (1 - wx) + volume[k1, j, i1] * wx) * (1 - wy) \
-        + (volume[k1, j1, i] * (1 - wx) + volume[k1, j1, i1] * wx) * wy
+    low = (volume[k, j, i] * (1 - wx) + volume[k, j, i1] * wx) * (1 - wy) + (
+        volume[k, j1, i] * (1 - wx) + volume[k, j1, i1] * wx
+    ) * wy
+    high = (volume[k1, j, i] * (1 - wx) + volume[k1, j, i1] * wx) * (1 - wy) + (
+        volume[k1, j1, i] * (1 - wx) + volume[k1, j1, i1] * wx
+    ) * wy
     return low * (1 - wz) + high * wz
 
 
@@ -387,18 +555,40 @@ def _opening_mean(center, half, lower, upper, sigma):
             value = max(x, 0.0)
         else:
             z = x / sigma
-            value = x * 0.5 * (1.0 + math.erf(z * 0.7071067811865476)) + sigma * math.exp(-0.5 * z * z) * 0.3989422804014327
+            value = (
+                x * 0.5 * (1.0 + math.erf(z * 0.7071067811865476)) + sigma * math.exp(-0.5 * z * z) * 0.3989422804014327
+            )
         total += value if (n == 0 or n == 3) else -value
     return total / (2.0 * half)
 
 
 @njit(cache=True)
-def _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, frame, start, step, pitch, box, sigmas,
-                   attenuation, energy_fluence, hardness, factor, dens, soft, hard):
+def _beamlet_terma(
+    electrons,
+    partial,
+    origin,
+    spacing,
+    source,
+    rotation,
+    sad,
+    frame,
+    start,
+    step,
+    pitch,
+    box,
+    sigmas,
+    attenuation,
+    energy_fluence,
+    hardness,
+    factor,
+    dens,
+    soft,
+    hard,
+):
     """Electron density and released energy of one beamlet on its own grid [depth, y + border, x + border].
 
-    ``frame`` columns: lateral x, lateral y, direction of the beamlet's central ray. Radiological depth is summed along the
-    columns of the grid, which a beamlet's own divergence leaves by less than a tenth of a voxel.
+    ``frame`` columns: lateral x, lateral y, direction of the beamlet's central ray. Radiological depth is summed
+    along the columns of the grid, which a beamlet's own divergence leaves by less than a tenth of a voxel.
     """
     nd, py, px = dens.shape
     basis = partial.shape[0]
@@ -429,8 +619,12 @@ def _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, f
                 half = 0.5 * pitch * scale
                 reach_u, reach_v = half + 4.0 * sigmas[0], half + 4.0 * sigmas[1]
                 # a column may enter the diverging beamlet at depth: its path is summed within twice the reach
-                if u < 2 * box[0] - box[1] - 2 * reach_u or u > 2 * box[1] - box[0] + 2 * reach_u \
-                        or v < 2 * box[2] - box[3] - 2 * reach_v or v > 2 * box[3] - box[2] + 2 * reach_v:
+                if (
+                    u < 2 * box[0] - box[1] - 2 * reach_u
+                    or u > 2 * box[1] - box[0] + 2 * reach_u
+                    or v < 2 * box[2] - box[3] - 2 * reach_v
+                    or v > 2 * box[3] - box[2] + 2 * reach_v
+                ):
                     continue
                 for b in range(basis):
                     own[b] = _trilinear(partial[b], fx, fy, fz)
@@ -439,7 +633,9 @@ def _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, f
                     for b in range(basis):
                         path[b] += 0.05 * step * own[b]
                     continue
-                fluence = _opening_mean(u, half, box[0], box[1], sigmas[0]) * _opening_mean(v, half, box[2], box[3], sigmas[1])
+                fluence = _opening_mean(u, half, box[0], box[1], sigmas[0]) * _opening_mean(
+                    v, half, box[2], box[3], sigmas[1]
+                )
                 s, h = 0.0, 0.0
                 for g in range(groups):
                     tau, local = 0.0, 0.0
@@ -458,7 +654,8 @@ def _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, f
 
 @njit(cache=True)
 def _turn(volume, axis, out):
-    """[depth, y, x] with borders on y and x to [y, depth, x] (axis 1) or [x, depth, y] (axis 0) with borders likewise."""
+    """[depth, y, x] with borders on y and x to [y, depth, x] (axis 1) or [x, depth, y] (axis 0) with borders
+    likewise."""
     nd, py, px = volume.shape
     out[:] = np.float32(0.0)
     for n in range(nd):
@@ -472,7 +669,8 @@ def _turn(volume, axis, out):
 
 @njit(cache=True)
 def _collect(dose, frame, source, start, step, pitch, origin, spacing, per_gram, wanted, indices, values):
-    """Dose of one beamlet at the voxels of the dose grid, trilinear from its own grid; returns how many and the maximum."""
+    """Dose of one beamlet at the voxels of the dose grid, trilinear from its own grid; returns how many and the
+    maximum."""
     nd, py, px = dose.shape
     nz, ny, nx = per_gram.shape
     mid_y, mid_x = (py - 1) * 0.5, (px - 1) * 0.5
@@ -497,7 +695,7 @@ def _collect(dose, frame, source, start, step, pitch, origin, spacing, per_gram,
                     a, b = (lo - at) / slope[axis], (hi - at) / slope[axis]
                     first = max(first, min(a, b))
                     last = min(last, max(a, b))
-            for i in range(int(math.ceil(first)), int(math.floor(last)) + 1):
+            for i in range(math.ceil(first), math.floor(last) + 1):
                 if not wanted[k, j, i]:
                     continue
                 x = x0 + i * spacing[0]
@@ -514,9 +712,41 @@ def _collect(dose, frame, source, start, step, pitch, origin, spacing, per_gram,
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source, rotation, sad, frames, starts, depths, lateral,
-                  step, pitch, boxes, sigmas, attenuation, energy_fluence, hardness, factors, axes, dominant, directions,
-                  exponents, share_soft, share_hard, cutoff, residual_size, counts, sums, indices, values):
+def beamlet_doses(
+    electrons,
+    partial,
+    per_gram,
+    wanted,
+    origin,
+    spacing,
+    source,
+    rotation,
+    sad,
+    frames,
+    starts,
+    depths,
+    lateral,
+    step,
+    pitch,
+    boxes,
+    sigmas,
+    attenuation,
+    energy_fluence,
+    hardness,
+    factors,
+    axes,
+    dominant,
+    directions,
+    exponents,
+    share_soft,
+    share_hard,
+    cutoff,
+    residual_size,
+    counts,
+    sums,
+    indices,
+    values,
+):
     """Dose of each beamlet at the voxels of the dose grid: its own TERMA and transport in a box about its central ray.
 
     counts (n,) entries kept; sums (n, 2) summed dose before and after the cut-off; indices, values (n, capacity).
@@ -529,8 +759,28 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
         soft = np.empty_like(dens)
         hard = np.empty_like(dens)
         out = np.zeros_like(dens)
-        _beamlet_terma(electrons, partial, origin, spacing, source, rotation, sad, frames[m], starts[m], step, pitch, boxes[m],
-                       sigmas, attenuation, energy_fluence, hardness, factors[m], dens, soft, hard)
+        _beamlet_terma(
+            electrons,
+            partial,
+            origin,
+            spacing,
+            source,
+            rotation,
+            sad,
+            frames[m],
+            starts[m],
+            step,
+            pitch,
+            boxes[m],
+            sigmas,
+            attenuation,
+            energy_fluence,
+            hardness,
+            factors[m],
+            dens,
+            soft,
+            hard,
+        )
         own_spacing = np.array([pitch, pitch, step])
         zero = np.zeros(3)
         none = np.zeros((2, 3))
@@ -540,8 +790,25 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
             if axis == 2:
                 for c in range(dominant.size):
                     if dominant[c] == 2:
-                        _sweep_direction(dens, soft, hard, out, axes[2], directions[c], zero, zero, zero, zero, own_spacing,
-                                         exponents[c], share_soft[c], share_hard[c], none, residual, rows)
+                        _sweep_direction(
+                            dens,
+                            soft,
+                            hard,
+                            out,
+                            axes[2],
+                            directions[c],
+                            zero,
+                            zero,
+                            zero,
+                            zero,
+                            own_spacing,
+                            exponents[c],
+                            share_soft[c],
+                            share_hard[c],
+                            none,
+                            residual,
+                            rows,
+                        )
                 continue
             a, b = (ny, nx) if axis == 1 else (nx, ny)
             turned = np.empty((4, a, nd + 2, b + 2), np.float32)
@@ -551,8 +818,25 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
             turned[3] = np.float32(0.0)
             for c in range(dominant.size):
                 if dominant[c] == axis:
-                    _sweep_direction(turned[0], turned[1], turned[2], turned[3], axes[axis], directions[c], zero, zero, zero, zero,
-                                     own_spacing, exponents[c], share_soft[c], share_hard[c], none, residual, rows)
+                    _sweep_direction(
+                        turned[0],
+                        turned[1],
+                        turned[2],
+                        turned[3],
+                        axes[axis],
+                        directions[c],
+                        zero,
+                        zero,
+                        zero,
+                        zero,
+                        own_spacing,
+                        exponents[c],
+                        share_soft[c],
+                        share_hard[c],
+                        none,
+                        residual,
+                        rows,
+                    )
             for n in range(nd):
                 for j in range(1, ny + 1):
                     for i in range(1, nx + 1):
@@ -560,8 +844,9 @@ def beamlet_doses(electrons, partial, per_gram, wanted, origin, spacing, source,
                             out[n, j, i] += turned[3, j - 1, n + 1, i]
                         else:
                             out[n, j, i] += turned[3, i - 1, n + 1, j]
-        found, largest = _collect(out, frames[m], source, starts[m], step, pitch, origin, spacing, per_gram, wanted, indices[m],
-                                  values[m])
+        found, largest = _collect(
+            out, frames[m], source, starts[m], step, pitch, origin, spacing, per_gram, wanted, indices[m], values[m]
+        )
         keep = 0
         before, after = 0.0, 0.0
         for n in range(found):

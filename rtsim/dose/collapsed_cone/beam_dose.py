@@ -1,4 +1,5 @@
-"""Dose of one beam in a medium, and what a water phantom says about a machine: calibration, wedge gradient, electrons."""
+"""Dose of one beam in a medium, and what a water phantom says about a machine: calibration, wedge gradient,
+electrons."""
 
 from __future__ import annotations
 
@@ -68,7 +69,9 @@ def water_reference(machine: Machine) -> WaterReference:
         scale = maximum * machine.electrons.fraction
         electron = scale * float(np.exp(-machine.electrons.attenuation_per_mm * setup.depth_mm))
     logs = np.log(axis)
-    gradient = -float(np.interp(_WEDGE_DEPTH_MM + 10.0, depth, logs) - np.interp(_WEDGE_DEPTH_MM - 10.0, depth, logs)) / 20.0
+    gradient = (
+        -float(np.interp(_WEDGE_DEPTH_MM + 10.0, depth, logs) - np.interp(_WEDGE_DEPTH_MM - 10.0, depth, logs)) / 20.0
+    )
     return WaterReference(float(np.interp(setup.depth_mm, depth, axis)) + electron, maximum, gradient)
 
 
@@ -113,13 +116,15 @@ def _photon_dose(medium: Medium, beam: Beam, fluence: FluenceMap, cones: int) ->
     pose = Pose.of(beam, fluence.gantry_deg)
     fan = FanPaths.trace(medium, fluence, pose, beam.name)
     soft, hard = fan.released_energy(fluence, beam.machine.spectrum, kernel, beam.machine.off_axis.softening)
-    per_electron = energy_to_dose_per_electron(medium.electron_density, soft, hard, medium.grid, kernel, pose.rotation,
-                                               pose.source_mm)
+    per_electron = energy_to_dose_per_electron(
+        medium.electron_density, soft, hard, medium.grid, kernel, pose.rotation, pose.source_mm
+    )
     return np.asarray(per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G))
 
 
 def _electron_dose(medium: Medium, beam: Beam, fluence: FluenceMap) -> Float32Array:
-    """Contaminating electrons: fraction x D_max x (blurred fluence) x exp(-k x mass depth) x (SAD/d)^2, Gy per photon/cm2."""
+    """Contaminating electrons: fraction x D_max x (blurred fluence) x exp(-k x mass depth) x (SAD/d)^2, Gy per
+    photon/cm2."""
     machine = beam.machine
     blurred = _blurred(fluence, machine.electrons)
     size = (100.0, 100.0) if machine.calibration is None else machine.calibration.field_mm
@@ -137,11 +142,13 @@ def _blurred(fluence: FluenceMap, electrons: ElectronContamination) -> FluenceMa
     margin = math.ceil(2.5 * electrons.sigma_mm / (factor * fine.pitch_mm))
     rows, columns = math.ceil(fine.rows / factor), math.ceil(fine.columns / factor)
     padded = np.zeros((rows * factor, columns * factor))
-    padded[:fine.rows, :fine.columns] = fluence.values
+    padded[: fine.rows, : fine.columns] = fluence.values
     coarse = padded.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
     pitch = factor * fine.pitch_mm
     values = gaussian_filter(np.pad(coarse, margin), electrons.sigma_mm / pitch, mode="constant")
-    raster = Raster(fine.left_mm - margin * pitch, fine.bottom_mm - margin * pitch, pitch, values.shape[1], values.shape[0])
+    raster = Raster(
+        fine.left_mm - margin * pitch, fine.bottom_mm - margin * pitch, pitch, values.shape[1], values.shape[0]
+    )
     return FluenceMap(raster, values, fluence.gantry_deg)
 
 
@@ -152,8 +159,10 @@ def _check_resolved(grid: Grid, fluence: FluenceMap, beam: Beam) -> None:
         raise InputError(f"beam {beam.name!r} delivers no fluence: its monitor units are 0 or its leaves are closed")
     widths = [float(high.any(axis=axis).sum()) * fluence.raster.pitch_mm for axis in (0, 1)]
     if min(widths) < min(grid.spacing_mm):
-        raise GeometryError(f"the field of beam {beam.name!r} is {widths[0]:g} x {widths[1]:g} mm; a dose grid of "
-                            f"{grid.spacing_mm} mm cannot hold it. Use a smaller spacing_mm")
+        raise GeometryError(
+            f"the field of beam {beam.name!r} is {widths[0]:g} x {widths[1]:g} mm; a dose grid of "
+            f"{grid.spacing_mm} mm cannot hold it. Use a smaller spacing_mm"
+        )
 
 
 def _on_axis(dose: Float32Array, grid: Grid) -> FloatArray:

@@ -88,20 +88,30 @@ class _Columns:
     kept: float
 
 
-def influence_matrix(medium: Medium, beams: Sequence[Beam], photons_per_unit: Sequence[float], beamlet_factors: Sequence[FloatArray],
-                     settings: InfluenceSettings, voxels: BoolArray | None,
-                     progress: Progress | None) -> tuple[sparse.csr_array, float]:
+def influence_matrix(
+    medium: Medium,
+    beams: Sequence[Beam],
+    photons_per_unit: Sequence[float],
+    beamlet_factors: Sequence[FloatArray],
+    settings: InfluenceSettings,
+    voxels: BoolArray | None,
+    progress: Progress | None,
+) -> tuple[sparse.csr_array, float]:
     """(voxels, beamlets) CSR float32 in Gy per monitor unit, and the share of the dose that the cut-off dropped.
 
     Raises:
         GeometryError: a beamlet misses the phantom, a source lies inside it.
         ResourceError: the matrix would not fit; the message carries the gigabytes.
     """
-    wanted = np.ones(medium.grid.shape, dtype=np.bool_) if voxels is None else np.ascontiguousarray(voxels, dtype=np.bool_)
+    wanted = (
+        np.ones(medium.grid.shape, dtype=np.bool_) if voxels is None else np.ascontiguousarray(voxels, dtype=np.bool_)
+    )
     if wanted.shape != medium.grid.shape:
         raise InputError(f"voxels has shape {wanted.shape}; the dose grid has {medium.grid.shape} (nz, ny, nx)")
-    works = [_BeamWork.of(medium, beam, units, factors, settings, wanted)
-             for beam, units, factors in zip(beams, photons_per_unit, beamlet_factors, strict=True)]
+    works = [
+        _BeamWork.of(medium, beam, units, factors, settings, wanted)
+        for beam, units, factors in zip(beams, photons_per_unit, beamlet_factors, strict=True)
+    ]
     total = sum(w.count for w in works)
     _check_memory(works, total, settings)
     columns: list[_Columns] = []
@@ -135,8 +145,10 @@ def _check_memory(works: list[_BeamWork], total: int, settings: InfluenceSetting
     needed = entries * _BYTES_PER_ENTRY / BYTES_PER_GB
     limit = 0.8 * available_memory_gb() if settings.memory_limit_gb is None else settings.memory_limit_gb
     if needed > limit:
-        raise ResourceError(f"the influence matrix of {total} beamlets needs {needed:.2f} GB; {limit:.2f} GB are allowed. Use a "
-                            "larger spacing_mm, fewer beamlets, a higher cutoff, or restrict the voxels")
+        raise ResourceError(
+            f"the influence matrix of {total} beamlets needs {needed:.2f} GB; {limit:.2f} GB are allowed. Use a "
+            "larger spacing_mm, fewer beamlets, a higher cutoff, or restrict the voxels"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -161,8 +173,15 @@ class _BeamWork:
         return int(self.factors.size)
 
     @classmethod
-    def of(cls, medium: Medium, beam: Beam, photons_per_unit: float, factors: FloatArray, settings: InfluenceSettings,
-           wanted: BoolArray) -> _BeamWork:
+    def of(
+        cls,
+        medium: Medium,
+        beam: Beam,
+        photons_per_unit: float,
+        factors: FloatArray,
+        settings: InfluenceSettings,
+        wanted: BoolArray,
+    ) -> _BeamWork:
         """Prepare one beam.
 
         Raises:
@@ -176,11 +195,23 @@ class _BeamWork:
         geometry = _geometry(medium, beam, beam.beamlets, pose, step, settings.margin_mm)
         longest = float(geometry.depths.max()) * step
         area = (geometry.lateral[0] + 1.0) * (geometry.lateral[1] + 1.0) * step**2
-        capacity = int(min(area * longest / np.prod(medium.grid.spacing_mm) * 1.2 + 1000.0, medium.grid.size))
-        per_gram = (medium.electron_density / medium.density_g_cm3 * GY_PER_MEV_PER_G * photons_per_unit).astype(np.float32)
-        return cls(medium=medium, beam=beam, pose=pose, kernel=collapse(beam.machine.spectrum, settings.cones), geometry=geometry,
-                   factors=np.ascontiguousarray(factors, dtype=np.float64), settings=settings, wanted=wanted, per_gram=per_gram,
-                   step_mm=step, capacity=capacity)
+        capacity = min(int(area * longest / float(np.prod(medium.grid.spacing_mm)) * 1.2) + 1000, medium.grid.size)
+        per_gram = (medium.electron_density / medium.density_g_cm3 * GY_PER_MEV_PER_G * photons_per_unit).astype(
+            np.float32
+        )
+        return cls(
+            medium=medium,
+            beam=beam,
+            pose=pose,
+            kernel=collapse(beam.machine.spectrum, settings.cones),
+            geometry=geometry,
+            factors=np.ascontiguousarray(factors, dtype=np.float64),
+            settings=settings,
+            wanted=wanted,
+            per_gram=per_gram,
+            step_mm=step,
+            capacity=capacity,
+        )
 
     def columns(self, chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> _Columns:
         """Columns of some beamlets."""
@@ -192,16 +223,48 @@ class _BeamWork:
         dominant = np.argmax(np.abs(k.directions) + np.array([0.0, 1e-9, 2e-9]), axis=1)
         size = (max(g.lateral) * 3 + 16) * (int(g.depths.max()) * 2 + 2 * max(g.lateral) + 16) * 4
         _kernels.beamlet_doses(
-            m.electron_density, m.partial_g_cm3, self.per_gram, self.wanted, np.array(m.grid.origin_mm), np.array(m.grid.spacing_mm),
-            self.pose.source_mm, self.pose.rotation, self.pose.sad_mm, np.ascontiguousarray(g.frames[chosen]), g.starts_mm[chosen],
-            g.depths[chosen], np.array(g.lateral), self.step_mm, self.step_mm, np.ascontiguousarray(g.boxes_mm[chosen]),
-            np.array(beamlet_sigmas_mm(self.beam.machine)), m.basis_attenuation_cm2_g(groups.energy_mev),
-            groups.photons * groups.energy_mev, k.hardness(groups.energy_mev), self.factors[chosen], AXES, dominant, k.directions,
-            k.exponents_per_cm, k.soft, k.hard, self.settings.cutoff, max(size, _residual_size(g, k, dominant)), counts, sums,
-            indices, values)
+            m.electron_density,
+            m.partial_g_cm3,
+            self.per_gram,
+            self.wanted,
+            np.array(m.grid.origin_mm),
+            np.array(m.grid.spacing_mm),
+            self.pose.source_mm,
+            self.pose.rotation,
+            self.pose.sad_mm,
+            np.ascontiguousarray(g.frames[chosen]),
+            g.starts_mm[chosen],
+            g.depths[chosen],
+            np.array(g.lateral),
+            self.step_mm,
+            self.step_mm,
+            np.ascontiguousarray(g.boxes_mm[chosen]),
+            np.array(beamlet_sigmas_mm(self.beam.machine)),
+            m.basis_attenuation_cm2_g(groups.energy_mev),
+            groups.photons * groups.energy_mev,
+            k.hardness(groups.energy_mev),
+            self.factors[chosen],
+            AXES,
+            dominant,
+            k.directions,
+            k.exponents_per_cm,
+            k.soft,
+            k.hard,
+            self.settings.cutoff,
+            max(size, _residual_size(g, k, dominant)),
+            counts,
+            sums,
+            indices,
+            values,
+        )
         taken = [slice(0, int(c)) for c in counts]
-        return _Columns(counts, np.concatenate([indices[i, s] for i, s in enumerate(taken)]),
-                        np.concatenate([values[i, s] for i, s in enumerate(taken)]), float(sums[:, 0].sum()), float(sums[:, 1].sum()))
+        return _Columns(
+            counts,
+            np.concatenate([indices[i, s] for i, s in enumerate(taken)]),
+            np.concatenate([values[i, s] for i, s in enumerate(taken)]),
+            float(sums[:, 0].sum()),
+            float(sums[:, 1].sum()),
+        )
 
 
 def _residual_size(g: _Geometry, kernel: ConeKernel, dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
@@ -224,19 +287,36 @@ def _geometry(medium: Medium, beam: Beam, beamlets: Beamlets, pose: Pose, step: 
     entry, leave = _through_box(medium, pose.source_mm, along)
     if (leave <= entry).any():
         bad = int(np.flatnonzero(leave <= entry)[0])
-        raise GeometryError(f"beam {beam.name!r}: beamlet {bad} at ({beamlets.center_x_mm[bad]:g}, {beamlets.center_y_mm[bad]:g}) mm "
-                            f"misses the phantom {medium.grid.lower_mm} .. {medium.grid.upper_mm} mm")
+        raise GeometryError(
+            f"beam {beam.name!r}: beamlet {bad} at ({beamlets.center_x_mm[bad]:g}, {beamlets.center_y_mm[bad]:g}) mm "
+            f"misses the phantom {medium.grid.lower_mm} .. {medium.grid.upper_mm} mm"
+        )
     # the box starts where its sides, not only its central ray, may meet matter
     reach = margin_mm + float(max(beamlets.width_x_mm.max(), beamlets.width_y_mm.max()))
     span = along @ corners.T
     start = np.maximum(entry - reach, span.min(axis=1))
     stop = np.minimum(leave + reach, span.max(axis=1))
     magnify = float(np.linalg.norm(corners, axis=1).max()) / sad
-    lateral = [2 * int(np.ceil((0.5 * magnify * float(w.max()) + margin_mm) / step)) + 1 for w in (beamlets.width_x_mm, beamlets.width_y_mm)]
-    boxes = np.stack([beamlets.center_x_mm - beamlets.width_x_mm / 2, beamlets.center_x_mm + beamlets.width_x_mm / 2,
-                      beamlets.center_y_mm - beamlets.width_y_mm / 2, beamlets.center_y_mm + beamlets.width_y_mm / 2], axis=1)
-    return _Geometry(np.stack([x, y, along], axis=2), start, np.ceil((stop - start) / step).astype(np.int64), boxes,
-                     (lateral[0], lateral[1]))
+    lateral = [
+        2 * int(np.ceil((0.5 * magnify * float(w.max()) + margin_mm) / step)) + 1
+        for w in (beamlets.width_x_mm, beamlets.width_y_mm)
+    ]
+    boxes = np.stack(
+        [
+            beamlets.center_x_mm - beamlets.width_x_mm / 2,
+            beamlets.center_x_mm + beamlets.width_x_mm / 2,
+            beamlets.center_y_mm - beamlets.width_y_mm / 2,
+            beamlets.center_y_mm + beamlets.width_y_mm / 2,
+        ],
+        axis=1,
+    )
+    return _Geometry(
+        np.stack([x, y, along], axis=2),
+        start,
+        np.ceil((stop - start) / step).astype(np.int64),
+        boxes,
+        (lateral[0], lateral[1]),
+    )
 
 
 def _through_box(medium: Medium, source: FloatArray, along: FloatArray) -> tuple[FloatArray, FloatArray]:

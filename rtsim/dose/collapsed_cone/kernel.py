@@ -1,15 +1,17 @@
 """The collapsed dose kernel of a spectrum: cone directions, their energy shares and their exponentials.
 
-Monte Carlo kernels (data/README.md) of twelve photon energies are mixed with the TERMA weights of the spectrum, gathered
-into rings of equal energy about the photon direction, and each ring's radial build-up is written as
+Monte Carlo kernels (data/README.md) of twelve photon energies are mixed with the TERMA weights of the spectrum,
+gathered into rings of equal energy about the photon direction, and each ring's radial build-up is written as
 
     F(r) = sum_k c_k (1 - exp(-a_k r)),   k = 2 primary (a, 4a) + 2 scattered (b, 2b) terms, r in g/cm2,
 
-(Ahnesjo 1989, doi 10.1118/1.596360, with two terms instead of one for each part). The exponents belong to the ring and are
-the same for all photon energies, so the c_k stay *linear* in the spectrum and the hardening of the beam with depth is a
-linear mixture of two coefficient sets: with the lever rule f(E) = (p(E) - p_min)/(p_max - p_min), p the primary share of the
-mono-energetic kernel, the kernel of any depth is (1 - f) c_soft + f c_hard to about 0.1 % of the energy, whereas the surface
-kernel alone is wrong by 3 % in 30 cm of water. Two terms instead of one cut the largest residual of a ring from 5 to 1 %.
+(Ahnesjo 1989, doi 10.1118/1.596360, with two terms instead of one for each part). The exponents belong to the ring
+and are the same for all photon energies, so the c_k stay *linear* in the spectrum and the hardening of the beam with
+depth is a
+linear mixture of two coefficient sets: with the lever rule f(E) = (p(E) - p_min)/(p_max - p_min), p the primary
+share of the mono-energetic kernel, the kernel of any depth is (1 - f) c_soft + f c_hard to about 0.1 % of the
+energy, whereas the surface kernel alone is wrong by 3 % in 30 cm of water. Two terms instead of one cut the largest
+residual of a ring from 5 to 1 %.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class MonoKernels:
     def whole(self) -> FloatArray:
         """(energy, angle, radius + 1, part): with the energy that leaves the 60 cm sphere as one more scattered bin.
 
-        It keeps the angular shape of the last two bins. Every kernel then sums to 1, and so does any mixture of kernels.
+        It keeps the angular shape of the last two bins. Every kernel then sums to 1, and so does any mixture of
+        kernels.
         """
         last = self.fraction[:, :, -2:, 1].sum(axis=2)
         missing = 1.0 - self.fraction.sum(axis=(1, 2, 3))
@@ -75,8 +78,13 @@ class MonoKernels:
 def mono_kernels() -> MonoKernels:
     """The kernels that ship with rtsim."""
     with resources.files(__package__).joinpath("data/edk_water.npz").open("rb") as file, np.load(file) as data:
-        return MonoKernels(data["energy_mev"], np.radians(data["theta_edges_deg"]), data["radius_edges_cm"],
-                           data["fraction"].astype(np.float64), data["mass_attenuation_cm2_g"])
+        return MonoKernels(
+            data["energy_mev"],
+            np.radians(data["theta_edges_deg"]),
+            data["radius_edges_cm"],
+            data["fraction"].astype(np.float64),
+            data["mass_attenuation_cm2_g"],
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -88,7 +96,8 @@ class ConeKernel:
         exponents_per_cm: (n, 4) per g/cm2: a, 4a of the primary part, b, 2b of the scattered part.
         soft, hard: (n, 4) energy share of each term; each sums to 1 over all cones (energy is conserved).
         tilt: (n, 2, 3) how the shares change when the local ray leaves the beam axis (primary, scattered): factor
-            1 + A p + B p^2 + C s^2, with s the sine of the angle between ray and axis and p its component towards the cone.
+            1 + A p + B p^2 + C s^2, with s the sine of the angle between ray and axis and p its component towards
+            the cone.
         hardness_low, hardness_span: the lever rule, f = (primary share - low) / span.
         ring_of: (n,) the ring that a cone belongs to.
     """
@@ -123,7 +132,7 @@ def collapse(spectrum: Spectrum, cones: int) -> ConeKernel:
     rings = max(3, round(np.sqrt(cones)))
     edges = _ring_edges(mono, surface, rings)
     per_ring = np.full(rings, cones // rings)
-    per_ring[rings - cones % rings:] += 1
+    per_ring[rings - cones % rings :] += 1
     columns: list[tuple[FloatArray, ...]] = []
     terms = _ring_terms(mono, kernels, surface, edges, _mean_attenuation_per_cm(spectrum))
     for m in range(rings):
@@ -131,13 +140,26 @@ def collapse(spectrum: Spectrum, cones: int) -> ConeKernel:
         azimuth = 2.0 * np.pi * (np.arange(n) + 0.5 + 0.382 * m) / n
         cosine = terms.cosine[m]
         sine = np.sqrt(1.0 - cosine**2)
-        columns.append((np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.full(n, cosine)], axis=-1),
-                        np.tile(terms.exponents[m], (n, 1)), np.tile(terms.soft[m] / n, (n, 1)),
-                        np.tile(terms.hard[m] / n, (n, 1)), np.tile(_tilt(mono, surface, edges[m:m + 2], n), (n, 1, 1))))
+        columns.append(
+            (
+                np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.full(n, cosine)], axis=-1),
+                np.tile(terms.exponents[m], (n, 1)),
+                np.tile(terms.soft[m] / n, (n, 1)),
+                np.tile(terms.hard[m] / n, (n, 1)),
+                np.tile(_tilt(mono, surface, edges[m : m + 2], n), (n, 1, 1)),
+            )
+        )
     parts = [np.concatenate([c[i] for c in columns]) for i in range(5)]
-    return ConeKernel(directions=parts[0], exponents_per_cm=parts[1], soft=parts[2], hard=parts[3],
-                      tilt=_balanced(parts[4], 0.3 * parts[2] + 0.7 * parts[3]), hardness_low=hardness_low, hardness_span=span,
-                      ring_of=np.repeat(np.arange(rings), per_ring))
+    return ConeKernel(
+        directions=parts[0],
+        exponents_per_cm=parts[1],
+        soft=parts[2],
+        hard=parts[3],
+        tilt=_balanced(parts[4], 0.3 * parts[2] + 0.7 * parts[3]),
+        hardness_low=hardness_low,
+        hardness_span=span,
+        ring_of=np.repeat(np.arange(rings), per_ring),
+    )
 
 
 def _hardening(spectrum: Spectrum, mono: MonoKernels) -> tuple[float, float, FloatArray, FloatArray]:
@@ -198,8 +220,9 @@ def _ring_sum(values: FloatArray, theta_edges: FloatArray, edges: FloatArray) ->
     return np.diff(at_edges, axis=0).reshape(-1, *values.shape[1:])
 
 
-def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edges: FloatArray,
-                attenuation_per_cm: float) -> _RingTerms:
+def _ring_terms(
+    mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edges: FloatArray, attenuation_per_cm: float
+) -> _RingTerms:
     theta, radius = mono.theta_edges_rad, mono.radius_edges_cm[1:]
     in_ring = _ring_sum(surface, theta, edges)
     rings = [_ring_sum(k, theta, edges) for k in kernels]
@@ -209,7 +232,8 @@ def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edg
     exponents = np.empty((cosine.size, PRIMARY_TERMS + SCATTER_TERMS))
     shares = np.empty((2, *exponents.shape))
     for m in range(cosine.size):
-        # the electrons that scattered photons set free take a few mm to build up, so the scattered part is fitted with the
+        # the electrons that scattered photons set free take a few mm to build up, so the scattered part is fitted
+        # with the
         # primary part's two fast exponents as well as its own two slow ones; the four recursions stay four
         primary = _BuildUp.of(radius, in_ring[m, :-1, 0], 0.0, 0.0)
         fast = primary.best(np.outer(_PRIMARY_PER_CM, PRIMARY_RATIOS))
@@ -227,9 +251,9 @@ def _ring_terms(mono: MonoKernels, kernels: FloatArray, surface: FloatArray, edg
 class _BuildUp:
     """What a ring's fit is held to: the dose that builds up over a depth, not the bare cumulative energy.
 
-    In a broad beam attenuated by exp(-m z) a ring at angle theta brings G(r) = int_0^r F'(r') exp(m cos(theta) r') dr' of its
-    energy to depth r cos(theta): far energy counts more than its share. A fit of F alone, however close, was wrong by 2 % of
-    the dose in 25 cm of water.
+    In a broad beam attenuated by exp(-m z) a ring at angle theta brings G(r) = int_0^r F'(r') exp(m cos(theta) r')
+    dr' of its energy to depth r cos(theta): far energy counts more than its share. A fit of F alone, however close,
+    was wrong by 2 % of the dose in 25 cm of water.
 
     Attributes:
         radius_cm: (r,) upper edges.
@@ -247,7 +271,8 @@ class _BuildUp:
 
     @classmethod
     def of(cls, radius_cm: FloatArray, energy: FloatArray, beyond: float, growth_per_cm: float) -> _BuildUp:
-        """From (r,) energy per radial bin; inside a bin the energy falls as exp(-0.04 r), which matters in the wide ones."""
+        """From (r,) energy per radial bin; inside a bin the energy falls as exp(-0.04 r), which matters in the wide
+        ones."""
         lower = np.concatenate([[0.0], radius_cm[:-1]])
         inner = np.linspace(0.0, 1.0, 21)[1:] - 0.025
         r = lower[:, None] + inner * (radius_cm - lower)[:, None]
@@ -272,7 +297,9 @@ class _BuildUp:
         """(terms,) energies c of the terms, with sum c = total exactly."""
         basis, root = self.basis(exponents), np.sqrt(self.weight)
         difference = basis[:, :-1] - basis[:, -1:]
-        first = np.linalg.lstsq(difference * root[:, None], (self.curve - self.total * basis[:, -1]) * root, rcond=None)[0]
+        first = np.linalg.lstsq(
+            difference * root[:, None], (self.curve - self.total * basis[:, -1]) * root, rcond=None
+        )[0]
         return np.append(first, self.total - first.sum())
 
     def best(self, candidates: FloatArray) -> FloatArray:
@@ -287,14 +314,16 @@ class _BuildUp:
 def _tilt(mono: MonoKernels, surface: FloatArray, edges: FloatArray, cones: int) -> FloatArray:
     """(2, 3) coefficients A, B, C of a ring's tilt factor, for the primary and the scattered part.
 
-    The share of a cone is the integral of the kernel over the cone's cell (its ring between its two neighbors); here that
-    integral is taken about rays tilted by up to 8 degrees in all directions, and the polynomial fitted to it. A linear term
-    alone left 3 % of the dose of a 20 x 20 cm2 field at 25 cm depth (no tilt at all: 10 %).
+    The share of a cone is the integral of the kernel over the cone's cell (its ring between its two neighbors); here
+    that integral is taken about rays tilted by up to 8 degrees in all directions, and the polynomial fitted to it. A
+    linear term alone left 3 % of the dose of a 20 x 20 cm2 field at 25 cm depth (no tilt at all: 10 %).
     """
     theta = 0.5 * (mono.theta_edges_rad[1:] + mono.theta_edges_rad[:-1])
     solid = 2.0 * np.pi * np.diff(-np.cos(mono.theta_edges_rad))
     u = np.linspace(np.cos(edges[0]), np.cos(edges[1]), 25)
-    cosine, azimuth = np.meshgrid(0.5 * (u[1:] + u[:-1]), (np.arange(12) + 0.5) / 12 * 2 * np.pi / cones - np.pi / cones)
+    cosine, azimuth = np.meshgrid(
+        0.5 * (u[1:] + u[:-1]), (np.arange(12) + 0.5) / 12 * 2 * np.pi / cones - np.pi / cones
+    )
     sine = np.sqrt(1.0 - cosine**2)
     cell = np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine], axis=-1).reshape(-1, 3)
     slope, around = np.meshgrid(np.linspace(0.02, 0.14, 7), np.arange(16) / 16 * 2 * np.pi)

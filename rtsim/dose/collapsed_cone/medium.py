@@ -50,10 +50,14 @@ def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0
     """
     density = phantom.density_g_cm3
     if not np.isfinite(density).all() or float(density.min()) <= 0.0:
-        raise InputError("density_g_cm3 holds zero, negative or NaN voxels; every voxel needs a density > 0 (air is 0.0012)")
+        raise InputError(
+            "density_g_cm3 holds zero, negative or NaN voxels; every voxel needs a density > 0 (air is 0.0012)"
+        )
     matter = density > AIR_BELOW_G_CM3
     if not matter.any():
-        raise GeometryError(f"phantom {phantom.name!r} is nothing but air (density <= {AIR_BELOW_G_CM3:g} g/cm3 everywhere)")
+        raise GeometryError(
+            f"phantom {phantom.name!r} is nothing but air (density <= {AIR_BELOW_G_CM3:g} g/cm3 everywhere)"
+        )
     crop, slices = _body_box(phantom.grid, matter, margin_mm)
     density = density[slices]
     index = phantom.material_index[slices]
@@ -62,14 +66,21 @@ def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0
     partial = np.stack([density * weights[:, b].astype(np.float32)[index] for b in used])
     electrons = density * np.array([m.electrons_per_gram_ratio for m in phantom.materials], dtype=np.float32)[index]
     if spacing_mm is None or np.allclose(crop.spacing_mm, spacing_mm, rtol=1e-9):
-        return Medium(crop, np.ascontiguousarray(density), np.ascontiguousarray(electrons), np.ascontiguousarray(partial), tuple(used))
+        return Medium(
+            crop,
+            np.ascontiguousarray(density),
+            np.ascontiguousarray(electrons),
+            np.ascontiguousarray(partial),
+            tuple(used),
+        )
     grid = crop.with_spacing(spacing_mm)
     means = [resample_mean(v, crop, grid).astype(np.float32) for v in (density, electrons, *partial)]
     return Medium(grid, np.maximum(means[0], np.float32(1e-6)), means[1], np.stack(means[2:]), tuple(used))
 
 
-def _body_box(grid: Grid, matter: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-              margin_mm: float) -> tuple[Grid, tuple[slice, slice, slice]]:
+def _body_box(
+    grid: Grid, matter: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], margin_mm: float
+) -> tuple[Grid, tuple[slice, slice, slice]]:
     lower, upper = [0.0] * 3, [0.0] * 3
     for xyz in range(3):
         axis = 2 - xyz

@@ -1,17 +1,18 @@
-"""CollapsedCone: the dose engine of the plans. Polyenergetic TERMA, Monte Carlo kernels collapsed onto cones, plane sweep."""
+"""CollapsedCone: the dose engine of the plans. Polyenergetic TERMA, Monte Carlo kernels collapsed onto cones, plane
+sweep."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from rtsim.beams.model import Beam
-from rtsim.dose.collapsed_cone.medium import medium_of
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, wedge_gradient_per_mm
 from rtsim.dose.collapsed_cone.influence import InfluenceSettings, influence_matrix
+from rtsim.dose.collapsed_cone.medium import medium_of
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import GeometryError, InputError
@@ -25,7 +26,8 @@ class CollapsedCone:
     """Collapsed cone convolution (Ahnesjo 1989) with kernels that follow the hardening of the beam.
 
     Attributes:
-        spacing_mm: voxel side of the dose grid, which covers the phantom without the air around it; None = the phantom's
+        spacing_mm: voxel side of the dose grid, which covers the phantom without the air around it; None = the
+        phantom's
             own grid.
         cones: directions of the transport of ``forward``.
         beamlets: how ``influence`` computes beamlets (fewer cones, a lateral margin, a cut-off, a memory limit).
@@ -33,11 +35,13 @@ class CollapsedCone:
 
     spacing_mm: float | None = None
     cones: int = 64
-    beamlets: InfluenceSettings = InfluenceSettings()
+    beamlets: InfluenceSettings = field(default_factory=InfluenceSettings)
 
     def __post_init__(self) -> None:
         if self.spacing_mm is not None and not (math.isfinite(self.spacing_mm) and 0.1 <= self.spacing_mm <= 20.0):
-            raise InputError(f"spacing_mm is {self.spacing_mm}; 0.1 <= spacing_mm <= 20 (or None for the phantom's grid)")
+            raise InputError(
+                f"spacing_mm is {self.spacing_mm}; 0.1 <= spacing_mm <= 20 (or None for the phantom's grid)"
+            )
         if not 12 <= self.cones <= 1024:
             raise InputError(f"cones is {self.cones}; 12 <= cones <= 1024 is allowed")
 
@@ -51,8 +55,9 @@ class CollapsedCone:
         grid = "phantom grid" if self.spacing_mm is None else f"{self.spacing_mm:g} mm"
         return f"collapsed cone, {self.cones} cones, {grid}"
 
-    def forward(self, phantom: Phantom, beams: Sequence[Beam], *, fractions: int = 1,
-                progress: Progress | None = None) -> Dose:
+    def forward(
+        self, phantom: Phantom, beams: Sequence[Beam], *, fractions: int = 1, progress: Progress | None = None
+    ) -> Dose:
         """Dose of ``fractions`` equal deliveries, to the medium of each voxel, in Gy.
 
         For a machine without calibration: Gy per (photon/cm2 on the axis in the isocenter plane, in vacuum).
@@ -66,7 +71,9 @@ class CollapsedCone:
         for beam in beams:
             check_isocenter(phantom, beam)
         medium = medium_of(phantom, self.spacing_mm)
-        work = [(beam, m) for beam in beams for m in fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))]
+        work = [
+            (beam, m) for beam in beams for m in fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))
+        ]
         total = np.zeros(medium.grid.shape, dtype=np.float32)
         for n, (beam, fluence) in enumerate(work):
             if progress is not None:
@@ -74,10 +81,18 @@ class CollapsedCone:
             total += beam_dose(medium, beam, (fluence,), self.cones)
         if progress is not None:
             progress(1.0, "dose")
-        return Dose(values_gy=total * np.float32(fractions), grid=medium.grid, fractions=fractions, engine=self.describe())
+        return Dose(
+            values_gy=total * np.float32(fractions), grid=medium.grid, fractions=fractions, engine=self.describe()
+        )
 
-    def influence(self, phantom: Phantom, beams: Sequence[Beam], *, voxels: BoolArray | None = None,
-                  progress: Progress | None = None) -> Influence:
+    def influence(
+        self,
+        phantom: Phantom,
+        beams: Sequence[Beam],
+        *,
+        voxels: BoolArray | None = None,
+        progress: Progress | None = None,
+    ) -> Influence:
         """Dose per monitor unit of each beamlet, on the grid of ``forward``; linear, truncated as ``beamlets`` says.
 
         Args:
@@ -93,10 +108,17 @@ class CollapsedCone:
             check_isocenter(phantom, beam)
         medium = medium_of(phantom, self.spacing_mm)
         factors = [beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams]
-        matrix, dropped = influence_matrix(medium, beams, [photons_per_unit(b.machine) for b in beams], factors, self.beamlets, voxels,
-                                           progress)
-        return Influence(matrix=matrix, grid=medium.grid, beams=tuple(beams), engine=self.describe(), cutoff=self.beamlets.cutoff,
-                         dropped_fraction=dropped)
+        matrix, dropped = influence_matrix(
+            medium, beams, [photons_per_unit(b.machine) for b in beams], factors, self.beamlets, voxels, progress
+        )
+        return Influence(
+            matrix=matrix,
+            grid=medium.grid,
+            beams=tuple(beams),
+            engine=self.describe(),
+            cutoff=self.beamlets.cutoff,
+            dropped_fraction=dropped,
+        )
 
     def dose_grid(self, phantom: Phantom) -> Grid:
         """The grid on which this engine gives doses in a phantom."""
@@ -106,5 +128,7 @@ class CollapsedCone:
 def check_isocenter(phantom: Phantom, beam: Beam) -> None:
     """Raise GeometryError when the isocenter lies outside the phantom's grid (its surface is allowed)."""
     if not bool(phantom.grid.contains(np.asarray(beam.isocenter_mm))):
-        raise GeometryError(f"isocenter_mm of beam {beam.name!r} is {beam.isocenter_mm}; the phantom's grid spans "
-                            f"{phantom.grid.lower_mm} .. {phantom.grid.upper_mm} mm")
+        raise GeometryError(
+            f"isocenter_mm of beam {beam.name!r} is {beam.isocenter_mm}; the phantom's grid spans "
+            f"{phantom.grid.lower_mm} .. {phantom.grid.upper_mm} mm"
+        )

@@ -65,11 +65,15 @@ def check_source(pose: Pose, grid: Grid, name: str) -> None:
     local = (corners_mm(grid) - pose.source_mm) @ pose.rotation
     nearest = float((-local[:, 2]).min())
     if bool(grid.contains(pose.source_mm)):
-        raise GeometryError(f"beam {name!r}: the source {tuple(np.round(pose.source_mm, 1))} mm lies inside the phantom "
-                            f"{grid.lower_mm} .. {grid.upper_mm} mm; move the isocenter or crop the phantom")
+        raise GeometryError(
+            f"beam {name!r}: the source {tuple(np.round(pose.source_mm, 1))} mm lies inside the phantom "
+            f"{grid.lower_mm} .. {grid.upper_mm} mm; move the isocenter or crop the phantom"
+        )
     if nearest < 1.0:
-        raise GeometryError(f"beam {name!r}: the phantom reaches {1.0 - nearest:.0f} mm behind the source plane; "
-                            "all of it must lie in front of the source")
+        raise GeometryError(
+            f"beam {name!r}: the phantom reaches {1.0 - nearest:.0f} mm behind the source plane; "
+            "all of it must lie in front of the source"
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,17 +108,40 @@ class FanPaths:
         us, vs = _samples(u, 0.8 * step), _samples(v, 0.8 * step)
         nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
         paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
-        _kernels.fan_paths(medium.partial_g_cm3, np.array(grid.origin_mm), spacing, pose.source_mm, pose.rotation, pose.sad_mm,
-                           us, vs, distances[0], step, nodes, 2, paths)
+        _kernels.fan_paths(
+            medium.partial_g_cm3,
+            np.array(grid.origin_mm),
+            spacing,
+            pose.source_mm,
+            pose.rotation,
+            pose.sad_mm,
+            us,
+            vs,
+            distances[0],
+            step,
+            nodes,
+            2,
+            paths,
+        )
         fan = np.array([us[0], us[1] - us[0], vs[0], vs[1] - vs[0], distances[0], step])
         return cls(medium=medium, pose=pose, paths=paths, fan=fan, half=half)
 
-    def released_energy(self, fluence: FluenceMap, spectrum: Spectrum, kernel: ConeKernel,
-                        softening: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> tuple[Float32Array, Float32Array]:
+    def released_energy(
+        self,
+        fluence: FluenceMap,
+        spectrum: Spectrum,
+        kernel: ConeKernel,
+        softening: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> tuple[Float32Array, Float32Array]:
         """Energy released per volume (MeV/cm3) [k, j, i], soft and hard part, for a fluence in photons per cm2."""
         groups = energy_groups(spectrum)
-        return self._attenuated(fluence, self.medium.basis_attenuation_cm2_g(groups.energy_mev),
-                                groups.photons * groups.energy_mev, kernel.hardness(groups.energy_mev), softening)
+        return self._attenuated(
+            fluence,
+            self.medium.basis_attenuation_cm2_g(groups.energy_mev),
+            groups.photons * groups.energy_mev,
+            kernel.hardness(groups.energy_mev),
+            softening,
+        )
 
     def exponential(self, fluence: FluenceMap, attenuation_cm2_g: float) -> Float32Array:
         """fluence x exp(-attenuation x mass depth) x (SAD/d)^2 [k, j, i]: something that falls off with depth alone."""
@@ -123,18 +150,41 @@ class FanPaths:
         local = self.medium.partial_g_cm3.sum(axis=0) * np.float32(attenuation_cm2_g)
         return np.asarray(soft / np.maximum(local, np.float32(1e-12)))
 
-    def _attenuated(self, fluence: FluenceMap, attenuation: FloatArray, energy_fluence: FloatArray, hardness: FloatArray,
-                    softening: tuple[float, float, float]) -> tuple[Float32Array, Float32Array]:
+    def _attenuated(
+        self,
+        fluence: FluenceMap,
+        attenuation: FloatArray,
+        energy_fluence: FloatArray,
+        hardness: FloatArray,
+        softening: tuple[float, float, float],
+    ) -> tuple[Float32Array, Float32Array]:
         grid, pose, raster = self.medium.grid, self.pose, fluence.raster
         soft, hard = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
-        _kernels.released_energy(self.medium.partial_g_cm3, np.array(grid.origin_mm), np.array(grid.spacing_mm), pose.source_mm,
-                                 pose.rotation, pose.sad_mm, self.paths, self.fan, fluence.summed(),
-                                 np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]), self.half, attenuation,
-                                 energy_fluence, hardness, np.array(softening), soft, hard)
+        _kernels.released_energy(
+            self.medium.partial_g_cm3,
+            np.array(grid.origin_mm),
+            np.array(grid.spacing_mm),
+            pose.source_mm,
+            pose.rotation,
+            pose.sad_mm,
+            self.paths,
+            self.fan,
+            fluence.summed(),
+            np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]),
+            self.half,
+            attenuation,
+            energy_fluence,
+            hardness,
+            np.array(softening),
+            soft,
+            hard,
+        )
         return soft, hard
 
 
-def _fan(grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+def _fan(
+    grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
     """Limits in u, v and axial distance of the rays that matter: the phantom's shadow cut by where there is fluence."""
     bev, distance = pose.project(corners_mm(grid))
     raster = fluence.raster
@@ -144,11 +194,19 @@ def _fan(grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray) -> tuple
         return (0.0, 1.0), (0.0, 1.0), (near, far)
     reach = half * pose.sad_mm / near + 1e-6
     x, y = raster.x_edges_mm, raster.y_edges_mm
-    u = (max(float(bev[:, 0].min()), float(x[columns[0]] - reach[0])), min(float(bev[:, 0].max()), float(x[columns[-1] + 1] + reach[0])))
-    v = (max(float(bev[:, 1].min()), float(y[rows[0]] - reach[1])), min(float(bev[:, 1].max()), float(y[rows[-1] + 1] + reach[1])))
+    u = (
+        max(float(bev[:, 0].min()), float(x[columns[0]] - reach[0])),
+        min(float(bev[:, 0].max()), float(x[columns[-1] + 1] + reach[0])),
+    )
+    v = (
+        max(float(bev[:, 1].min()), float(y[rows[0]] - reach[1])),
+        min(float(bev[:, 1].max()), float(y[rows[-1] + 1] + reach[1])),
+    )
     if u[1] <= u[0] or v[1] <= v[0]:
-        raise GeometryError(f"the field x {x[columns[0]]:g} .. {x[columns[-1] + 1]:g}, y {y[rows[0]]:g} .. {y[rows[-1] + 1]:g} mm "
-                            f"(isocenter plane) misses the phantom; isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}")
+        raise GeometryError(
+            f"the field x {x[columns[0]]:g} .. {x[columns[-1] + 1]:g}, y {y[rows[0]]:g} .. {y[rows[-1] + 1]:g} mm "
+            f"(isocenter plane) misses the phantom; isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}"
+        )
     return u, v, (near, far)
 
 

@@ -26,9 +26,17 @@ class _Tasks:
     slots: tuple[int, int, int]
 
 
-def energy_to_dose_per_electron(electron_density: Float32Array, soft: Float32Array, hard: Float32Array, grid: Grid,
-                                kernel: ConeKernel, rotation: FloatArray, source_mm: FloatArray, *,
-                                tilt: bool = True) -> Float32Array:
+def energy_to_dose_per_electron(
+    electron_density: Float32Array,
+    soft: Float32Array,
+    hard: Float32Array,
+    grid: Grid,
+    kernel: ConeKernel,
+    rotation: FloatArray,
+    source_mm: FloatArray,
+    *,
+    tilt: bool = True,
+) -> Float32Array:
     """Absorbed energy per relative electron density, MeV per (cm3 x electron density), [k, j, i] float32.
 
     Absorbed energy per volume is this times ``electron_density``; the transport is float32: its rounding stays below
@@ -38,7 +46,8 @@ def energy_to_dose_per_electron(electron_density: Float32Array, soft: Float32Arr
         electron_density: [k, j, i] relative to water of 1 g/cm3.
         soft, hard: [k, j, i] released energy per volume, MeV/cm3.
         rotation: (3, 3), columns BLD axes in LPS; the photons travel along -rotation[:, 2] on the axis.
-        source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (ConeKernel.tilt) unless ``tilt`` is False.
+        source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (ConeKernel.tilt) unless
+        ``tilt`` is False.
     """
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
     directions = kernel.directions @ forward.T
@@ -48,14 +57,30 @@ def energy_to_dose_per_electron(electron_density: Float32Array, soft: Float32Arr
     order = np.argsort(dominant, kind="stable")
     tasks = _tasks(dominant[order])
     volumes = [_ordered(v, a, bool(tasks.slots[a])) for a in (2, 1, 0) for v in (electron_density, soft, hard)]
-    outs = [np.zeros((max(tasks.slots[a], 1), *volumes[3 * n].shape), dtype=np.float32) for n, a in enumerate((2, 1, 0))]
+    outs = [
+        np.zeros((max(tasks.slots[a], 1), *volumes[3 * n].shape), dtype=np.float32) for n, a in enumerate((2, 1, 0))
+    ]
     tilts = kernel.tilt * (1.0 if tilt else 0.0)
-    _kernels.transport(*volumes, *outs, AXES, tasks.axis, tasks.first, tasks.last, tasks.slot,
-                       np.ascontiguousarray(directions[order]), np.ascontiguousarray(across[order]), np.ascontiguousarray(forward[:, 2]),
-                       np.asarray(source_mm, dtype=np.float64), np.array(grid.origin_mm), np.array(grid.spacing_mm),
-                       np.ascontiguousarray(kernel.exponents_per_cm[order]), np.ascontiguousarray(kernel.soft[order]),
-                       np.ascontiguousarray(kernel.hard[order]), np.ascontiguousarray(tilts[order]),
-                       _residual_size(grid, directions, dominant))
+    _kernels.transport(
+        *volumes,
+        *outs,
+        AXES,
+        tasks.axis,
+        tasks.first,
+        tasks.last,
+        tasks.slot,
+        np.ascontiguousarray(directions[order]),
+        np.ascontiguousarray(across[order]),
+        np.ascontiguousarray(forward[:, 2]),
+        np.asarray(source_mm, dtype=np.float64),
+        np.array(grid.origin_mm),
+        np.array(grid.spacing_mm),
+        np.ascontiguousarray(kernel.exponents_per_cm[order]),
+        np.ascontiguousarray(kernel.soft[order]),
+        np.ascontiguousarray(kernel.hard[order]),
+        np.ascontiguousarray(tilts[order]),
+        _residual_size(grid, directions, dominant),
+    )
     total = np.zeros(grid.shape, dtype=np.float32)
     for out, back in zip(outs, ((0, 1, 2), (1, 0, 2), (1, 2, 0)), strict=True):
         if out.shape[1] > 1 or out.any():
@@ -90,13 +115,18 @@ def _tasks(dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> _Tasks:
     return _Tasks(np.array(axis), np.array(first), np.array(last), np.array(slot), (slots[0], slots[1], slots[2]))
 
 
-def _residual_size(grid: Grid, directions: FloatArray, dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
+def _residual_size(
+    grid: Grid, directions: FloatArray, dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+) -> int:
     """Elements that the line energies of the widest direction need."""
     counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
     spacing = np.array(grid.spacing_mm)
     largest = 0
     for d, a in zip(directions, dominant, strict=True):
-        lines = [counts[n] + 4 + int(np.ceil(abs(d[n] / d[a]) * counts[a] * spacing[a] / spacing[n]))
-                 for n in range(3) if n != a]
+        lines = [
+            counts[n] + 4 + int(np.ceil(abs(d[n] / d[a]) * counts[a] * spacing[a] / spacing[n]))
+            for n in range(3)
+            if n != a
+        ]
         largest = max(largest, 4 * lines[0] * lines[1])
     return largest

@@ -46,12 +46,15 @@ def fluence_maps(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> tuple[Flu
     elif beam.beamlets is not None and beam.beamlet_monitor_units is not None:
         maps = (_from_beamlets(beam, beam.beamlets, beam.beamlet_monitor_units),)
     else:
-        raise InputError(f"beam {beam.name!r} has neither control points nor beamlets with monitor units: nothing is delivered")
+        raise InputError(
+            f"beam {beam.name!r} has neither control points nor beamlets with monitor units: nothing is delivered"
+        )
     return tuple(_wedged(m, beam.wedge, wedge_gradient_per_mm) for m in maps)
 
 
 def projected_sigma_mm(machine: Machine, distance_mm: float, axis: int) -> float:
-    """Blur (one standard deviation, isocenter plane) of an edge at ``distance_mm`` below the target by the focal spot."""
+    """Blur (one standard deviation, isocenter plane) of an edge at ``distance_mm`` below the target by the focal
+    spot."""
     width = machine.focal_spot.fwhm_x_mm if axis == 0 else machine.focal_spot.fwhm_y_mm
     return width * _SIGMA_OF_FWHM * (machine.sad_mm - distance_mm) / distance_mm
 
@@ -132,23 +135,29 @@ def _opening(machine: Machine, aperture: Aperture) -> tuple[float, float, float,
         return jaws
     edges = machine.leaf_edges_mm
     rows = np.flatnonzero(wide)
-    return (max(jaws[0], float(aperture.leaf_pairs_mm[wide, 0].min()) - gap), min(jaws[1], float(aperture.leaf_pairs_mm[wide, 1].max()) + gap),
-            max(jaws[2], float(edges[rows[0]])), min(jaws[3], float(edges[rows[-1] + 1])))
+    return (
+        max(jaws[0], float(aperture.leaf_pairs_mm[wide, 0].min()) - gap),
+        min(jaws[1], float(aperture.leaf_pairs_mm[wide, 1].max()) + gap),
+        max(jaws[2], float(edges[rows[0]])),
+        min(jaws[3], float(edges[rows[-1] + 1])),
+    )
 
 
 def _interval(machine: Machine, a: ControlPoint, b: ControlPoint, raster: Raster, profile: FloatArray) -> FloatArray:
     """Mean fluence per monitor unit between two control points, everything moving linearly."""
     if same_aperture(a.aperture, b.aperture):
         return _aperture_fluence(machine, a.aperture, raster, profile)
-    moves = [abs(np.subtract(b.aperture.jaws_x_mm, a.aperture.jaws_x_mm)).max(),
-             abs(np.subtract(b.aperture.jaws_y_mm, a.aperture.jaws_y_mm)).max()]
+    moves = [
+        abs(np.subtract(b.aperture.jaws_x_mm, a.aperture.jaws_x_mm)).max(),
+        abs(np.subtract(b.aperture.jaws_y_mm, a.aperture.jaws_y_mm)).max(),
+    ]
     if a.aperture.leaf_pairs_mm is not None and b.aperture.leaf_pairs_mm is not None:
         moves.append(abs(b.aperture.leaf_pairs_mm - a.aperture.leaf_pairs_mm).max())
     steps = max(1, math.ceil(max(moves) / max(raster.pitch_mm, 1.0)))
     total = np.zeros_like(profile)
     for n in range(steps):
         total += _aperture_fluence(machine, _between(a.aperture, b.aperture, (n + 0.5) / steps), raster, profile)
-    return total / steps
+    return np.asarray(total / steps, dtype=np.float64)
 
 
 def _between(a: Aperture, b: Aperture, t: float) -> Aperture:
@@ -158,7 +167,9 @@ def _between(a: Aperture, b: Aperture, t: float) -> Aperture:
     leaves = a.leaf_pairs_mm
     if leaves is not None and b.leaf_pairs_mm is not None:
         leaves = (1 - t) * leaves + t * b.leaf_pairs_mm
-    return replace(a, jaws_x_mm=mix(a.jaws_x_mm, b.jaws_x_mm), jaws_y_mm=mix(a.jaws_y_mm, b.jaws_y_mm), leaf_pairs_mm=leaves)
+    return replace(
+        a, jaws_x_mm=mix(a.jaws_x_mm, b.jaws_x_mm), jaws_y_mm=mix(a.jaws_y_mm, b.jaws_y_mm), leaf_pairs_mm=leaves
+    )
 
 
 def _aperture_fluence(machine: Machine, aperture: Aperture, raster: Raster, profile: FloatArray) -> FloatArray:
@@ -179,12 +190,15 @@ def _jaw_openings(machine: Machine, aperture: Aperture, raster: Raster) -> tuple
     if machine.jaws is not None:
         sx = projected_sigma_mm(machine, machine.jaws.distance_x_mm, 0)
         sy = projected_sigma_mm(machine, machine.jaws.distance_y_mm, 1)
-    return (covered(raster.x_edges_mm, np.array(aperture.jaws_x_mm[0]), np.array(aperture.jaws_x_mm[1]), sx),
-            covered(raster.y_edges_mm, np.array(aperture.jaws_y_mm[0]), np.array(aperture.jaws_y_mm[1]), sy))
+    return (
+        covered(raster.x_edges_mm, np.array(aperture.jaws_x_mm[0]), np.array(aperture.jaws_x_mm[1]), sx),
+        covered(raster.y_edges_mm, np.array(aperture.jaws_y_mm[0]), np.array(aperture.jaws_y_mm[1]), sy),
+    )
 
 
 def _leaf_transmission(machine: Machine, leaf_pairs_mm: FloatArray, raster: Raster) -> FloatArray:
-    """(rows, columns) transmission of the leaves. Rounded ends: each end transmits as if drawn back by half the leaf gap."""
+    """(rows, columns) transmission of the leaves. Rounded ends: each end transmits as if drawn back by half the leaf
+    gap."""
     mlc = machine.mlc
     if mlc is None:
         raise InputError(f"{machine.name} has no MLC, but leaf positions are given")
@@ -197,12 +211,16 @@ def _leaf_transmission(machine: Machine, leaf_pairs_mm: FloatArray, raster: Rast
     return mlc.transmission + (1.0 - mlc.transmission) * opened
 
 
-def _visible(position_mm: FloatArray, opening_mm: tuple[float, float], jaw_distance_mm: float, machine: Machine) -> FloatArray:
+def _visible(
+    position_mm: FloatArray, opening_mm: tuple[float, float], jaw_distance_mm: float, machine: Machine
+) -> FloatArray:
     """Share of the extra-focal plane (one axis) that points of the isocenter plane see through a pair of jaws."""
     z, sigma = machine.extra_focal.distance_mm, machine.extra_focal.sigma_mm
     q = (jaw_distance_mm - z) / (machine.sad_mm - z)
-    lo, hi = (((edge * jaw_distance_mm / machine.sad_mm) - position_mm * q) / (1.0 - q) / (sigma * math.sqrt(2.0))
-              for edge in opening_mm)
+    lo, hi = (
+        ((edge * jaw_distance_mm / machine.sad_mm) - position_mm * q) / (1.0 - q) / (sigma * math.sqrt(2.0))
+        for edge in opening_mm
+    )
     return np.asarray(0.5 * (erf(hi) - erf(lo)))
 
 
@@ -211,10 +229,15 @@ def _extra_focal(machine: Machine, aperture: Aperture, raster: Raster) -> FloatA
     distances = (500.0, 500.0) if machine.jaws is None else (machine.jaws.distance_x_mm, machine.jaws.distance_y_mm)
     size = (100.0, 100.0) if machine.calibration is None else machine.calibration.field_mm
     center = np.zeros(1)
-    reference = float(np.prod([_visible(center, (-w / 2, w / 2), d, machine)[0] for w, d in zip(size, distances, strict=True)]))
+    reference = float(
+        np.prod([_visible(center, (-w / 2, w / 2), d, machine)[0] for w, d in zip(size, distances, strict=True)])
+    )
     weight = machine.extra_focal.fraction / (1.0 - machine.extra_focal.fraction) / reference
-    return np.asarray(weight * _visible(raster.y_mm, aperture.jaws_y_mm, distances[1], machine)[:, None]
-                      * _visible(raster.x_mm, aperture.jaws_x_mm, distances[0], machine)[None, :])
+    return np.asarray(
+        weight
+        * _visible(raster.y_mm, aperture.jaws_y_mm, distances[1], machine)[:, None]
+        * _visible(raster.x_mm, aperture.jaws_x_mm, distances[0], machine)[None, :]
+    )
 
 
 def _from_beamlets(beam: Beam, beamlets: Beamlets, monitor_units: FloatArray) -> FluenceMap:
@@ -222,8 +245,11 @@ def _from_beamlets(beam: Beam, beamlets: Beamlets, monitor_units: FloatArray) ->
     left, right = beamlets.center_x_mm - beamlets.width_x_mm / 2, beamlets.center_x_mm + beamlets.width_x_mm / 2
     low, high = beamlets.center_y_mm - beamlets.width_y_mm / 2, beamlets.center_y_mm + beamlets.width_y_mm / 2
     mx, my = _MARGIN_SIGMAS * sx, _MARGIN_SIGMAS * sy
-    raster = Raster.covering((float(left.min()) - mx, float(right.max()) + mx), (float(low.min()) - my, float(high.max()) + my),
-                             FINE_PITCH_MM)
+    raster = Raster.covering(
+        (float(left.min()) - mx, float(right.max()) + mx),
+        (float(low.min()) - my, float(high.max()) + my),
+        FINE_PITCH_MM,
+    )
     along = covered(raster.x_edges_mm, left, right, sx)
     across = covered(raster.y_edges_mm, low, high, sy)
     values = (across * monitor_units[:, None]).T @ along
@@ -243,7 +269,8 @@ def beamlet_factors(beam: Beam, wedge_gradient_per_mm: float = 0.0) -> FloatArra
 
 
 def wedge_factor(wedge: Wedge, raster: Raster, gradient_per_mm: float) -> FloatArray:
-    """(rows, columns) fluence factor exp(k s) of a wedge, s the distance from the axis towards its thin end, 1 on the axis.
+    """(rows, columns) fluence factor exp(k s) of a wedge, s the distance from the axis towards its thin end, 1 on
+    the axis.
 
     With D(s, z) ~ exp(k s - m z) near 100 mm depth an isodose is tilted by atan(k / m); k = m tan(angle_deg) gives the
     stated tilt (ICRU 24). m is the engine's own relative dose gradient at 100 mm depth. Monitor units of a wedged beam

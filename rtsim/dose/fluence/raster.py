@@ -44,12 +44,12 @@ class Raster:
     @property
     def x_edges_mm(self) -> FloatArray:
         """(columns + 1,) pixel edges along BLD x."""
-        return self.left_mm + self.pitch_mm * np.arange(self.columns + 1)
+        return self.left_mm + self.pitch_mm * np.arange(self.columns + 1, dtype=np.float64)
 
     @property
     def y_edges_mm(self) -> FloatArray:
         """(rows + 1,) pixel edges along BLD y."""
-        return self.bottom_mm + self.pitch_mm * np.arange(self.rows + 1)
+        return self.bottom_mm + self.pitch_mm * np.arange(self.rows + 1, dtype=np.float64)
 
     @property
     def x_mm(self) -> FloatArray:
@@ -101,6 +101,8 @@ def covered(edges_mm: AnyFloatArray, lower_mm: AnyFloatArray, upper_mm: AnyFloat
         if sigma_mm <= 0.0:
             return np.maximum(x, 0.0)
         z = x / sigma_mm
-        return np.asarray(x * 0.5 * (1.0 + erf(z / math.sqrt(2.0))) + sigma_mm * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi))
+        return np.asarray(
+            x * 0.5 * (1.0 + erf(z / math.sqrt(2.0))) + sigma_mm * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+        )
 
     return np.diff(ramp(lower_mm) - ramp(upper_mm), axis=-1) / np.diff(edges)
