@@ -12,7 +12,7 @@ from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned
 from rtsim.typing import Progress
-from rtsim.view import RenderingError, dvh_figure, save, save_figure, slice_figure, write_report
+from rtsim.view import report_pictures, write_picture, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +53,11 @@ def write_outputs(folder: Path, request: Request, planned: Planned, report: Grad
     progress(0.3, "archive")
     write_archive(folder, phantom, dose, record)
     progress(0.5, "pictures")
-    pictures = folder / "pictures"
-    rx = plan.prescription
-    save_figure(slice_figure(phantom, dose=dose, prescription_gy=rx.dose_gy, title=str(rx)), pictures / "slices.png")
-    save_figure(dvh_figure(phantom, dose, prescription=rx, goals=[r.goal for r in report.rows]), pictures / "dvh.png")
-    try:
-        save(pictures / "scene.png", phantom, dose=dose, beams=plan.beams, prescription_gy=rx.dose_gy)
-    except RenderingError as error:
+    pictures = report_pictures(phantom, dose, report, plan=plan, progress=lambda done, what: progress(0.5 + 0.4 * done, what))
+    for picture in pictures.all:
+        write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)
+    if pictures.problem:
         # The report says so too; a machine without OpenGL still gets its plan.
-        logger.warning("no 3-D picture: %s", error)
-    progress(0.8, "report")
-    write_report(folder / "report.html", phantom, dose, report, plan=plan, record=record)
+        logger.warning("no 3-D picture: %s", pictures.problem)
+    progress(0.95, "report")
+    write_report(folder / "report.html", phantom, dose, report, plan=plan, record=record, pictures=pictures)

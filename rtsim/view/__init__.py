@@ -1,27 +1,32 @@
 """Pictures: 3-D scenes, slices, DVH, curves, and the HTML report. matplotlib and PyVista load when one is drawn."""
 
-from rtsim.view._backend import RenderingError, require_rendering
+from rtsim.view._backend import RenderingError, require_rendering, write_picture
 from rtsim.view.dvh_plot import dvh_figure
 from rtsim.view.profiles import Curve, curve_figure, depth_curve
 from rtsim.view.report_html import report_html, write_report
+from rtsim.view.report_pictures import Picture, ReportPictures, report_pictures
 from rtsim.view.scene import Scene, save, scene_of, show
 from rtsim.view.slices import Plane, figure_png, save_figure, slice_figure
 
 __all__ = [
     "Curve",
+    "Picture",
     "Plane",
     "RenderingError",
+    "ReportPictures",
     "Scene",
     "curve_figure",
     "depth_curve",
     "dvh_figure",
     "figure_png",
     "report_html",
+    "report_pictures",
     "require_rendering",
     "save",
     "save_figure",
     "scene_of",
     "show",
     "slice_figure",
+    "write_picture",
     "write_report",
 ]

@@ -17,12 +17,9 @@ from rtsim.io.archive import RunRecord
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Priority
-from rtsim.view._backend import RenderingError, write_picture
-from rtsim.view.dvh_plot import dvh_figure
+from rtsim.view._backend import write_picture
+from rtsim.view.report_pictures import Picture, ReportPictures, report_pictures
 from rtsim.view.report_style import CSS
-from rtsim.view.scene import scene_of
-from rtsim.view.slices import figure_png, slice_figure
-from rtsim.view.style import with_target
 
 _BANNER: Final = "A simulation for teaching and research. Not a medical device; not for the treatment of patients."
 
@@ -35,10 +32,10 @@ def write_report(
     *,
     plan: Plan | None = None,
     record: RunRecord | None = None,
-    has_scene: bool = True,
+    pictures: ReportPictures | None = None,
 ) -> Path:
     """Write :func:`report_html` to ``path`` (temporary name, then renamed)."""
-    text = report_html(phantom, dose, grade, plan=plan, record=record, has_scene=has_scene)
+    text = report_html(phantom, dose, grade, plan=plan, record=record, pictures=pictures)
     return write_picture(path, text.encode("utf-8"))
 
 
@@ -49,13 +46,14 @@ def report_html(
     *,
     plan: Plan | None = None,
     record: RunRecord | None = None,
-    has_scene: bool = True,
+    pictures: ReportPictures | None = None,
 ) -> str:
     """One HTML document: hard limits first, then goals, pictures, DVH, biology, beams, and what was run.
 
     Args:
-        has_scene: render the 3-D picture; on a machine that cannot, the report says so in its place.
+        pictures: what :func:`rtsim.view.report_pictures` drew; None draws them.
     """
+    drawn = report_pictures(phantom, dose, grade, plan=plan) if pictures is None else pictures
     title = f"{phantom.name}: {grade.prescription}"
     parts = [
         f"<p class='banner'>{escape(_BANNER)}</p>",
@@ -65,10 +63,10 @@ def report_html(
         "<h2>Goals</h2>",
         _goal_table(grade),
         "<h2>Pictures</h2>",
-        _slices(phantom, dose, grade),
-        _scene(phantom, dose, grade, plan) if has_scene else "",
+        _figure(drawn.slices),
+        _scenes(drawn),
         "<h2>Dose and volume</h2>",
-        _dvh(phantom, dose, grade),
+        _figure(drawn.dvh),
         _target_table(grade),
         _biology(grade),
         _plan_table(plan, grade),
@@ -146,46 +144,17 @@ def _goal_row(row: GoalRow, number: int) -> str:
     )
 
 
-def _slices(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
-    rx = grade.prescription
-    figure = slice_figure(phantom, dose=dose, target=rx.target, prescription_gy=rx.dose_gy)
-    return _picture(
-        figure_png(figure),
-        "CT, dose and structures through the target. Isodoses in Gy; the heavy line is the "
-        "prescribed dose. Axial slices are seen from the feet.",
-    )
-
-
-def _scene(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None) -> str:
-    rx, target = grade.prescription.dose_gy, grade.prescription.target
-    size = (1300, 850)
-    try:
-        near = scene_of(phantom, dose=dose, prescription_gy=rx, target=target).png(size=size)
-        pictures = _picture(near, "Vertebrae, cord and target with isodose shells, seen from behind, above and left.")
-        if plan is not None:
-            wide = scene_of(phantom, dose=dose, beams=plan.beams, prescription_gy=rx, target=target).png(size=size)
-            pictures += _picture(wide, "The same with the beams: outlines of their fields, labeled by name.")
-    except RenderingError as error:
-        return f"<p class='notes'>No 3-D picture: {escape(str(error))}.</p>"
-    return pictures
-
-
-def _dvh(phantom: Phantom, dose: Dose, grade: GradeReport) -> str:
-    figure = dvh_figure(
-        with_target(phantom, grade.prescription.target),
-        dose,
-        prescription=grade.prescription,
-        goals=[r.goal for r in grade.rows],
-    )
-    return _picture(figure_png(figure), "Cumulative dose-volume histograms of the whole course.")
-
-
-def _picture(png: bytes, caption: str) -> str:
-    data = b64encode(png).decode("ascii")
+def _figure(picture: Picture) -> str:
+    data = b64encode(picture.png).decode("ascii")
     return (
-        f"<figure><img alt='{escape(caption)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f"<figure><img alt='{escape(picture.caption)}' src='data:image/png;base64,{data}'>"
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
+
+
+def _scenes(pictures: ReportPictures) -> str:
+    missing = f"<p class='notes'>No 3-D picture: {escape(pictures.problem)}.</p>" if pictures.problem else ""
+    return missing + "".join(_figure(p) for p in pictures.scenes)
 
 
 def _target_table(grade: GradeReport) -> str:
