@@ -246,6 +246,7 @@ def _sweep(
     dens_row, soft_row, hard_row = rows[0], rows[1], rows[2]
     n, s, h, inv, t, g, dep = rows[3], rows[4], rows[5], rows[6], rows[7], rows[8], rows[9]
     spread, own, tilt_p, tilt_s, reach = rows[10], rows[11], rows[12], rows[13], rows[14]
+    alive = np.zeros(residual.shape[1], np.bool_)
     shift_b = math.floor((na - 1) * b_step) if b_step > 0 else 0
     shift_c = math.floor((na - 1) * c_step) if c_step > 0 else 0
     tilted = tilt[0, 0] != 0.0 or tilt[1, 0] != 0.0
@@ -259,15 +260,23 @@ def _sweep(
         start = shift_c - ic
         for j in range(pb - 1):
             line = j - ib + shift_b
-            d0, d1 = dens[k, j], dens[k, j + 1]
-            for i in range(pc):
-                dens_row[i] = vb * d0[i] + wb * d1[i]
             d0, d1 = soft[k, j], soft[k, j + 1]
             for i in range(pc):
                 soft_row[i] = vb * d0[i] + wb * d1[i]
             d0, d1 = hard[k, j], hard[k, j + 1]
             for i in range(pc):
                 hard_row[i] = vb * d0[i] + wb * d1[i]
+            if not alive[line]:
+                # lines that have met no released energy yet carry nothing
+                for i in range(pc):
+                    if soft_row[i] != 0.0 or hard_row[i] != 0.0:
+                        alive[line] = True
+                        break
+                if not alive[line]:
+                    continue
+            d0, d1 = dens[k, j], dens[k, j + 1]
+            for i in range(pc):
+                dens_row[i] = vb * d0[i] + wb * d1[i]
             for i in range(n1):
                 n[i] = vc * dens_row[i] + wc * dens_row[i + 1]
             for i in range(n1):
