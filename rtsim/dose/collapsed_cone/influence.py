@@ -39,7 +39,7 @@ class InfluenceSettings:
 
     cones: int = 24
     margin_mm: float = 35.0
-    cutoff: float = 0.002
+    cutoff: float = 0.001
     memory_limit_gb: float | None = None
 
     def __post_init__(self) -> None:
