@@ -1,4 +1,6 @@
-"""Accuracy: every Monte Carlo dose of the reference folder beside the engine, in absolute Gy cm2 per photon."""
+"""Accuracy: every Monte Carlo dose of the reference folder beside the engine, in absolute Gy cm2 per photon; and every
+number that a bundled case expects, which needs no folder.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.compare import AxisCurve, ct_axis, gamma_percent, penumbra_shift_mm, slab_axis
+from benchmarks.expectations import ENGINE, Measured, expectations, measure
 from benchmarks.measure import time_call
 from benchmarks.reference_cases import ReferenceCase, load_case, reference_names
 from benchmarks.row import ROOT, Row, peak_rss_mb
@@ -49,6 +52,14 @@ def goal_of(case: ReferenceCase) -> Goal:
 
 
 def rows(only: str | None) -> Iterator[Row]:
+    """One row per reference case and per expectation of a bundled case without prescription."""
+    yield from _reference_rows(only)
+    for case, expectation in expectations():
+        if only is None or only in case.name:
+            yield _expected_row(measure(case, expectation))
+
+
+def _reference_rows(only: str | None) -> Iterator[Row]:
     """One row per reference case; a row that says so when the reference folder is absent."""
     folder = SHARED / "reference" / "egsnrc"
     if not folder.is_dir():
@@ -100,3 +111,21 @@ def _by_region(case: ReferenceCase, curve: AxisCurve) -> str:
             deviation = curve.deviation_percent(part)
             words.append(f"{name} {deviation[np.argmax(np.abs(deviation))]:+.1f}")
     return ", ".join(words)
+
+
+def _expected_row(measured: Measured) -> Row:
+    case, wanted = measured.case, measured.expectation
+    assert wanted.field_mm is not None
+    at = f"{wanted.field_mm[0]:g} x {wanted.field_mm[1]:g} mm field, {wanted.depth_mm:g} mm deep"
+    return Row(
+        case=f"{case.name} {wanted.quantity}",
+        engine=ENGINE.describe(),
+        peak_rss_mb=peak_rss_mb(),
+        max_error_percent=abs(measured.deviation_percent),
+        value=measured.value,
+        unit=wanted.unit,
+        goal=f"{wanted.value:g} +- {wanted.tolerance:g} % of it",
+        met=measured.met,
+        note=at,
+        sha256=case.sha256,
+    )
