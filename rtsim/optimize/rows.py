@@ -22,6 +22,9 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.typing import FloatArray, IntArray
 
+NEAR_TARGET_MM = 6.0
+"""Organs keep all their voxels up to this far from the target."""
+
 NORMAL_TISSUE = "normal tissue"
 """Name of the region of sampled tissue around the target, for fall-off objectives."""
 
@@ -34,7 +37,7 @@ class Sampling:
         normal_fraction: of the body's voxels outside the target beyond ``shell_mm``; ``shell_fraction`` nearer than
             that.
         reach_mm: normal tissue farther from the target is not sampled.
-        organ_voxels: organs with more voxels than this are sampled down to it.
+        organ_voxels: organs with more voxels than this are sampled down to it, but for those near the target.
         limit_points: sub-voxel points of a hard-limited structure, at most.
         seed: of the samples.
     """
@@ -135,7 +138,7 @@ def build_rows(
         if organ.name != target.name:
             found = _voxels(organ.coverage_on(grid), grid)
             if found[0].size:
-                picked[organ.name] = _thin(found, sampling.organ_voxels, rng)
+                picked[organ.name] = _thin(found, sampling.organ_voxels, distance, rng)
     picked[NORMAL_TISSUE] = _normal_tissue(phantom, grid, distance, sampling, rng)
     voxels = np.unique(np.concatenate([v for v, _ in picked.values()]))
     regions = {
@@ -164,12 +167,18 @@ def _voxels(coverage: np.ndarray, grid: Grid) -> tuple[IntArray, FloatArray]:
     return inside.astype(np.int64), coverage.ravel()[inside].astype(np.float64) * grid.voxel_volume_cm3
 
 
-def _thin(found: tuple[IntArray, FloatArray], count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+def _thin(
+    found: tuple[IntArray, FloatArray], count: int, distance: FloatArray, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """All voxels near the target, where hot spots are, and of the rest a sample that stands for its volume."""
     voxels, volume = found
     if voxels.size <= count:
         return found
-    kept = np.sort(rng.choice(voxels.size, count, replace=False))
-    return voxels[kept], volume[kept] * (volume.sum() / volume[kept].sum())
+    near = distance.ravel()[voxels] < NEAR_TARGET_MM
+    rest = np.flatnonzero(~near)
+    kept = np.sort(rng.choice(rest, min(rest.size, max(count - int(near.sum()), count // 4)), replace=False))
+    scale = volume[rest].sum() / volume[kept].sum() if kept.size else 1.0
+    return np.concatenate((voxels[near], voxels[kept])), np.concatenate((volume[near], volume[kept] * scale))
 
 
 def _normal_tissue(
