@@ -7,8 +7,8 @@ A radiotherapy dose planning simulator for the spine. It simulates and teaches; 
     phantom = rt.load_phantom("spine_t8_epidural")
     machine = rt.load_machine("generic_6fff")
     protocol = rt.load_protocol("spine_sbrt_2fx")
-    plan, dose = rt.optimize.plan_stereotactic(phantom, protocol.prescription("PTV"), protocol, machine)
-    print(rt.evaluate.grade(dose, phantom, plan.prescription, protocol))
+    planned = rt.optimize.plan_stereotactic(phantom, protocol.prescription("PTV"), protocol, machine, engine=rt.CollapsedCone())
+    print(rt.evaluate.grade(planned.dose, planned.phantom, planned.plan.prescription, protocol))
 
 Names are loaded on first use, so that ``import rtsim`` is fast and pulls in neither VTK nor pydicom nor matplotlib.
 """

@@ -22,6 +22,10 @@ from rtsim.protocol import Technique
 from rtsim.typing import Progress
 
 
+PLANNING_SPACING_MM = 2.5
+"""The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
+
+
 class Clock:
     """Wall seconds by step, for the report."""
 
@@ -64,8 +68,9 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
     if request.protocol.technique is Technique.CONVENTIONAL:
         return plan_conventional(request.phantom, request.prescription, request.protocol, request.machine, engine=engine,
                                  technique=request.arrangement, progress=progress)
+    planning = CollapsedCone(spacing_mm=max(request.spacing_mm, PLANNING_SPACING_MM))
     return plan_stereotactic(request.phantom, request.prescription, request.protocol, request.machine, engine=engine,
-                             beams=_beams(request), seed=request.seed, progress=progress)
+                             planning_engine=planning, beams=_beams(request), seed=request.seed, progress=progress)
 
 
 def _beams(request: Request) -> tuple[Beam, ...] | None:

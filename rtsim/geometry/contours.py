@@ -23,6 +23,8 @@ _SAME_PLANE_MM: Final = 0.01
 _ON_PLANE: Final = 1e-3
 _CLEAR: Final = 0.03
 _CLOSE: Final = 0.02
+_SPECK_MM2: Final = 0.01
+"""An outline that encloses less than this is none."""
 _WIDEST_GAP: Final = 3.0
 """Planes further apart than this many contour spacings belong to separate pieces."""
 
@@ -282,6 +284,12 @@ def _marching_squares(level: FloatArray, crop: Grid) -> list[FloatArray]:
     out = []
     for line in lines:
         points = np.asarray(line, dtype=np.float64)[:-1]
-        if len(points) >= 3:
+        # Where the level just touches one half the outline is a speck: it holds nothing, and readers refuse it.
+        if len(points) >= 3 and _area_mm2(points) > _SPECK_MM2:
             out.append(points)
     return out
+
+
+def _area_mm2(points: FloatArray) -> float:
+    x, y = points[:, 0], points[:, 1]
+    return 0.5 * abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1)))
