@@ -45,10 +45,24 @@ def main() -> int:
 
 def _table(title: str, rows: list[Row]) -> Table:
     table = Table(title=title, title_justify="left")
-    columns = [("case", "case"), ("engine", "engine"), ("mm", "spacing_mm"), ("thr", "threads"), ("first s", "first_call_s"),
-               ("warm s", "warm_median_s"), ("RSS MB", "peak_rss_mb"), ("max %", "max_error_percent"),
-               ("mean %", "mean_error_percent"), ("gamma %", "gamma_percent"), ("penumbra mm", "penumbra_shift_mm"),
-               ("value", "value"), ("unit", "unit"), ("goal", "goal"), ("met", "met"), ("note", "note")]
+    columns = [
+        ("case", "case"),
+        ("engine", "engine"),
+        ("mm", "spacing_mm"),
+        ("thr", "threads"),
+        ("first s", "first_call_s"),
+        ("warm s", "warm_median_s"),
+        ("RSS MB", "peak_rss_mb"),
+        ("max %", "max_error_percent"),
+        ("mean %", "mean_error_percent"),
+        ("gamma %", "gamma_percent"),
+        ("penumbra mm", "penumbra_shift_mm"),
+        ("value", "value"),
+        ("unit", "unit"),
+        ("goal", "goal"),
+        ("met", "met"),
+        ("note", "note"),
+    ]
     used = [(head, key) for head, key in columns if any(getattr(r, key) not in (None, "") for r in rows)]
     for head, _ in used:
         table.add_column(head, overflow="fold")

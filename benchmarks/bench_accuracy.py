@@ -34,8 +34,10 @@ class Goal:
     gamma_mm: float
 
     def __str__(self) -> str:
-        return (f"axis <= {self.axis_percent:g} %; gamma {self.gamma_dose_percent:g} %/{self.gamma_mm:g} mm "
-                f">= {self.gamma_percent:g} %")
+        return (
+            f"axis <= {self.axis_percent:g} %; gamma {self.gamma_dose_percent:g} %/{self.gamma_mm:g} mm "
+            f">= {self.gamma_percent:g} %"
+        )
 
 
 def goal_of(case: ReferenceCase) -> Goal:
@@ -48,7 +50,9 @@ def goal_of(case: ReferenceCase) -> Goal:
             return Goal(axis_percent=1.5, gamma_percent=98.0, gamma_dose_percent=2.0, gamma_mm=1.0)
         return Goal(axis_percent=1.0, gamma_percent=98.0, gamma_dose_percent=1.0, gamma_mm=1.0)
     lung = 2.5 if side >= 100.0 else (4.0 if side >= 30.0 else 5.0)
-    return Goal(axis_percent=lung if "lung" in case.name else 2.0, gamma_percent=95.0, gamma_dose_percent=2.0, gamma_mm=2.0)
+    return Goal(
+        axis_percent=lung if "lung" in case.name else 2.0, gamma_percent=95.0, gamma_dose_percent=2.0, gamma_mm=2.0
+    )
 
 
 def rows(only: str | None) -> Iterator[Row]:
@@ -81,11 +85,21 @@ def _row(case: ReferenceCase) -> Row:
     deviation = curve.deviation_percent(counted)
     passed = gamma_percent(case, dose, goal.gamma_dose_percent, goal.gamma_mm)
     worst = float(np.abs(deviation).max())
-    return Row(case=case.name, engine=engine.describe(), spacing_mm=case.phantom.grid.spacing_mm[0], warm_median_s=timing.warm_median_s,
-               first_call_s=timing.first_s, peak_rss_mb=peak_rss_mb(), max_error_percent=worst,
-               mean_error_percent=float(deviation.mean()), gamma_percent=passed,
-               penumbra_shift_mm=None if case.is_ct else penumbra_shift_mm(case, dose),
-               goal=str(goal), met=worst <= goal.axis_percent and passed >= goal.gamma_percent, note=_by_region(case, curve))
+    return Row(
+        case=case.name,
+        engine=engine.describe(),
+        spacing_mm=case.phantom.grid.spacing_mm[0],
+        warm_median_s=timing.warm_median_s,
+        first_call_s=timing.first_s,
+        peak_rss_mb=peak_rss_mb(),
+        max_error_percent=worst,
+        mean_error_percent=float(deviation.mean()),
+        gamma_percent=passed,
+        penumbra_shift_mm=None if case.is_ct else penumbra_shift_mm(case, dose),
+        goal=str(goal),
+        met=worst <= goal.axis_percent and passed >= goal.gamma_percent,
+        note=_by_region(case, curve),
+    )
 
 
 def _counted(case: ReferenceCase, curve: AxisCurve) -> BoolArray:

@@ -31,12 +31,29 @@ def _row(name: str, sha256: str) -> Row:
     start = time.perf_counter()
     planned = plan_of(request, None)
     seconds = time.perf_counter() - start
-    report = grade(planned.dose, planned.phantom, request.prescription, request.protocol, histology=request.histology,
-                   certificates=planned.plan.certificates)
+    report = grade(
+        planned.dose,
+        planned.phantom,
+        request.prescription,
+        request.protocol,
+        histology=request.histology,
+        certificates=planned.plan.certificates,
+    )
     held = all(c.held for c in planned.plan.certificates)
-    return Row(case=name, engine=planned.dose.engine, spacing_mm=request.spacing_mm, threads=numba.get_num_threads(),
-               warm_median_s=seconds, peak_rss_mb=peak_rss_mb(), value=report.target.coverage_percent, unit="% of PTV covered",
-               goal="every hard limit held", met=held, note=_figures(request, report), sha256=sha256)
+    return Row(
+        case=name,
+        engine=planned.dose.engine,
+        spacing_mm=request.spacing_mm,
+        threads=numba.get_num_threads(),
+        warm_median_s=seconds,
+        peak_rss_mb=peak_rss_mb(),
+        value=report.target.coverage_percent,
+        unit="% of PTV covered",
+        goal="every hard limit held",
+        met=held,
+        note=_figures(request, report),
+        sha256=sha256,
+    )
 
 
 def _figures(request: Request, report: GradeReport) -> str:

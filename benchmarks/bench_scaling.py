@@ -32,6 +32,14 @@ def rows(only: str | None) -> Iterator[Row]:
         numba.set_num_threads(available)
     for threads, warm in seconds.items():
         ratio = seconds[1] / warm
-        yield Row(case="open_beam", engine=engine.describe(), spacing_mm=2.5, threads=threads, warm_median_s=warm, value=ratio,
-                  unit="x one thread", goal="two threads >= 1.7 x one" if threads == 2 else "",
-                  met=ratio >= 1.7 if threads == 2 else None)
+        yield Row(
+            case="open_beam",
+            engine=engine.describe(),
+            spacing_mm=2.5,
+            threads=threads,
+            warm_median_s=warm,
+            value=ratio,
+            unit="x one thread",
+            goal="two threads >= 1.7 x one" if threads == 2 else "",
+            met=ratio >= 1.7 if threads == 2 else None,
+        )

@@ -1,4 +1,4 @@
-"""An engine's dose beside a Monte Carlo reference: deviation on the axis, penumbra, gamma. No renormalisation anywhere."""
+"""An engine's dose beside a Monte Carlo reference: axis, penumbra, gamma. Nothing is renormalised."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AxisCurve:
 
 
 def slab_axis(case: ReferenceCase, dose: Dose) -> AxisCurve:
-    """Along y (gantry 0) through the isocenter: mean of the four voxels that touch the axis, like the reference table."""
+    """Along y (gantry 0) through the isocenter: mean of the four voxels that touch the axis."""
     x, y, z = case.centers_mm
     i, k = (np.flatnonzero(np.abs(c) < np.abs(c).min() + 1e-6) for c in (x, z))
     reference = case.dose[np.ix_(k, np.arange(y.size), i)].mean(axis=(0, 2))
@@ -40,7 +40,7 @@ def slab_axis(case: ReferenceCase, dose: Dose) -> AxisCurve:
 
 
 def ct_axis(case: ReferenceCase, dose: Dose) -> AxisCurve:
-    """Along the beam through the isocenter of a CT case: means of 3 x 3 x 3 voxels, every third voxel from the skin on."""
+    """Along the beam through the isocenter of a CT case: means of 3 x 3 x 3 voxels, from the skin on."""
     grid = case.phantom.grid
     axis = case.beam.rotation[:, 2]
     along = int(np.argmax(np.abs(axis)))
@@ -91,8 +91,15 @@ def gamma_percent(case: ReferenceCase, dose: Dose, dose_percent: float, distance
     hot = reference.values_gy[mask] if mask is not None else reference.values_gy.ravel()
     top = float(np.sort(hot)[-100:].mean())
     scale = 1.0 / top  # gamma of doses of order 1: they are of order 1e-12 Gy cm2
-    result = gamma(reference.scaled(scale), dose.scaled(scale), dose_percent=dose_percent, distance_mm=distance_mm,
-                   threshold_percent=10.0, mask=mask, normalization_gy=1.0)
+    result = gamma(
+        reference.scaled(scale),
+        dose.scaled(scale),
+        dose_percent=dose_percent,
+        distance_mm=distance_mm,
+        threshold_percent=10.0,
+        mask=mask,
+        normalization_gy=1.0,
+    )
     return result.pass_percent
 
 
@@ -105,7 +112,9 @@ def penumbra_shift_mm(case: ReferenceCase, dose: Dose, depth_mm: float = 100.0) 
     reference = case.dose[k][:, j][:, half].mean(axis=0)
     points = np.stack(np.meshgrid(z[k], [y[j]], x[half], indexing="ij")[::-1], axis=-1)
     engine = dose.at(points).mean(axis=(0, 1))
-    shifts = [abs(_crossing(x[half], reference, f) - _crossing(x[half], np.asarray(engine), f)) for f in (0.8, 0.5, 0.2)]
+    shifts = [
+        abs(_crossing(x[half], reference, f) - _crossing(x[half], np.asarray(engine), f)) for f in (0.8, 0.5, 0.2)
+    ]
     return max(shifts)
 
 

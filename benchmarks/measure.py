@@ -46,8 +46,14 @@ class CommandRun:
 def run_command(command: Sequence[str], environment: Mapping[str, str] | None = None) -> CommandRun:
     """Run a command in the repository; wall seconds and the peak memory of its largest process."""
     start = time.perf_counter()
-    process = subprocess.Popen(list(command), cwd=ROOT, env={**os.environ, **(environment or {})},
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        list(command),
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)

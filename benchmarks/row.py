@@ -20,8 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Row:
     """What was measured on one case. A field that does not apply is None and is not shown.
 
-    ``goal`` is the wanted bound in words; ``met`` is True or False wherever a goal is named. ``standing`` says whether a
-    reference value was verified or comes from memory of the literature.
+    ``goal`` is the wanted bound in words; ``met`` is True or False wherever a goal is named.
     """
 
     case: str
@@ -58,7 +57,9 @@ def header(suites: list[str], threads: int) -> dict[str, Any]:
         "threads": threads,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "versions": {name: _version(name) for name in ("rtsim", "numpy", "scipy", "numba", "llvmlite", "pydicom", "pyvista")},
+        "versions": {
+            name: _version(name) for name in ("rtsim", "numpy", "scipy", "numba", "llvmlite", "pydicom", "pyvista")
+        },
     }
 
 
@@ -73,7 +74,9 @@ def write_json(path: Path, head: dict[str, Any], rows: list[Row]) -> None:
 
 def _commit() -> str:
     try:
-        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return done.stdout.strip()

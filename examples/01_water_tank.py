@@ -22,14 +22,21 @@ def main(out: Path) -> None:
 
     curves: list[Curve] = []
     for side_mm in (50.0, 100.0, 200.0):
-        beam = rt.Beam.open_field(machine, (side_mm, side_mm), gantry_deg=0.0, monitor_units=100.0,
-                                  isocenter_mm=(0.0, surface_mm + ssd_mm - machine.sad_mm, 0.0))
+        beam = rt.Beam.open_field(
+            machine,
+            (side_mm, side_mm),
+            gantry_deg=0.0,
+            monitor_units=100.0,
+            isocenter_mm=(0.0, surface_mm + ssd_mm - machine.sad_mm, 0.0),
+        )
         dose = rt.dose.forward(water, beam, engine=rt.CollapsedCone())
         along = dose.at(on_axis)
         curves.append(depth_curve(f"{side_mm / 10:g} x {side_mm / 10:g} cm", depth_mm, along))
         at_10cm = float(np.interp(100.0, depth_mm, along))
-        print(f"{side_mm / 10:3g} cm field: maximum {along.max():.3f} Gy at {depth_mm[along.argmax()]:.0f} mm, "
-              f"10 cm deep {at_10cm:.3f} Gy = {100 * at_10cm / along.max():.1f} % (100 MU, SSD 100 cm)")
+        print(
+            f"{side_mm / 10:3g} cm field: maximum {along.max():.3f} Gy at {depth_mm[along.argmax()]:.0f} mm, "
+            f"10 cm deep {at_10cm:.3f} Gy = {100 * at_10cm / along.max():.1f} % (100 MU, SSD 100 cm)"
+        )
         if side_mm == 100.0:
             x_mm = np.arange(-90.0, 91.0, 2.0)
             line = np.stack([x_mm, np.full_like(x_mm, surface_mm + 100.0), np.zeros_like(x_mm)], axis=-1)
@@ -40,8 +47,10 @@ def main(out: Path) -> None:
             scene.save(out / "01_water_tank_3d.png")
 
     save_figure(curve_figure(curves, title="6 MV depth dose in water, SSD 100 cm"), out / "01_water_tank.png")
-    save_figure(curve_figure([profile], across="off axis, mm", dose_label="dose, Gy per 100 MU",
-                             title="6 MV profile"), out / "01_profile.png")
+    save_figure(
+        curve_figure([profile], across="off axis, mm", dose_label="dose, Gy per 100 MU", title="6 MV profile"),
+        out / "01_profile.png",
+    )
 
 
 if __name__ == "__main__":

@@ -17,18 +17,33 @@ def main(out: Path) -> None:
     prescription = protocol.prescription("PTV")
 
     planned = rt.optimize.plan_conventional(
-        phantom, prescription, protocol, rt.load_machine("generic_6x"),
-        engine=rt.CollapsedCone(spacing_mm=3.0), technique=rt.optimize.FieldArrangement.PA_AND_OBLIQUES)
+        phantom,
+        prescription,
+        protocol,
+        rt.load_machine("generic_6x"),
+        engine=rt.CollapsedCone(spacing_mm=3.0),
+        technique=rt.optimize.FieldArrangement.PA_AND_OBLIQUES,
+    )
 
-    report = rt.evaluate.grade(planned.dose, planned.phantom, prescription, protocol,
-                               histology=rt.biology.histology("myeloma"), certificates=planned.plan.certificates)
+    report = rt.evaluate.grade(
+        planned.dose,
+        planned.phantom,
+        prescription,
+        protocol,
+        histology=rt.biology.histology("myeloma"),
+        certificates=planned.plan.certificates,
+    )
     print(report)
     for beam in planned.plan.beams:
         print(f"{beam.name}: gantry {beam.gantry_deg:g} deg, {beam.monitor_units:.0f} MU")
 
     title = f"{prescription}, {len(planned.plan.beams)} fields"
-    save_figure(slice_figure(planned.phantom, dose=planned.dose, prescription_gy=prescription.dose_gy, title=title,
-                             half_width_mm=120.0), out / "02_conventional_spine.png")
+    save_figure(
+        slice_figure(
+            planned.phantom, dose=planned.dose, prescription_gy=prescription.dose_gy, title=title, half_width_mm=120.0
+        ),
+        out / "02_conventional_spine.png",
+    )
     save_figure(dvh_figure(planned.phantom, planned.dose, prescription=prescription, title=title), out / "02_dvh.png")
 
 

@@ -19,19 +19,43 @@ def main(out: Path) -> None:
 
     beams = rt.beams.coplanar(machine, target=phantom["PTV"], gantry_deg=range(100, 261, 20))
     planned = rt.optimize.plan_stereotactic(
-        phantom, prescription, protocol, machine, engine=rt.CollapsedCone(spacing_mm=3.0),
-        beams=rt.beams.with_beamlets(beams, phantom["PTV"]), seed=1)
+        phantom,
+        prescription,
+        protocol,
+        machine,
+        engine=rt.CollapsedCone(spacing_mm=3.0),
+        beams=rt.beams.with_beamlets(beams, phantom["PTV"]),
+        seed=1,
+    )
 
-    report = rt.evaluate.grade(planned.dose, planned.phantom, prescription, protocol,
-                               histology=rt.biology.histology("renal"), certificates=planned.plan.certificates)
+    report = rt.evaluate.grade(
+        planned.dose,
+        planned.phantom,
+        prescription,
+        protocol,
+        histology=rt.biology.histology("renal"),
+        certificates=planned.plan.certificates,
+    )
     print(report)
     for certificate in planned.plan.certificates:
         print(certificate.statement)
 
-    save_figure(slice_figure(planned.phantom, dose=planned.dose, prescription_gy=prescription.dose_gy,
-                             title=f"{prescription}: the isodoses bend round the canal"), out / "03_slices.png")
-    save(out / "03_stereotactic_spine.png", planned.phantom, dose=planned.dose, beams=planned.plan.beams,
-         isodoses_gy=[12.0, 17.0, 24.0])
+    save_figure(
+        slice_figure(
+            planned.phantom,
+            dose=planned.dose,
+            prescription_gy=prescription.dose_gy,
+            title=f"{prescription}: the isodoses bend round the canal",
+        ),
+        out / "03_slices.png",
+    )
+    save(
+        out / "03_stereotactic_spine.png",
+        planned.phantom,
+        dose=planned.dose,
+        beams=planned.plan.beams,
+        isodoses_gy=[12.0, 17.0, 24.0],
+    )
 
 
 if __name__ == "__main__":

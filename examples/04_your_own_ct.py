@@ -23,21 +23,36 @@ def main(out: Path, folder: Path | None = None, target: str = "GTV", cord: str =
         print(line)
     phantom = rt.io.read_dicom(folder)
     if "Rods" in phantom.structures:  # metal saturates a CT: say what it is, by structure
-        phantom = phantom.overriding(rt.DensityOverride(structure="Rods", density_g_cm3=4.43,
-                                                        material=rt.materials.get("ti6al4v")))
-    phantom = with_planning_volumes(phantom, PlanningVolumes(target=target, cord=cord, ptv_margin_mm=10.0,
-                                                             cord_margin_mm=3.0, spare_cord=False))
+        phantom = phantom.overriding(
+            rt.DensityOverride(structure="Rods", density_g_cm3=4.43, material=rt.materials.get("ti6al4v"))
+        )
+    phantom = with_planning_volumes(
+        phantom, PlanningVolumes(target=target, cord=cord, ptv_margin_mm=10.0, cord_margin_mm=3.0, spare_cord=False)
+    )
     protocol = rt.load_protocol("spine_conventional_1fx")
     prescription = protocol.prescription("PTV")
     planned = rt.optimize.plan_conventional(
-        phantom, prescription, protocol, rt.load_machine("generic_6x"), engine=rt.CollapsedCone(spacing_mm=4.0),
-        technique=rt.optimize.FieldArrangement.PA)
+        phantom,
+        prescription,
+        protocol,
+        rt.load_machine("generic_6x"),
+        engine=rt.CollapsedCone(spacing_mm=4.0),
+        technique=rt.optimize.FieldArrangement.PA,
+    )
     print(rt.evaluate.grade(planned.dose, planned.phantom, prescription, protocol))
 
     written = rt.io.write_dicom(out / "04_dicom_out", planned.phantom, planned.plan, planned.dose, overwrite=True)
     print(f"wrote {len(written.ct)} CT slices, RTSTRUCT, RTPLAN, RTDOSE to {written.folder}")
-    save_figure(slice_figure(planned.phantom, dose=planned.dose, prescription_gy=prescription.dose_gy, half_width_mm=140.0,
-                             title=f"{prescription}, one posterior field"), out / "04_your_own_ct.png")
+    save_figure(
+        slice_figure(
+            planned.phantom,
+            dose=planned.dose,
+            prescription_gy=prescription.dose_gy,
+            half_width_mm=140.0,
+            title=f"{prescription}, one posterior field",
+        ),
+        out / "04_your_own_ct.png",
+    )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ A radiotherapy dose planning simulator for the spine. It simulates and teaches; 
     phantom = rt.load_phantom("spine_t8_epidural")
     machine = rt.load_machine("generic_6fff")
     protocol = rt.load_protocol("spine_sbrt_2fx")
-    planned = rt.optimize.plan_stereotactic(phantom, protocol.prescription("PTV"), protocol, machine, engine=rt.CollapsedCone())
-    print(rt.evaluate.grade(planned.dose, planned.phantom, planned.plan.prescription, protocol))
+    rx = protocol.prescription("PTV")
+    planned = rt.optimize.plan_stereotactic(phantom, rx, protocol, machine, engine=rt.CollapsedCone())
+    print(rt.evaluate.grade(planned.dose, planned.phantom, rx, protocol))
 
 Names are loaded on first use, so that ``import rtsim`` is fast and pulls in neither VTK nor pydicom nor matplotlib.
 """
@@ -49,8 +50,23 @@ if TYPE_CHECKING:
     from rtsim.phantom.structure import Role, Structure, Structures
     from rtsim.protocol import Goal, Prescription, load_protocol
 
-_FLOORS = ("beams", "biology", "clinic", "ct", "dose", "errors", "evaluate", "geometry", "io", "machine", "materials",
-           "optimize", "phantom", "protocol", "view")
+_FLOORS = (
+    "beams",
+    "biology",
+    "clinic",
+    "ct",
+    "dose",
+    "errors",
+    "evaluate",
+    "geometry",
+    "io",
+    "machine",
+    "materials",
+    "optimize",
+    "phantom",
+    "protocol",
+    "view",
+)
 _MODULE_OF = {
     "Beam": "rtsim.beams.model",
     "CollapsedCone": "rtsim.dose",

@@ -15,7 +15,7 @@ class InputError(RtsimError, ValueError):
 
 
 class GeometryError(InputError):
-    """Something lies where it cannot be: a target outside the body, a source inside the patient, a field off the grid."""
+    """Something lies where it cannot be: a target outside the body, a source inside the patient."""
 
 
 class MachineLimitError(InputError):

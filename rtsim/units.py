@@ -1,4 +1,4 @@
-"""Physical constants and the few conversions that every floor needs. Lengths in rtsim are mm, doses Gy, energies MeV."""
+"""Physical constants and the few conversions that all floors need. Lengths in rtsim are mm, doses Gy, energies MeV."""
 
 from __future__ import annotations
 

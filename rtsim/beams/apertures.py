@@ -68,13 +68,17 @@ def check_aperture(aperture: Aperture, machine: Machine) -> None:
     beyond = np.flatnonzero(np.abs(leaves).max(axis=1) > limit + _TOLERANCE_MM)
     if beyond.size:
         i = int(beyond[0])
-        raise MachineLimitError(f"leaf pair {i} stands at {leaves[i, 0]:g} and {leaves[i, 1]:g} mm; the leaves of "
-                                f"{machine.name} reach -{limit:g} to {limit:g} mm")
+        raise MachineLimitError(
+            f"leaf pair {i} stands at {leaves[i, 0]:g} and {leaves[i, 1]:g} mm; the leaves of "
+            f"{machine.name} reach -{limit:g} to {limit:g} mm"
+        )
     narrow = np.flatnonzero(leaves[:, 1] - leaves[:, 0] < gap - _TOLERANCE_MM)
     if narrow.size:
         i = int(narrow[0])
-        raise MachineLimitError(f"leaf pair {i} leaves a gap of {leaves[i, 1] - leaves[i, 0]:g} mm; the smallest gap "
-                                f"of {machine.name} is {gap:g} mm")
+        raise MachineLimitError(
+            f"leaf pair {i} leaves a gap of {leaves[i, 1] - leaves[i, 0]:g} mm; the smallest gap "
+            f"of {machine.name} is {gap:g} mm"
+        )
 
 
 def beamlet_opening(aperture: Aperture, beamlets: Beamlets, machine: Machine) -> FloatArray:
@@ -94,8 +98,10 @@ def beamlet_opening(aperture: Aperture, beamlets: Beamlets, machine: Machine) ->
     else:
         edges = machine.leaf_edges_mm
         if leaves.shape[0] != edges.size - 1 or machine.mlc is None:
-            raise MachineLimitError(f"{leaves.shape[0]} leaf pairs are given; {machine.name} has "
-                                    f"{0 if machine.mlc is None else machine.mlc.leaf_count}")
+            raise MachineLimitError(
+                f"{leaves.shape[0]} leaf pairs are given; {machine.name} has "
+                f"{0 if machine.mlc is None else machine.mlc.leaf_count}"
+            )
         left = np.maximum(leaves[:, 0], aperture.jaws_x_mm[0])
         right = np.minimum(leaves[:, 1], aperture.jaws_x_mm[1])
         low, high = np.maximum(edges[:-1], aperture.jaws_y_mm[0]), np.minimum(edges[1:], aperture.jaws_y_mm[1])

@@ -20,8 +20,15 @@ ANTERIOR: Final[Vector3] = (0.0, -1.0, 0.0)
 _POSTERIOR_STEP_DEG: Final = {7: 25.0, 8: 22.5, 9: 20.0}
 
 
-def coplanar(machine: Machine, *, gantry_deg: Iterable[float], isocenter_mm: Vector3 | None = None,
-             target: Structure | None = None, collimator_deg: float = 0.0, couch_deg: float = 0.0) -> tuple[Beam, ...]:
+def coplanar(
+    machine: Machine,
+    *,
+    gantry_deg: Iterable[float],
+    isocenter_mm: Vector3 | None = None,
+    target: Structure | None = None,
+    collimator_deg: float = 0.0,
+    couch_deg: float = 0.0,
+) -> tuple[Beam, ...]:
     """Beams at the given gantry angles, one couch and collimator angle, around one isocenter.
 
     Args:
@@ -38,8 +45,17 @@ def coplanar(machine: Machine, *, gantry_deg: Iterable[float], isocenter_mm: Vec
     if len(set(angles)) != len(angles):
         raise InputError(f"gantry_deg is {angles}; each angle may be given once")
     isocenter = _isocenter(isocenter_mm, target)
-    return tuple(Beam(machine=machine, isocenter_mm=isocenter, gantry_deg=g, couch_deg=couch_deg,
-                      collimator_deg=collimator_deg, name=f"G{g:g}") for g in angles)
+    return tuple(
+        Beam(
+            machine=machine,
+            isocenter_mm=isocenter,
+            gantry_deg=g,
+            couch_deg=couch_deg,
+            collimator_deg=collimator_deg,
+            name=f"G{g:g}",
+        )
+        for g in angles
+    )
 
 
 def _isocenter(isocenter_mm: Vector3 | None, target: Structure | None) -> Vector3:
@@ -51,28 +67,36 @@ def _isocenter(isocenter_mm: Vector3 | None, target: Structure | None) -> Vector
     raise InputError(f"isocenter_mm or target: {given}; give isocenter_mm (x, y, z) in LPS mm, or a target structure")
 
 
-def posterior_anterior(machine: Machine, *, isocenter_mm: Vector3 | None = None,
-                       target: Structure | None = None) -> tuple[Beam, ...]:
+def posterior_anterior(
+    machine: Machine, *, isocenter_mm: Vector3 | None = None, target: Structure | None = None
+) -> tuple[Beam, ...]:
     """One field from posterior (PA, gantry 180)."""
     return _named(coplanar(machine, gantry_deg=(180.0,), isocenter_mm=isocenter_mm, target=target), ("PA",))
 
 
-def anterior_posterior(machine: Machine, *, isocenter_mm: Vector3 | None = None,
-                       target: Structure | None = None) -> tuple[Beam, ...]:
+def anterior_posterior(
+    machine: Machine, *, isocenter_mm: Vector3 | None = None, target: Structure | None = None
+) -> tuple[Beam, ...]:
     """Two opposed fields, from anterior and posterior (AP/PA, gantry 0 and 180)."""
     return _named(coplanar(machine, gantry_deg=(0.0, 180.0), isocenter_mm=isocenter_mm, target=target), ("AP", "PA"))
 
 
-def lateral_pair(machine: Machine, *, isocenter_mm: Vector3 | None = None,
-                 target: Structure | None = None) -> tuple[Beam, ...]:
+def lateral_pair(
+    machine: Machine, *, isocenter_mm: Vector3 | None = None, target: Structure | None = None
+) -> tuple[Beam, ...]:
     """Two opposed fields from the patient's left (gantry 90) and right (gantry 270), usual in the neck."""
     pair = coplanar(machine, gantry_deg=(90.0, 270.0), isocenter_mm=isocenter_mm, target=target)
     return _named(pair, ("LEFT", "RIGHT"))
 
 
-def posterior_with_wedged_obliques(machine: Machine, *, isocenter_mm: Vector3 | None = None,
-                                   target: Structure | None = None, oblique_deg: float = 120.0,
-                                   wedge_deg: float = 30.0) -> tuple[Beam, ...]:
+def posterior_with_wedged_obliques(
+    machine: Machine,
+    *,
+    isocenter_mm: Vector3 | None = None,
+    target: Structure | None = None,
+    oblique_deg: float = 120.0,
+    wedge_deg: float = 30.0,
+) -> tuple[Beam, ...]:
     """PA and two wedged posterior obliques at gantry ``oblique_deg`` and ``360 - oblique_deg``.
 
     The three beams enter side by side through the back, so that without wedges the posterior part of the target, which
@@ -91,14 +115,21 @@ def posterior_with_wedged_obliques(machine: Machine, *, isocenter_mm: Vector3 | 
         raise InputError(f"oblique_deg is {oblique_deg}; a left posterior oblique has 90 < oblique_deg < 180")
     wedge = _physical_wedge(machine, wedge_deg)
     angles = (180.0, oblique_deg, 360.0 - oblique_deg)
-    pa, left, right = _named(coplanar(machine, gantry_deg=angles, isocenter_mm=isocenter_mm, target=target),
-                             ("PA", "LPO", "RPO"))
+    pa, left, right = _named(
+        coplanar(machine, gantry_deg=angles, isocenter_mm=isocenter_mm, target=target), ("PA", "LPO", "RPO")
+    )
     return pa, wedge_toward(left, wedge, ANTERIOR), wedge_toward(right, wedge, ANTERIOR)
 
 
-def posterior(machine: Machine, *, count: int = 9, isocenter_mm: Vector3 | None = None,
-              target: Structure | None = None, step_deg: float | None = None,
-              collimator_deg: float = 0.0) -> tuple[Beam, ...]:
+def posterior(
+    machine: Machine,
+    *,
+    count: int = 9,
+    isocenter_mm: Vector3 | None = None,
+    target: Structure | None = None,
+    step_deg: float | None = None,
+    collimator_deg: float = 0.0,
+) -> tuple[Beam, ...]:
     """A fan of beams symmetric about gantry 180, for stereotactic treatment of the spine.
 
     9 beams: 100 to 260 by 20; 8: 101.25 to 258.75 by 22.5; 7: 105 to 255 by 25.
@@ -118,18 +149,34 @@ def posterior(machine: Machine, *, count: int = 9, isocenter_mm: Vector3 | None 
     if not step > 0.0 or (count - 1) * step >= 360.0:
         raise InputError(f"step_deg is {step} for {count} beams; 0 < (count - 1) step_deg < 360 is needed")
     first = 180.0 - step * (count - 1) / 2
-    return coplanar(machine, gantry_deg=[(first + step * k) % 360.0 for k in range(count)], isocenter_mm=isocenter_mm,
-                    target=target, collimator_deg=collimator_deg)
+    return coplanar(
+        machine,
+        gantry_deg=[(first + step * k) % 360.0 for k in range(count)],
+        isocenter_mm=isocenter_mm,
+        target=target,
+        collimator_deg=collimator_deg,
+    )
 
 
-def equidistant(machine: Machine, *, count: int = 9, isocenter_mm: Vector3 | None = None,
-                target: Structure | None = None, start_deg: float = 0.0,
-                collimator_deg: float = 0.0) -> tuple[Beam, ...]:
+def equidistant(
+    machine: Machine,
+    *,
+    count: int = 9,
+    isocenter_mm: Vector3 | None = None,
+    target: Structure | None = None,
+    start_deg: float = 0.0,
+    collimator_deg: float = 0.0,
+) -> tuple[Beam, ...]:
     """``count`` beams at equal angles around the patient; 9 from 0 by 40 degrees is TG-119 (doi:10.1118/1.3238104)."""
     if count < 1:
         raise InputError(f"count is {count}; at least 1 beam is needed")
-    return coplanar(machine, gantry_deg=[(start_deg + 360.0 * k / count) % 360.0 for k in range(count)],
-                    isocenter_mm=isocenter_mm, target=target, collimator_deg=collimator_deg)
+    return coplanar(
+        machine,
+        gantry_deg=[(start_deg + 360.0 * k / count) % 360.0 for k in range(count)],
+        isocenter_mm=isocenter_mm,
+        target=target,
+        collimator_deg=collimator_deg,
+    )
 
 
 def wedge_toward(beam: Beam, wedge: Wedge, toe_direction_lps: Vector3) -> Beam:
@@ -144,8 +191,10 @@ def wedge_toward(beam: Beam, wedge: Wedge, toe_direction_lps: Vector3) -> Beam:
     across = np.asarray(toe_direction_lps, dtype=np.float64) @ beam.rotation[:, :2]
     norm = float(np.linalg.norm(toe_direction_lps))
     if norm == 0.0 or float(np.abs(across).max()) < 1e-6 * norm:
-        raise InputError(f"toe_direction_lps {toe_direction_lps} lies along beam {beam.name!r} (gantry "
-                         f"{beam.gantry_deg:g}); a wedge can only point across the beam")
+        raise InputError(
+            f"toe_direction_lps {toe_direction_lps} lies along beam {beam.name!r} (gantry "
+            f"{beam.gantry_deg:g}); a wedge can only point across the beam"
+        )
     slots = (across[0], across[1], -across[0], -across[1])
     return replace(beam, wedge=replace(wedge, orientation_deg=90.0 * int(np.argmax(slots))))
 

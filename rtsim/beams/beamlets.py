@@ -18,8 +18,9 @@ from rtsim.typing import BoolArray, FloatArray
 _SLIVER_MM = 1e-3
 
 
-def with_beamlets(beams: Sequence[Beam], target: Structure, *, pitch_mm: float = 5.0,
-                  margin_mm: float = 5.0) -> tuple[Beam, ...]:
+def with_beamlets(
+    beams: Sequence[Beam], target: Structure, *, pitch_mm: float = 5.0, margin_mm: float = 5.0
+) -> tuple[Beam, ...]:
     """The same beams with the beamlets whose opening can reach the target.
 
     Beamlet rows are leaf pairs: a leaf wider than ``pitch_mm`` is one row, narrower neighbors share a row until it is
@@ -43,8 +44,9 @@ def with_beamlets(beams: Sequence[Beam], target: Structure, *, pitch_mm: float =
     check_margin(margin_mm)
     if not beams:
         raise InputError("no beams are given; with_beamlets needs at least one")
-    return tuple(replace(b, beamlets=_beamlets(b, target, pitch_mm, margin_mm), beamlet_monitor_units=None)
-                 for b in beams)
+    return tuple(
+        replace(b, beamlets=_beamlets(b, target, pitch_mm, margin_mm), beamlet_monitor_units=None) for b in beams
+    )
 
 
 def beamlet_rows_mm(machine: Machine, pitch_mm: float) -> FloatArray:
@@ -84,11 +86,15 @@ def _beamlets(beam: Beam, target: Structure, pitch_mm: float, margin_mm: float) 
             needed[row] = _overlapped(columns, lower, upper)
     row_of, column_of = np.nonzero(needed)
     if not row_of.size:
-        raise GeometryError(f"beam {beam.name!r}: no beamlet reaches {target.name!r}; check isocenter_mm "
-                            f"{beam.isocenter_mm}")
+        raise GeometryError(
+            f"beam {beam.name!r}: no beamlet reaches {target.name!r}; check isocenter_mm {beam.isocenter_mm}"
+        )
     return Beamlets(
-        center_x_mm=(columns[column_of] + columns[column_of + 1]) / 2, width_x_mm=np.diff(columns)[column_of],
-        center_y_mm=(rows[row_of] + rows[row_of + 1]) / 2, width_y_mm=np.diff(rows)[row_of])
+        center_x_mm=(columns[column_of] + columns[column_of + 1]) / 2,
+        width_x_mm=np.diff(columns)[column_of],
+        center_y_mm=(rows[row_of] + rows[row_of + 1]) / 2,
+        width_y_mm=np.diff(rows)[row_of],
+    )
 
 
 def _overlapped(edges: FloatArray, lower: FloatArray, upper: FloatArray) -> BoolArray:

@@ -134,30 +134,52 @@ class Beam:
             return
         meterset = [c.cumulative_monitor_units for c in self.control_points]
         if len(meterset) < 2 or meterset[0] != 0.0 or any(b < a - 1e-9 for a, b in pairwise(meterset)):
-            raise InputError(f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
-                             f"least two control points; given {meterset[:4]}...")
+            raise InputError(
+                f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
+                f"least two control points; given {meterset[:4]}..."
+            )
         half = self.machine.max_field_mm / 2 + 1e-6
         for c in self.control_points:
             if max(map(abs, (*c.aperture.jaws_x_mm, *c.aperture.jaws_y_mm))) > half:
-                raise MachineLimitError(f"beam {self.name!r}: jaws {c.aperture.jaws_x_mm} x {c.aperture.jaws_y_mm} mm "
-                                        f"reach beyond the {2 * half:g} mm field of {self.machine.name}")
+                raise MachineLimitError(
+                    f"beam {self.name!r}: jaws {c.aperture.jaws_x_mm} x {c.aperture.jaws_y_mm} mm "
+                    f"reach beyond the {2 * half:g} mm field of {self.machine.name}"
+                )
             leaves = c.aperture.leaf_pairs_mm
             pairs = 0 if self.machine.mlc is None else self.machine.mlc.leaf_count
             if leaves is not None and leaves.shape[0] != pairs:
-                raise MachineLimitError(f"beam {self.name!r}: {leaves.shape[0]} leaf pairs given; "
-                                        f"{self.machine.name} has {pairs}")
+                raise MachineLimitError(
+                    f"beam {self.name!r}: {leaves.shape[0]} leaf pairs given; {self.machine.name} has {pairs}"
+                )
 
     @classmethod
-    def open_field(cls, machine: Machine, size_mm: tuple[float, float] = (100.0, 100.0), *, gantry_deg: float = 0.0,
-                   isocenter_mm: Vector3 = (0.0, 0.0, 0.0), couch_deg: float = 0.0, collimator_deg: float = 0.0,
-                   monitor_units: float = 100.0, wedge: Wedge | None = None, name: str = "") -> Beam:
+    def open_field(
+        cls,
+        machine: Machine,
+        size_mm: tuple[float, float] = (100.0, 100.0),
+        *,
+        gantry_deg: float = 0.0,
+        isocenter_mm: Vector3 = (0.0, 0.0, 0.0),
+        couch_deg: float = 0.0,
+        collimator_deg: float = 0.0,
+        monitor_units: float = 100.0,
+        wedge: Wedge | None = None,
+        name: str = "",
+    ) -> Beam:
         """A rectangular field of the jaws, ``size_mm`` = full widths (BLD x, y) in the isocenter plane, centered."""
         if min(size_mm) <= 0:
             raise InputError(f"size_mm is {size_mm}; two widths > 0 mm are needed")
         aperture = Aperture(jaws_x_mm=(-size_mm[0] / 2, size_mm[0] / 2), jaws_y_mm=(-size_mm[1] / 2, size_mm[1] / 2))
-        return cls(machine=machine, isocenter_mm=isocenter_mm, gantry_deg=gantry_deg, couch_deg=couch_deg,
-                   collimator_deg=collimator_deg, wedge=wedge, name=name or f"G{gantry_deg:g}",
-                   control_points=static_control_points(((aperture, monitor_units),), gantry_deg))
+        return cls(
+            machine=machine,
+            isocenter_mm=isocenter_mm,
+            gantry_deg=gantry_deg,
+            couch_deg=couch_deg,
+            collimator_deg=collimator_deg,
+            wedge=wedge,
+            name=name or f"G{gantry_deg:g}",
+            control_points=static_control_points(((aperture, monitor_units),), gantry_deg),
+        )
 
     @property
     def monitor_units(self) -> float:
@@ -203,8 +225,9 @@ class Beam:
         """The same beam with all monitor units multiplied by ``factor`` >= 0."""
         if not math.isfinite(factor) or factor < 0:
             raise InputError(f"factor is {factor}; monitor units can be scaled by a finite factor >= 0")
-        points = tuple(replace(c, cumulative_monitor_units=c.cumulative_monitor_units * factor)
-                       for c in self.control_points)
+        points = tuple(
+            replace(c, cumulative_monitor_units=c.cumulative_monitor_units * factor) for c in self.control_points
+        )
         weights = None if self.beamlet_monitor_units is None else self.beamlet_monitor_units * factor
         return replace(self, control_points=points, beamlet_monitor_units=weights)
 
@@ -237,8 +260,9 @@ def static_control_points(segments: tuple[tuple[Aperture, float], ...], gantry_d
     return tuple(points)
 
 
-def rectangle_coverage(edges_lower: AnyFloatArray, edges_upper: AnyFloatArray, lower: float,
-                       upper: float) -> FloatArray:
+def rectangle_coverage(
+    edges_lower: AnyFloatArray, edges_upper: AnyFloatArray, lower: float, upper: float
+) -> FloatArray:
     """Fraction (n,) of each interval [edges_lower, edges_upper] that lies inside [lower, upper]."""
     lo, hi = np.asarray(edges_lower, dtype=np.float64), np.asarray(edges_upper, dtype=np.float64)
     return np.asarray(np.clip(np.minimum(hi, upper) - np.maximum(lo, lower), 0.0, None) / (hi - lo))

@@ -39,8 +39,9 @@ class Outline:
         """Extent along BLD y."""
         return float(self.lower_y_mm.min()), float(self.upper_y_mm.max())
 
-    def intervals_in_band(self, lower_y_mm: float, upper_y_mm: float,
-                          margin_mm: float) -> tuple[FloatArray, FloatArray]:
+    def intervals_in_band(
+        self, lower_y_mm: float, upper_y_mm: float, margin_mm: float
+    ) -> tuple[FloatArray, FloatArray]:
         """BLD x intervals (lower, upper) that the outline, grown by ``margin_mm``, covers within a band of BLD y.
 
         The growth is round: a rectangle at the distance d < margin from the band reaches sqrt(margin^2 - d^2) beyond
@@ -69,8 +70,10 @@ def project_outline(beam: Beam, structure: Structure) -> Outline:
     along = (corners - np.asarray(beam.isocenter_mm)) @ beam.rotation[:, 2]
     nearest = beam.machine.sad_mm - float(along.max())
     if nearest <= 1.0:
-        raise GeometryError(f"structure {structure.name!r} reaches to {nearest:g} mm from the source of beam "
-                            f"{beam.name!r}; it must lie below the source. isocenter_mm is {beam.isocenter_mm}")
+        raise GeometryError(
+            f"structure {structure.name!r} reaches to {nearest:g} mm from the source of beam "
+            f"{beam.name!r}; it must lie below the source. isocenter_mm is {beam.isocenter_mm}"
+        )
     bev, _ = project_to_isocenter_plane(corners, beam.isocenter_mm, beam.rotation, beam.machine.sad_mm)
     inside = structure.coverage >= _COVERED * min(1.0, float(structure.coverage.max()))
     lo_x, hi_x = _voxel_bounds(bev[..., 0])
@@ -107,10 +110,13 @@ def check_in_field(beam: Beam, structure: Structure, outline: Outline) -> None:
     Raises:
         MachineLimitError: with both extents.
     """
-    for axis, seen, limit in (("x", outline.bounds_x_mm, beam.machine.field_limit_x_mm),
-                              ("y", outline.bounds_y_mm, beam.machine.field_limit_y_mm)):
+    for axis, seen, limit in (
+        ("x", outline.bounds_x_mm, beam.machine.field_limit_x_mm),
+        ("y", outline.bounds_y_mm, beam.machine.field_limit_y_mm),
+    ):
         if seen[0] < limit[0] - _ROUNDING_MM or seen[1] > limit[1] + _ROUNDING_MM:
             raise MachineLimitError(
                 f"beam {beam.name!r}: {structure.name!r} reaches from {seen[0]:.1f} to {seen[1]:.1f} mm along BLD "
                 f"{axis}; {beam.machine.name} opens {limit[0]:g} to {limit[1]:g} mm. Move isocenter_mm, turn the "
-                "collimator, or use a machine with a larger field")
+                "collimator, or use a machine with a larger field"
+            )

@@ -29,9 +29,15 @@ def cord_limit_gy(fractions: float, eqd2_gy: float = CORD_EQD2_GY, alpha_beta_gy
     return isoeffective_dose_gy(eqd2_gy, fractions, alpha_beta_gy)
 
 
-def remaining_dose_gy(cumulative_eqd2_gy: float, prior_dose_gy: float, prior_fractions: float, fractions: float,
-                      alpha_beta_gy: float = CORD_ALPHA_BETA_GY) -> float:
+def remaining_dose_gy(
+    cumulative_eqd2_gy: float,
+    prior_dose_gy: float,
+    prior_fractions: float,
+    fractions: float,
+    alpha_beta_gy: float = CORD_ALPHA_BETA_GY,
+) -> float:
     """Dose in Gy left for a second course by ``cumulative_eqd2_gy``; 0 when the first one used it up."""
     left = positive("cumulative_eqd2_gy", cumulative_eqd2_gy, "Gy") - eqd2_gy(
-        float(prior_dose_gy), prior_fractions, alpha_beta_gy)
+        float(prior_dose_gy), prior_fractions, alpha_beta_gy
+    )
     return isoeffective_dose_gy(left, fractions, alpha_beta_gy) if left > 0.0 else 0.0

@@ -45,8 +45,9 @@ def eqd2_from_bed_gy(bed: float, alpha_beta_gy: float) -> float:
     return float(doses(bed)) / (1.0 + 2.0 / alpha_beta(alpha_beta_gy))
 
 
-def lql_bed_gy(dose_gy: float | AnyFloatArray, fractions: float, alpha_beta_gy: float,
-               transition_gy: float | None = None) -> float | FloatArray:
+def lql_bed_gy(
+    dose_gy: float | AnyFloatArray, fractions: float, alpha_beta_gy: float, transition_gy: float | None = None
+) -> float | FloatArray:
     """BED of the linear-quadratic-linear model in Gy (-ln S / alpha).
 
     Below ``transition_gy`` per fraction it is the LQ model; above, -ln S goes on along the tangent:

@@ -39,11 +39,11 @@ SCHULTHEISS_CORD: Final = LogisticCord(
     slope_k=18.8,
     source=Source(
         citation="Schultheiss 2008, IJROBP 71:1455: D50 69.4 Gy, 0.03 % at 45, 0.2 % at 50, 5 % at 59.3 Gy; "
-                 "the slope k = 18.8 is rtsim's fit to these points",
+        "the slope k = 18.8 is rtsim's fit to these points",
         standing=Standing.VERIFIED,
     ),
     caveat="published with alpha/beta 0.87 Gy, which overstates the risk above 4 Gy per fraction (14 Gy x 1: 70 %); "
-           "rtsim uses 2 Gy",
+    "rtsim uses 2 Gy",
 )
 """Cervical cord, conventional fractionation; with alpha/beta 2 Gy the central estimate of rtsim."""
 
@@ -67,8 +67,13 @@ class Lkb:
         positive("td50_eqd2_gy", self.td50_eqd2_gy, "Gy")
         alpha_beta(self.alpha_beta_gy)
 
-    def probability(self, dose_gy: AnyFloatArray, fractions: float, volume: AnyFloatArray | None = None,
-                    alpha_beta_gy: float | None = None) -> float:
+    def probability(
+        self,
+        dose_gy: AnyFloatArray,
+        fractions: float,
+        volume: AnyFloatArray | None = None,
+        alpha_beta_gy: float | None = None,
+    ) -> float:
         """NTCP of voxel doses (total, Gy); ``volume`` one weight per voxel, equal when None."""
         ratio = self.alpha_beta_gy if alpha_beta_gy is None else alpha_beta_gy
         dose, share = weighted(dose_gy, volume)
@@ -89,8 +94,10 @@ def lung_pneumonitis(mean_eqd2_gy: float) -> float:
 _BURMAN = Source(citation="Burman et al. 1991, IJROBP 21:123 (fit to Emami et al. 1991)", standing=Standing.LITERATURE)
 _QUANTEC_LUNG = Source(citation="Marks et al. 2010 (QUANTEC lung), IJROBP 76:S70", standing=Standing.LITERATURE)
 _DAWSON = Source(citation="Dawson et al. 2002, IJROBP 53:810 (liver metastases)", standing=Standing.LITERATURE)
-_UPPER = ("LKB with these parameters overpredicts: 13 myelopathies predicted, 1 seen "
-          "(24 hemangioblastomas, 20 Gy x 1); read it as an upper estimate")
+_UPPER = (
+    "LKB with these parameters overpredicts: 13 myelopathies predicted, 1 seen "
+    "(24 hemangioblastomas, 20 Gy x 1); read it as an upper estimate"
+)
 
 _ROWS: Final[tuple[tuple[str, float, float, float, float, str, Source, str], ...]] = (
     ("spinal_cord", 0.05, 0.175, 66.5, 2.0, "myelitis, necrosis", _BURMAN, _UPPER),
@@ -113,8 +120,16 @@ _ROWS: Final[tuple[tuple[str, float, float, float, float, str, Source, str], ...
 )
 
 LKB_MODELS: Final[dict[str, Lkb]] = {
-    organ: Lkb(organ=organ, volume_exponent_n=n, slope_m=m, td50_eqd2_gy=td50, alpha_beta_gy=ratio, endpoint=endpoint,
-               source=source, caveat=caveat)
+    organ: Lkb(
+        organ=organ,
+        volume_exponent_n=n,
+        slope_m=m,
+        td50_eqd2_gy=td50,
+        alpha_beta_gy=ratio,
+        endpoint=endpoint,
+        source=source,
+        caveat=caveat,
+    )
     for organ, n, m, td50, ratio, endpoint, source, caveat in _ROWS
 }
 """By canonical organ key; alpha/beta where the table gives a range is an assumption of rtsim within it."""

@@ -21,6 +21,8 @@ def bench(arguments: Sequence[str]) -> ExitCode:
     """
     root = Path(rtsim.__file__).resolve().parent.parent
     if importlib.util.find_spec("benchmarks") is None and not (root / "benchmarks" / "__main__.py").is_file():
-        raise InputError("the benchmarks are not installed with the package; clone the repository and run 'rtsim bench' there")
+        raise InputError(
+            "the benchmarks are not installed with the package; clone the repository and run 'rtsim bench' there"
+        )
     done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=root, check=False)
     return ExitCode.DONE if done.returncode == 0 else ExitCode.UNEXPECTED

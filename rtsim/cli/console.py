@@ -64,7 +64,12 @@ class Steps:
 @contextmanager
 def steps(*, quiet: bool) -> Iterator[Steps]:
     """Progress bars on standard error; none when ``quiet``."""
-    columns = (TextColumn("{task.description:<28}"), BarColumn(bar_width=28), TextColumn("{task.percentage:>3.0f} %"),
-               TimeElapsedColumn(), TextColumn("{task.fields[detail]}", style="dim"))
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}", style="dim"),
+    )
     with Progress(*columns, console=errors(), disable=quiet) as progress:
         yield Steps(progress)

@@ -16,8 +16,9 @@ from rtsim.errors import OutputExistsError, ResourceError, RtsimError
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     codes = "exit status: " + ", ".join(f"{c.value} {c.name.lower().replace('_', ' ')}" for c in ExitCode)
-    top = argparse.ArgumentParser(prog="rtsim", description=f"Spine radiotherapy planning simulator. {NOT_A_DEVICE}",
-                                  epilog=codes)
+    top = argparse.ArgumentParser(
+        prog="rtsim", description=f"Spine radiotherapy planning simulator. {NOT_A_DEVICE}", epilog=codes
+    )
     top.add_argument("--version", action="version", version=f"rtsim {__version__}")
     top.add_argument("--verbose", action="store_true", help="log what is being done; show tracebacks")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -48,13 +49,23 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--protocol", help="protocol by name or TOML file, e.g. spine_sbrt_2fx")
     run.add_argument("--dose", type=float, metavar="GY", help="one of the protocol's dose levels")
     run.add_argument("--cord-limits", metavar="SET", help="one of the protocol's sets of cord limits, e.g. hytec")
-    run.add_argument("--machine", help="machine by name or TOML file (default: of the case, or generic_6fff / generic_6x)")
+    run.add_argument(
+        "--machine", help="machine by name or TOML file (default: of the case, or generic_6fff / generic_6x)"
+    )
     run.add_argument("--histology", help="tumor histology, for TCP and for judging the dose, e.g. renal")
     run.add_argument("--calibration", type=Path, help="HU to density curve (CSV or TOML)")
-    run.add_argument("--override", action="append", default=[], metavar="STRUCTURE=G_CM3",
-                     help="density override of a structure, e.g. Screw=4.43; may be given several times")
-    run.add_argument("--fields", choices=["pa", "ap_pa", "pa_obliques", "laterals"],
-                     help="arrangement of a conventional plan (default: of the case, or pa_obliques)")
+    run.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="STRUCTURE=G_CM3",
+        help="density override of a structure, e.g. Screw=4.43; may be given several times",
+    )
+    run.add_argument(
+        "--fields",
+        choices=["pa", "ap_pa", "pa_obliques", "laterals"],
+        help="arrangement of a conventional plan (default: of the case, or pa_obliques)",
+    )
     run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
     run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling (default 1)")
     run.add_argument("--quiet", action="store_true", help="no progress bars")

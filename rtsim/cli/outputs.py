@@ -17,34 +17,78 @@ from rtsim.view import report_pictures, write_picture, write_report
 logger = logging.getLogger(__name__)
 
 
-def record_of(request: Request, planned: Planned, report: GradeReport, *, name: str, version: str,
-              seconds: dict[str, float]) -> RunRecord:
+def record_of(
+    request: Request, planned: Planned, report: GradeReport, *, name: str, version: str, seconds: dict[str, float]
+) -> RunRecord:
     """What was run and what came of it, in plain values."""
     plan = planned.plan
     return RunRecord(
-        version=version, case=name, case_sha256=planned.phantom.case_sha256, machine=request.machine.name,
+        version=version,
+        case=name,
+        case_sha256=planned.phantom.case_sha256,
+        machine=request.machine.name,
         protocol=f"{request.protocol.name} (cord limits {request.protocol.cord_limits_name})",
-        engine=planned.dose.engine, grid=planned.dose.grid.describe(), prescription=str(plan.prescription), seed=request.seed,
-        beams=tuple({"name": b.name, "gantry_deg": b.gantry_deg, "couch_deg": b.couch_deg, "collimator_deg": b.collimator_deg,
-                     "wedge": b.wedge.name if b.wedge else None, "segments": len(b.control_points) // 2,
-                     "monitor_units": round(b.monitor_units, 3)} for b in plan.beams),
-        grade=tuple({"structure": r.goal.structure, "found_as": r.found_as, "metric": str(r.goal.parsed), "wanted": r.wanted,
-                     "value": r.value, "unit": r.goal.unit, "status": r.status.value, "priority": r.goal.priority.value,
-                     "source": r.goal.source.citation, "standing": r.goal.source.standing.label, "note": r.note}
-                    for r in report.rows),
+        engine=planned.dose.engine,
+        grid=planned.dose.grid.describe(),
+        prescription=str(plan.prescription),
+        seed=request.seed,
+        beams=tuple(
+            {
+                "name": b.name,
+                "gantry_deg": b.gantry_deg,
+                "couch_deg": b.couch_deg,
+                "collimator_deg": b.collimator_deg,
+                "wedge": b.wedge.name if b.wedge else None,
+                "segments": len(b.control_points) // 2,
+                "monitor_units": round(b.monitor_units, 3),
+            }
+            for b in plan.beams
+        ),
+        grade=tuple(
+            {
+                "structure": r.goal.structure,
+                "found_as": r.found_as,
+                "metric": str(r.goal.parsed),
+                "wanted": r.wanted,
+                "value": r.value,
+                "unit": r.goal.unit,
+                "status": r.status.value,
+                "priority": r.goal.priority.value,
+                "source": r.goal.source.citation,
+                "standing": r.goal.source.standing.label,
+                "note": r.note,
+            }
+            for r in report.rows
+        ),
         certificates=tuple(asdict(c) for c in plan.certificates),
-        metrics={"target": asdict(report.target), "indices": asdict(report.indices),
-                 "cord": None if report.cord is None else
-                 {"near_max_gy": report.cord.near_max_gy, "eqd2_gy": report.cord.eqd2_gy,
-                  "ntcp_logistic": report.cord.ntcp_logistic, "ntcp_lkb": report.cord.ntcp_lkb},
-                 "tumor": None if report.tumor is None else
-                 {"histology": report.tumor.histology.name, "d95_eqd2_gy": report.tumor.d95_eqd2_gy,
-                  "tcp_log_logistic": report.tumor.tcp_log_logistic, "tcp_poisson": report.tumor.tcp_poisson}},
-        notes=(*planned.phantom.notes, *plan.notes), seconds=seconds)
+        metrics={
+            "target": asdict(report.target),
+            "indices": asdict(report.indices),
+            "cord": None
+            if report.cord is None
+            else {
+                "near_max_gy": report.cord.near_max_gy,
+                "eqd2_gy": report.cord.eqd2_gy,
+                "ntcp_logistic": report.cord.ntcp_logistic,
+                "ntcp_lkb": report.cord.ntcp_lkb,
+            },
+            "tumor": None
+            if report.tumor is None
+            else {
+                "histology": report.tumor.histology.name,
+                "d95_eqd2_gy": report.tumor.d95_eqd2_gy,
+                "tcp_log_logistic": report.tumor.tcp_log_logistic,
+                "tcp_poisson": report.tumor.tcp_poisson,
+            },
+        },
+        notes=(*planned.phantom.notes, *plan.notes),
+        seconds=seconds,
+    )
 
 
-def write_outputs(folder: Path, request: Request, planned: Planned, report: GradeReport, record: RunRecord,
-                  progress: Progress) -> None:
+def write_outputs(
+    folder: Path, request: Request, planned: Planned, report: GradeReport, record: RunRecord, progress: Progress
+) -> None:
     """Write everything into ``folder``."""
     phantom, plan, dose = planned.phantom, planned.plan, planned.dose
     progress(0.0, "DICOM")
@@ -53,7 +97,9 @@ def write_outputs(folder: Path, request: Request, planned: Planned, report: Grad
     progress(0.3, "archive")
     write_archive(folder, phantom, dose, record)
     progress(0.5, "pictures")
-    pictures = report_pictures(phantom, dose, report, plan=plan, progress=lambda done, what: progress(0.5 + 0.4 * done, what))
+    pictures = report_pictures(
+        phantom, dose, report, plan=plan, progress=lambda done, what: progress(0.5 + 0.4 * done, what)
+    )
     for picture in pictures.all:
         write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)
     if pictures.problem:

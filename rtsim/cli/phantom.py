@@ -18,6 +18,8 @@ def write_phantom(case: str, output: Path, *, overwrite: bool) -> ExitCode:
             phantom = load_case(case).build(progress)
         with bars.step("DICOM") as progress:
             written = write_dicom(output, phantom, overwrite=overwrite, progress=progress)
-    terminal().print(f"{output}: {len(written.ct)} CT slices and {len(phantom.structures)} structures, "
-                     f"{phantom.grid.describe()}", markup=False)
+    terminal().print(
+        f"{output}: {len(written.ct)} CT slices and {len(phantom.structures)} structures, {phantom.grid.describe()}",
+        markup=False,
+    )
     return ExitCode.DONE

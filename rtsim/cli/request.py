@@ -72,12 +72,16 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing out of range.
     """
     if (arguments.case is None) == (arguments.dicom is None):
-        raise InputError("give either a case (rtsim run spine_t8_epidural -o out) or --dicom FOLDER, not both and not neither")
+        raise InputError(
+            "give either a case (rtsim run spine_t8_epidural -o out) or --dicom FOLDER, not both and not neither"
+        )
     if arguments.dicom is not None:
         for name in ("target", "protocol"):
             if getattr(arguments, name) is None:
-                raise InputError(f"--dicom needs --{name}; 'rtsim info {arguments.dicom}' lists the structures, "
-                                 "'rtsim info' the protocols")
+                raise InputError(
+                    f"--dicom needs --{name}; 'rtsim info {arguments.dicom}' lists the structures, "
+                    "'rtsim info' the protocols"
+                )
     if arguments.spacing is not None and not 0.5 <= arguments.spacing <= 5.0:
         raise InputError(f"--spacing is {arguments.spacing:g} mm; a plan is computed on 0.5 to 5 mm")
 
@@ -98,17 +102,27 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
     phantom = _phantom(arguments, case, progress)
     phantom = _planned_on(arguments, phantom, protocol, prescription.target)
     rx = Prescription("PTV", prescription.dose_gy, prescription.fractions, prescription.coverage_percent)
-    return Request(phantom=phantom, prescription=rx, protocol=protocol, machine=machine, arrangement=ARRANGEMENTS[fields],
-                   gantry_deg=() if case is None else case.beams.gantry_deg,
-                   spacing_mm=arguments.spacing or _DEFAULT_SPACING_MM[protocol.technique], seed=arguments.seed,
-                   histology=cells, is_from_dicom=arguments.dicom is not None)
+    return Request(
+        phantom=phantom,
+        prescription=rx,
+        protocol=protocol,
+        machine=machine,
+        arrangement=ARRANGEMENTS[fields],
+        gantry_deg=() if case is None else case.beams.gantry_deg,
+        spacing_mm=arguments.spacing or _DEFAULT_SPACING_MM[protocol.technique],
+        seed=arguments.seed,
+        histology=cells,
+        is_from_dicom=arguments.dicom is not None,
+    )
 
 
 def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol, Prescription]:
     choice = None if case is None else case.protocol
     name = arguments.protocol or (choice.name if choice else None)
     if name is None:
-        raise InputError(f"case {arguments.case!r} names no protocol: it only measures dose; choose one with --protocol")
+        raise InputError(
+            f"case {arguments.case!r} names no protocol: it only measures dose; choose one with --protocol"
+        )
     own = choice is not None and arguments.protocol in (None, choice.name)
     limits = arguments.cord_limits or (choice.cord_limits if choice and own else None)
     protocol = load_protocol(name, cord_limits=limits)
@@ -121,7 +135,9 @@ def _phantom(arguments: argparse.Namespace, case: Case | None, progress: Progres
     overrides = tuple(_override(text) for text in arguments.override)
     if case is not None:
         if arguments.calibration is not None:
-            raise InputError("--calibration belongs to a CT of your own (--dicom); a case file says its own [ct] calibration")
+            raise InputError(
+                "--calibration belongs to a CT of your own (--dicom); a case file says its own [ct] calibration"
+            )
         return case.build(progress).overriding(*overrides)
     curve: CalibrationCurve | None = None if arguments.calibration is None else read_calibration(arguments.calibration)
     return read_dicom(arguments.dicom, series=arguments.series, calibration=curve).overriding(*overrides)
@@ -132,7 +148,9 @@ def _override(text: str) -> DensityOverride:
     try:
         return DensityOverride(structure=name, density_g_cm3=float(value))
     except ValueError as error:
-        raise InputError(f"--override {text!r} is not STRUCTURE=DENSITY with a density in g/cm3, e.g. Screw=4.43 ({error})") from None
+        raise InputError(
+            f"--override {text!r} is not STRUCTURE=DENSITY with a density in g/cm3, e.g. Screw=4.43 ({error})"
+        ) from None
 
 
 def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Protocol, target: str) -> Phantom:
@@ -140,13 +158,19 @@ def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Proto
     if cord is None:
         found = find_cord(phantom)
         if found is None:
-            raise InputError("no structure is named like a spinal cord, canal or thecal sac; say which it is with --cord NAME. "
-                             f"Drawn are: {', '.join(phantom.structures)}")
+            raise InputError(
+                "no structure is named like a spinal cord, canal or thecal sac; say which it is with --cord NAME. "
+                f"Drawn are: {', '.join(phantom.structures)}"
+            )
         cord = found.name
-    volumes = PlanningVolumes(target=target, cord=cord, ptv_margin_mm=protocol.ptv_margin_mm,
-                              cord_margin_mm=protocol.cord_margin_mm,
-                              spare_cord=protocol.technique is Technique.STEREOTACTIC,
-                              is_known_as_cord=canonical(cord) == CORD)
+    volumes = PlanningVolumes(
+        target=target,
+        cord=cord,
+        ptv_margin_mm=protocol.ptv_margin_mm,
+        cord_margin_mm=protocol.cord_margin_mm,
+        spare_cord=protocol.technique is Technique.STEREOTACTIC,
+        is_known_as_cord=canonical(cord) == CORD,
+    )
     return with_planning_volumes(phantom, volumes)
 
 
@@ -157,7 +181,9 @@ def _fields(arguments: argparse.Namespace, case: Case | None) -> Fields:
     if named is None:
         return Fields.PA_OBLIQUES
     if named not in _CASE_ARRANGEMENTS:
-        raise InputError(unknown_name("arrangement of a conventional plan", named.value, [a.value for a in _CASE_ARRANGEMENTS]))
+        raise InputError(
+            unknown_name("arrangement of a conventional plan", named.value, [a.value for a in _CASE_ARRANGEMENTS])
+        )
     return _CASE_ARRANGEMENTS[named]
 
 

@@ -21,7 +21,6 @@ from rtsim.optimize import Planned, plan_conventional, plan_stereotactic
 from rtsim.protocol import Technique
 from rtsim.typing import Progress
 
-
 PLANNING_SPACING_MM = 2.5
 """The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
 
@@ -53,10 +52,18 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         with clock.timed(bars, "plan") as progress:
             planned = plan_of(request, progress)
         with clock.timed(bars, "grade") as progress:
-            report = grade(planned.dose, planned.phantom, request.prescription, request.protocol,
-                           histology=request.histology, certificates=planned.plan.certificates)
+            report = grade(
+                planned.dose,
+                planned.phantom,
+                request.prescription,
+                request.protocol,
+                histology=request.histology,
+                certificates=planned.plan.certificates,
+            )
         with clock.timed(bars, "pictures, DICOM, archive") as progress:
-            record = record_of(request, planned, report, name=case_name(arguments), version=__version__, seconds=clock.seconds)
+            record = record_of(
+                request, planned, report, name=case_name(arguments), version=__version__, seconds=clock.seconds
+            )
             write_outputs(folder, request, planned, report, record, progress)
     _say(output, planned, report, clock)
     return ExitCode.DONE if all(c.held for c in planned.plan.certificates) else ExitCode.LIMIT_NOT_HELD
@@ -66,11 +73,27 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
     """Plan by the technique of the protocol; the dose is the forward dose of what is delivered."""
     engine = CollapsedCone(spacing_mm=request.spacing_mm)
     if request.protocol.technique is Technique.CONVENTIONAL:
-        return plan_conventional(request.phantom, request.prescription, request.protocol, request.machine, engine=engine,
-                                 technique=request.arrangement, progress=progress)
+        return plan_conventional(
+            request.phantom,
+            request.prescription,
+            request.protocol,
+            request.machine,
+            engine=engine,
+            technique=request.arrangement,
+            progress=progress,
+        )
     planning = CollapsedCone(spacing_mm=max(request.spacing_mm, PLANNING_SPACING_MM))
-    return plan_stereotactic(request.phantom, request.prescription, request.protocol, request.machine, engine=engine,
-                             planning_engine=planning, beams=_beams(request), seed=request.seed, progress=progress)
+    return plan_stereotactic(
+        request.phantom,
+        request.prescription,
+        request.protocol,
+        request.machine,
+        engine=engine,
+        planning_engine=planning,
+        beams=_beams(request),
+        seed=request.seed,
+        progress=progress,
+    )
 
 
 def _beams(request: Request) -> tuple[Beam, ...] | None:
@@ -87,5 +110,7 @@ def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock) -> N
     for note in (*planned.phantom.notes, *planned.plan.notes):
         console.print(f"note: {note}", markup=False)
     total = sum(clock.seconds.values())
-    console.print(f"\n{output}/report.html and pictures, dicom/, result.npz, result.json, in {total:.0f} s", markup=False)
+    console.print(
+        f"\n{output}/report.html and pictures, dicom/, result.npz, result.json, in {total:.0f} s", markup=False
+    )
     console.print(NOT_A_DEVICE, markup=False)

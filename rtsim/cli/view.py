@@ -43,8 +43,10 @@ def _result(folder: Path) -> Scene:
     dicom = folder / "dicom"
     if not any(dicom.glob("CT*")):
         case = json.loads((folder / "result.json").read_text())["case"]
-        raise InputError(f"the CT of {folder} lies in the DICOM folder it was planned on ({case}), not in the result; "
-                         f"copy the CT series into {dicom} to view it")
+        raise InputError(
+            f"the CT of {folder} lies in the DICOM folder it was planned on ({case}), not in the result; "
+            f"copy the CT series into {dicom} to view it"
+        )
     dose, _ = read_archive(folder)
     phantom = read_dicom(dicom)
     plan = read_plan(dicom)

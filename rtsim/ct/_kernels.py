@@ -5,7 +5,7 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def classify(  # type: ignore[no-untyped-def]
+def classify(
     hu, knot_hu, knot_density, slope, edges_hu, metal_density, first_segment, first_material, density, index
 ):
     """Density and material index of each voxel.

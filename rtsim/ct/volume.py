@@ -37,7 +37,9 @@ class CT:
         if hu.shape != self.grid.shape:
             raise InputError(f"hu has shape {hu.shape}; the grid has {self.grid.shape} (nz, ny, nx)")
         if not np.isfinite(hu).all():
-            raise InputError(f"hu holds {int((~np.isfinite(hu)).sum())} values that are NaN or infinite; all must be finite")
+            raise InputError(
+                f"hu holds {int((~np.isfinite(hu)).sum())} values that are NaN or infinite; all must be finite"
+            )
         if hu.flags.writeable:
             hu = hu.copy() if hu is self.hu else hu
             hu.flags.writeable = False

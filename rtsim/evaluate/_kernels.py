@@ -13,7 +13,7 @@ from numba import njit, prange
 
 
 @njit(cache=True)
-def _trilinear(volume, x, y, z):  # type: ignore[no-untyped-def]
+def _trilinear(volume, x, y, z):
     """Trilinear sample at fractional index (x, y, z); between the outermost centers and the outer edges the edge value.
 
     NaN beyond the outer edges (half a voxel out, with 1e-6 of a voxel of slack for rounding).
@@ -36,7 +36,7 @@ def _trilinear(volume, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _trilinear_inside(volume, x, y, z):  # type: ignore[no-untyped-def]
+def _trilinear_inside(volume, x, y, z):
     """Trilinear sample at fractional index 0 <= (x, y, z) < n - 1: no clamping, twice as fast."""
     i, j, k = int(x), int(y), int(z)
     fx, fy, fz = x - i, y - j, z - k
@@ -49,7 +49,7 @@ def _trilinear_inside(volume, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _inward_normal(coverage, k, j, i, step_mm, normal):  # type: ignore[no-untyped-def]
+def _inward_normal(coverage, k, j, i, step_mm, normal):
     """Gradient of the coverage (1/mm) at a voxel of the zero-padded volume: Parker-Youngs 3 x 3 x 3 stencil, weights 1
     2 1.
     """
@@ -68,7 +68,7 @@ def _inward_normal(coverage, k, j, i, step_mm, normal):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def _plane_weights(fraction, normal, step_mm, points, weights):  # type: ignore[no-untyped-def]
+def _plane_weights(fraction, normal, step_mm, points, weights):
     """Weights 0..1 of the sample points of a voxel of which ``fraction`` lies inside, behind a plane of that normal.
 
     The points deepest inside count fully, as many as make up the fraction; the point that the plane meets counts for
@@ -94,7 +94,7 @@ def _plane_weights(fraction, normal, step_mm, points, weights):  # type: ignore[
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def dose_histogram(dose, coverage, scale, shift, step_mm, points, top_gy, bins, blocks):  # type: ignore[no-untyped-def]
+def dose_histogram(dose, coverage, scale, shift, step_mm, points, top_gy, bins, blocks):
     """Volume (in voxels) by dose of a structure: trilinear doses at points in each voxel; boundary voxels cut by a
     plane.
 
@@ -154,7 +154,7 @@ def dose_histogram(dose, coverage, scale, shift, step_mm, points, top_gy, bins, 
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def gamma_values(voxels, reference, evaluated, scale, shift, offsets, distance2, unit, criterion_gy, cap, out):  # type: ignore[no-untyped-def]
+def gamma_values(voxels, reference, evaluated, scale, shift, offsets, distance2, unit, criterion_gy, cap, out):
     """Gamma of the listed reference voxels by search over offsets sorted by distance.
 
     Gamma = min over offsets r of sqrt(r^2 / DTA^2 + (D_e(p + r) - D_r(p))^2 / DD^2), D_e trilinear. The search stops

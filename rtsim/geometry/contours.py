@@ -51,8 +51,9 @@ class PlanarContours:
         for position, polygon in zip(z, self.polygons, strict=True):
             points = np.array(polygon, dtype=np.float64, order="C")
             if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-                raise GeometryError(f"polygon at z = {position:g} mm has shape {points.shape}; "
-                                    "(m, 2) with m >= 3 is needed")
+                raise GeometryError(
+                    f"polygon at z = {position:g} mm has shape {points.shape}; (m, 2) with m >= 3 is needed"
+                )
             if not np.isfinite(points).all():
                 raise GeometryError(f"polygon at z = {position:g} mm holds NaN or infinite coordinates")
             points.flags.writeable = False
@@ -89,8 +90,12 @@ def plane_coverage(polygons: tuple[FloatArray, ...], grid: Grid) -> FloatArray:
     points = np.concatenate(polygons)
     lower, step = grid.lower_mm, grid.spacing_mm
     out = np.empty(grid.shape[1:], dtype=np.float64)
-    polygon_coverage(np.ascontiguousarray((points[:, 0] - lower[0]) / step[0]),
-                     np.ascontiguousarray((points[:, 1] - lower[1]) / step[1]), start, out)
+    polygon_coverage(
+        np.ascontiguousarray((points[:, 0] - lower[0]) / step[0]),
+        np.ascontiguousarray((points[:, 1] - lower[1]) / step[1]),
+        start,
+        out,
+    )
     return out
 
 
@@ -103,8 +108,9 @@ def coverage_from_contours(contours: PlanarContours, grid: Grid, *, slab_mm: flo
     return out
 
 
-def cropped_coverage(contours: PlanarContours, grid: Grid, *, slab_mm: float | None = None
-                     ) -> tuple[Grid | None, tuple[slice, slice, slice], Float32Array]:
+def cropped_coverage(
+    contours: PlanarContours, grid: Grid, *, slab_mm: float | None = None
+) -> tuple[Grid | None, tuple[slice, slice, slice], Float32Array]:
     """Voxel coverage on the part of ``grid`` that the contours meet.
 
     In the plane the area is exact, even-odd. Along z each plane stands for a slab of one contour spacing (the median
@@ -174,7 +180,7 @@ def _add_piece(out: FloatArray, grid: Grid, planes: list[_Plane], spacing: float
             position = lo + (hi - lo) * (s + 0.5) / samples
             out[k] += _at(planes, z, position, grid) * ((hi - lo) / dz / samples)
         done = int(np.searchsorted(z, lo)) - 2
-        for plane in planes[max(done - 4, 0):max(done, 0)]:
+        for plane in planes[max(done - 4, 0) : max(done, 0)]:
             plane.area = plane.surface = None
 
 

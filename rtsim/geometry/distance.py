@@ -105,7 +105,7 @@ def _padded(coverage: FloatArray, grid: Grid, continued: tuple[bool, ...]) -> tu
     for axis in range(3):
         if grid.shape[axis] == 1:
             continue
-        for side, whole in enumerate(continued[2 * axis:2 * axis + 2]):
+        for side, whole in enumerate(continued[2 * axis : 2 * axis + 2]):
             width = [(0, 0)] * 3
             width[axis] = (_PAD, 0) if side == 0 else (0, _PAD)
             out = np.pad(out, width, mode="edge") if whole else np.pad(out, width)

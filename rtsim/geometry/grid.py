@@ -47,7 +47,9 @@ class Grid:
     @classmethod
     def covering(cls, lower_mm: Vector3, upper_mm: Vector3, spacing_mm: Vector3) -> Grid:
         """The smallest grid whose voxel *edges* start at ``lower_mm`` and reach at least ``upper_mm``."""
-        counts = [max(1, math.ceil((u - lo) / s - 1e-9)) for lo, u, s in zip(lower_mm, upper_mm, spacing_mm, strict=True)]
+        counts = [
+            max(1, math.ceil((u - lo) / s - 1e-9)) for lo, u, s in zip(lower_mm, upper_mm, spacing_mm, strict=True)
+        ]
         origin = tuple(lo + s / 2 for lo, s in zip(lower_mm, spacing_mm, strict=True))
         return cls((counts[2], counts[1], counts[0]), spacing_mm, (origin[0], origin[1], origin[2]))
 
@@ -124,7 +126,8 @@ class Grid:
             last = min(counts[axis], math.ceil((upper_mm[axis] - edge) / step - 1e-9))
             if last <= first:
                 raise GeometryError(
-                    f"box {lower_mm} .. {upper_mm} mm does not meet the grid {self.lower_mm} .. {self.upper_mm} mm")
+                    f"box {lower_mm} .. {upper_mm} mm does not meet the grid {self.lower_mm} .. {self.upper_mm} mm"
+                )
             slices.append(slice(first, last))
             origin.append(self.origin_mm[axis] + first * step)
         shape = (slices[2].stop - slices[2].start, slices[1].stop - slices[1].start, slices[0].stop - slices[0].start)

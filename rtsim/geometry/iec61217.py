@@ -25,7 +25,7 @@ CARDINAL: Final[dict[tuple[float, float], tuple[str, Vector3]]] = {
     (90.0, 90.0): ("inferior", (0.0, 0.0, -1.0)),
     (270.0, 90.0): ("superior", (0.0, 0.0, 1.0)),
 }
-"""(gantry_deg, couch_deg) -> (where the source is, LPS unit vector isocenter -> source). Tests hold the matrix to it."""
+"""(gantry_deg, couch_deg) -> (where the source is, LPS unit vector isocenter -> source). Held by tests."""
 
 
 def _cos_sin(angle_deg: float) -> tuple[float, float]:
@@ -74,7 +74,8 @@ def project_to_isocenter_plane(
         rotation: (3, 3) from :func:`bld_to_lps`.
 
     Returns:
-        bev (..., 2): ``bev_x_mm, bev_y_mm`` in the isocenter plane; and (...,) distance from the source along the axis, mm.
+        bev (..., 2): ``bev_x_mm, bev_y_mm`` in the isocenter plane; and (...,) distance from the source along the
+            axis, mm.
     """
     local = (np.asarray(points_mm, dtype=np.float64) - np.asarray(isocenter_mm)) @ rotation
     depth = sad_mm - local[..., 2]

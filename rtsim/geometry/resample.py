@@ -21,7 +21,9 @@ def sample_linear(volume: AnyFloatArray, grid: Grid, points_mm: AnyFloatArray, f
     return np.where(grid.contains(points), values, fill)
 
 
-def _linear_weights(source: AnyFloatArray, target: AnyFloatArray, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _linear_weights(
+    source: AnyFloatArray, target: AnyFloatArray, step: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     index = np.clip((target - source[0]) / step, 0, len(source) - 1)
     low = np.minimum(index.astype(np.int64), max(len(source) - 2, 0))
     high = np.minimum(low + 1, len(source) - 1)
@@ -47,7 +49,9 @@ def resample_linear(volume: AnyFloatArray, source: Grid, target: Grid, fill: flo
     return np.ascontiguousarray(out)
 
 
-def _overlap(src_edge: float, src_step: float, n_src: int, dst_edge: float, dst_step: float, n_dst: int) -> sparse.csr_array:
+def _overlap(
+    src_edge: float, src_step: float, n_src: int, dst_edge: float, dst_step: float, n_dst: int
+) -> sparse.csr_array:
     rows, cols, vals = [], [], []
     for r in range(n_dst):
         lo = (dst_edge + r * dst_step - src_edge) / src_step
@@ -68,8 +72,14 @@ def resample_mean(volume: AnyFloatArray, source: Grid, target: Grid, fill: float
     """
     out = np.asarray(volume, dtype=np.float64) - fill
     for axis, xyz in ((0, 2), (1, 1), (2, 0)):
-        matrix = _overlap(source.lower_mm[xyz], source.spacing_mm[xyz], source.shape[axis],
-                          target.lower_mm[xyz], target.spacing_mm[xyz], target.shape[axis])
+        matrix = _overlap(
+            source.lower_mm[xyz],
+            source.spacing_mm[xyz],
+            source.shape[axis],
+            target.lower_mm[xyz],
+            target.spacing_mm[xyz],
+            target.shape[axis],
+        )
         moved = np.moveaxis(out, axis, 0)
         flat = matrix @ moved.reshape(moved.shape[0], -1)
         out = np.moveaxis(np.asarray(flat).reshape(-1, *moved.shape[1:]), 0, axis)

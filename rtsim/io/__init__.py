@@ -1,7 +1,7 @@
 """Floor 8: DICOM in and out, case files, result archives.
 
-    phantom = read_dicom("patient/")
-    write_dicom("out/", phantom, plan, dose)
+phantom = read_dicom("patient/")
+write_dicom("out/", phantom, plan, dose)
 """
 
 from rtsim.io.dicom_dose import read_dose

@@ -1,4 +1,4 @@
-"""The result archive: ``result.npz`` (dose and structures as arrays) and ``result.json`` (everything else, readable)."""
+"""The result archive: ``result.npz`` (dose and structures as arrays) and ``result.json`` (all else, readable)."""
 
 from __future__ import annotations
 
@@ -96,8 +96,13 @@ def read_archive(folder: str | Path) -> tuple[Dose, RunRecord]:
         spacing, origin = arrays["spacing_mm"].tolist(), arrays["origin_mm"].tolist()
         grid = Grid(values.shape, (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2]))
         sigma = arrays["uncertainty_gy"] if "uncertainty_gy" in arrays.files else None
-        dose = Dose(values_gy=values, grid=grid, fractions=int(arrays["fractions"]), engine=str(arrays["engine"]),
-                    uncertainty_gy=sigma)
+        dose = Dose(
+            values_gy=values,
+            grid=grid,
+            fractions=int(arrays["fractions"]),
+            engine=str(arrays["engine"]),
+            uncertainty_gy=sigma,
+        )
     return dose, RunRecord(**content)
 
 

@@ -65,8 +65,9 @@ class StudyIds:
         return uid(self.content, *what)
 
 
-def new_object(sop_class: str, instance: str, series: str, modality: str, ids: StudyIds, *, description: str,
-               number: int) -> FileDataset:
+def new_object(
+    sop_class: str, instance: str, series: str, modality: str, ids: StudyIds, *, description: str, number: int
+) -> FileDataset:
     """A dataset with the modules that every object has: patient, study, series, equipment, SOP common."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(sop_class)

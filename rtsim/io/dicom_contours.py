@@ -22,8 +22,14 @@ ROLE_NOTE: Final = "rtsim role "
 
 _CLOSED: Final = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _ROLES: Final = {
-    "GTV": Role.GTV, "CTV": Role.CTV, "PTV": Role.PTV, "EXTERNAL": Role.EXTERNAL, "SUPPORT": Role.SUPPORT,
-    "FIXATION": Role.SUPPORT, "CONTROL": Role.CONTROL, "DOSE_REGION": Role.CONTROL,
+    "GTV": Role.GTV,
+    "CTV": Role.CTV,
+    "PTV": Role.PTV,
+    "EXTERNAL": Role.EXTERNAL,
+    "SUPPORT": Role.SUPPORT,
+    "FIXATION": Role.SUPPORT,
+    "CONTROL": Role.CONTROL,
+    "DOSE_REGION": Role.CONTROL,
 }
 
 
@@ -50,8 +56,9 @@ class RoiContours:
         if self.contours is None:
             return f"{self.name} ({self.role.value}): no usable contour"
         z = self.contours.z_mm
-        return (f"{self.name} ({self.role.value}): {len(self.contours)} contours, z {z.min():g} .. {z.max():g} mm"
-                + (f", {len(self.skipped)} skipped" if self.skipped else ""))
+        return f"{self.name} ({self.role.value}): {len(self.contours)} contours, z {z.min():g} .. {z.max():g} mm" + (
+            f", {len(self.skipped)} skipped" if self.skipped else ""
+        )
 
 
 def roi_contours(tags: Tags) -> tuple[RoiContours, ...]:
@@ -105,10 +112,16 @@ def _roi(index: int, name: str, frame: str, drawn: Tags | None, observed: Tags |
         polygons.append(polygon)
     rgb = None if drawn is None else numbers(drawn, "ROIDisplayColor", 3)
     color = None if rgb is None else tuple(int(np.clip(v, 0, 255)) for v in rgb)
-    return RoiContours(number=index, name=name, role=_role(name, observed), frame_of_reference_uid=frame,
-                       color=None if color is None else (color[0], color[1], color[2]),
-                       contours=PlanarContours(np.array(z), tuple(polygons)) if polygons else None,
-                       skipped=tuple(skipped), image_uids=frozenset(uids))
+    return RoiContours(
+        number=index,
+        name=name,
+        role=_role(name, observed),
+        frame_of_reference_uid=frame,
+        color=None if color is None else (color[0], color[1], color[2]),
+        contours=PlanarContours(np.array(z), tuple(polygons)) if polygons else None,
+        skipped=tuple(skipped),
+        image_uids=frozenset(uids),
+    )
 
 
 def _polygon(contour: Tags) -> tuple[FloatArray | None, float, str]:
@@ -142,8 +155,8 @@ def _polygon(contour: Tags) -> tuple[FloatArray | None, float, str]:
 
 def _role(name: str, observed: Tags | None) -> Role:
     note = "" if observed is None else text(observed, "ROIObservationDescription")
-    if note.startswith(ROLE_NOTE) and note[len(ROLE_NOTE):] in Role.__members__:
-        return Role[note[len(ROLE_NOTE):]]
+    if note.startswith(ROLE_NOTE) and note[len(ROLE_NOTE) :] in Role.__members__:
+        return Role[note[len(ROLE_NOTE) :]]
     kind = "" if observed is None else text(observed, "RTROIInterpretedType").upper()
     guessed = guess_role(name)
     return guessed if guessed in (Role.ITV, Role.PRV) else _ROLES.get(kind, guessed)
@@ -159,5 +172,7 @@ def off_plane(contours: PlanarContours, grid: Grid) -> int:
 def check_frame(name: str, found: frozenset[str], wanted: str | None) -> None:
     """Raise DicomError unless the frame of reference of the CT is among those found (or either is not given)."""
     if wanted and found and wanted not in found:
-        raise DicomError(f"{name} belongs to the frame of reference {', '.join(sorted(found))}; the CT has {wanted}. "
-                         "Its contours lie in other coordinates: give the structure set that was drawn on this CT")
+        raise DicomError(
+            f"{name} belongs to the frame of reference {', '.join(sorted(found))}; the CT has {wanted}. "
+            "Its contours lie in other coordinates: give the structure set that was drawn on this CT"
+        )

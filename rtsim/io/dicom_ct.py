@@ -53,8 +53,10 @@ def read_series(series: SeriesEntry) -> ImageSet:
         DicomError: damaged files, missing geometry, two images at one place, gaps of more than one slice.
     """
     if series.enhanced:
-        raise DicomError(f"{series} is an Enhanced (multi-frame) CT; rtsim reads single-frame CT. Export it as CT "
-                         "Image Storage, one file a slice")
+        raise DicomError(
+            f"{series} is an Enhanced (multi-frame) CT; rtsim reads single-frame CT. Export it as CT "
+            "Image Storage, one file a slice"
+        )
     if not series.files:
         raise DicomError(f"series {series.series_instance_uid} holds only localizers; give one with axial slices")
     slices = [_read_slice(p) for p in series.files]
@@ -76,10 +78,16 @@ def read_series(series: SeriesEntry) -> ImageSet:
     if position and position not in _POSITIONS:
         notes.append(f"patient position {position} is unusual; check left and right")
     first = slices[0].tags
-    ct = CT(hu, grid, frame_of_reference_uid=text(first, "FrameOfReferenceUID") or None,
-            series_instance_uid=text(first, "SeriesInstanceUID") or None,
-            study_instance_uid=text(first, "StudyInstanceUID") or None, patient_id=text(first, "PatientID"),
-            patient_name=text(first, "PatientName"), notes=tuple(notes))
+    ct = CT(
+        hu,
+        grid,
+        frame_of_reference_uid=text(first, "FrameOfReferenceUID") or None,
+        series_instance_uid=text(first, "SeriesInstanceUID") or None,
+        study_instance_uid=text(first, "StudyInstanceUID") or None,
+        patient_id=text(first, "PatientID"),
+        patient_name=text(first, "PatientName"),
+        notes=tuple(notes),
+    )
     return ImageSet(ct, frozenset(s.uid for s in slices))
 
 
@@ -91,15 +99,22 @@ def _read_slice(path: Path) -> _Slice:
     position = numbers(tags, "ImagePositionPatient", 3)
     orientation = numbers(tags, "ImageOrientationPatient", 6)
     spacing = numbers(tags, "PixelSpacing", 2)
-    for keyword, value in (("ImagePositionPatient", position), ("ImageOrientationPatient", orientation),
-                           ("PixelSpacing", spacing)):
+    for keyword, value in (
+        ("ImagePositionPatient", position),
+        ("ImageOrientationPatient", orientation),
+        ("PixelSpacing", spacing),
+    ):
         if value is None:
             raise DicomError(f"{path} has no usable {keyword}; without it the slice cannot be placed in the patient")
     assert position is not None
     assert orientation is not None
     assert spacing is not None
-    if spacing.min() <= 0 or abs(np.linalg.norm(orientation[:3]) - 1) > 0.01 or abs(
-            np.linalg.norm(orientation[3:]) - 1) > 0.01 or abs(orientation[:3] @ orientation[3:]) > 0.01:
+    if (
+        spacing.min() <= 0
+        or abs(np.linalg.norm(orientation[:3]) - 1) > 0.01
+        or abs(np.linalg.norm(orientation[3:]) - 1) > 0.01
+        or abs(orientation[:3] @ orientation[3:]) > 0.01
+    ):
         raise DicomError(f"{path}: PixelSpacing {spacing} or ImageOrientationPatient {orientation} is not valid")
     stored = _pixels(path, tags)
     slope, intercept = number(tags, "RescaleSlope", 1.0), number(tags, "RescaleIntercept", 0.0)
@@ -131,15 +146,18 @@ def _pixels(path: Path, tags: Tags) -> FloatArray:
             with quiet():
                 return np.asarray(tags.pixel_array)
         except Exception as error:
-            raise DicomError(f"{path} is compressed ({syntax.name}) and cannot be unpacked here ({error}). Install "
-                             "pylibjpeg with pip install 'pydicom[pixeldata]' pylibjpeg pylibjpeg-libjpeg "
-                             "pylibjpeg-openjpeg, or export it uncompressed") from error
+            raise DicomError(
+                f"{path} is compressed ({syntax.name}) and cannot be unpacked here ({error}). Install "
+                "pylibjpeg with pip install 'pydicom[pixeldata]' pylibjpeg pylibjpeg-libjpeg "
+                "pylibjpeg-openjpeg, or export it uncompressed"
+            ) from error
     try:
         with quiet():
             pixels = np.asarray(tags.pixel_array)
     except Exception as error:
-        raise DicomError(f"{path} is damaged or cut off: its pixels cannot be read ({error}); copy it again from its "
-                         "source") from error
+        raise DicomError(
+            f"{path} is damaged or cut off: its pixels cannot be read ({error}); copy it again from its source"
+        ) from error
     if pixels.ndim != 2:
         raise DicomError(f"{path} holds pixels of shape {pixels.shape}; one gray image (rows, columns) is needed")
     return pixels
@@ -149,11 +167,15 @@ def _check_alike(slices: list[_Slice]) -> None:
     first = slices[0]
     for s in slices:
         if s.hu.shape != first.hu.shape or np.abs(s.spacing - first.spacing).max() > 1e-3:
-            raise DicomError(f"{s.path} has {s.hu.shape} pixels of {s.spacing} mm, {first.path} has {first.hu.shape} "
-                             f"of {first.spacing} mm; the slices of one series must match")
+            raise DicomError(
+                f"{s.path} has {s.hu.shape} pixels of {s.spacing} mm, {first.path} has {first.hu.shape} "
+                f"of {first.spacing} mm; the slices of one series must match"
+            )
         if np.abs(s.orientation - first.orientation).max() > 1e-3:
-            raise DicomError(f"{s.path} is oriented {s.orientation}, {first.path} {first.orientation}; the slices of "
-                             "one series must be parallel. Take the odd ones (often scout views) out of the folder")
+            raise DicomError(
+                f"{s.path} is oriented {s.orientation}, {first.path} {first.orientation}; the slices of "
+                "one series must be parallel. Take the odd ones (often scout views) out of the folder"
+            )
 
 
 def _without_copies(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> list[_Slice]:
@@ -162,8 +184,10 @@ def _without_copies(slices: list[_Slice], normal: FloatArray, notes: list[str]) 
         if float((s.position - out[-1].position) @ normal) > _SAME_PLACE_MM:
             out.append(s)
         elif not np.array_equal(s.hu, out[-1].hu):
-            raise DicomError(f"{s.path} and {out[-1].path} are different images at the same place "
-                             f"(z = {s.position[2]:g} mm); the folder mixes two scans or phases. Separate them")
+            raise DicomError(
+                f"{s.path} and {out[-1].path} are different images at the same place "
+                f"(z = {s.position[2]:g} mm); the folder mixes two scans or phases. Separate them"
+            )
     if len(out) < len(slices):
         notes.append(f"{len(slices) - len(out)} copies of slices left out")
     return out
@@ -175,8 +199,9 @@ def _regular(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> tupl
     if len(slices) == 1:
         thickness = slices[0].thickness
         if thickness is None or thickness <= 0:
-            raise DicomError(f"the series is the one slice {slices[0].path} without a Slice Thickness; its extent in "
-                             "z is unknown")
+            raise DicomError(
+                f"the series is the one slice {slices[0].path} without a Slice Thickness; its extent in z is unknown"
+            )
         notes.append(f"a single slice of {thickness:g} mm")
         return hu, normal * thickness
     along = np.array([float(s.position @ normal) for s in slices])
@@ -185,8 +210,10 @@ def _regular(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> tupl
     wide = int(np.argmax(gaps))
     if gaps[wide] > 2.0 * step * (1 + _REGULAR) or gaps.min() < step / 2 * (1 - _REGULAR):
         z0, z1 = slices[wide].position[2], slices[wide + 1].position[2]
-        raise DicomError(f"slices lie {gaps.min():g} .. {gaps.max():g} mm apart (most {step:g} mm); between z = {z0:g} "
-                         f"and {z1:g} mm more than one is missing. Give the whole series, or resample it evenly")
+        raise DicomError(
+            f"slices lie {gaps.min():g} .. {gaps.max():g} mm apart (most {step:g} mm); between z = {z0:g} "
+            f"and {z1:g} mm more than one is missing. Give the whole series, or resample it evenly"
+        )
     count = round((along[-1] - along[0]) / step) + 1
     fine = (along[-1] - along[0]) / (count - 1)
     total = slices[-1].position - slices[0].position
@@ -194,8 +221,10 @@ def _regular(slices: list[_Slice], normal: FloatArray, notes: list[str]) -> tupl
         return hu, np.asarray(total / (count - 1))
     missing = [k for k, g in enumerate(gaps) if g > 1.5 * step]
     for k in missing:
-        notes.append(f"a slice is missing between z = {slices[k].position[2]:g} and {slices[k + 1].position[2]:g} mm; "
-                     "interpolated")
+        notes.append(
+            f"a slice is missing between z = {slices[k].position[2]:g} and {slices[k + 1].position[2]:g} mm; "
+            "interpolated"
+        )
     if len(missing) < int((np.abs(gaps - step) > _REGULAR * step).sum()) or count != len(slices) + len(missing):
         notes.append(f"slices lie {gaps.min():g} .. {gaps.max():g} mm apart; interpolated linearly to {fine:g} mm")
     return _interpolated(hu, along, along[0] + fine * np.arange(count)), np.asarray(total / (count - 1))
@@ -215,8 +244,9 @@ def _along_lps(hu: Float32Array, first: _Slice, step: FloatArray, notes: list[st
     return along_lps(hu, first.position, np.stack([along_row, down, step], axis=1), notes, fill=_AIR_HU)
 
 
-def along_lps(volume: Float32Array, origin: FloatArray, columns: FloatArray, notes: list[str], *,
-              fill: float) -> tuple[Float32Array, Grid]:
+def along_lps(
+    volume: Float32Array, origin: FloatArray, columns: FloatArray, notes: list[str], *, fill: float
+) -> tuple[Float32Array, Grid]:
     """Bring a volume [c, b, a] at ``origin + columns @ (a, b, c)`` onto a grid along LPS.
 
     Args:
@@ -240,13 +270,17 @@ def along_lps(volume: Float32Array, origin: FloatArray, columns: FloatArray, not
     spacing = [float(lengths[int(np.flatnonzero(nearest == lps)[0])]) for lps in range(3)]
     if order != [2, 1, 0] or (unit[nearest, range(3)] < 0).any():
         notes.append("image axes flipped or exchanged to run along LPS")
-    grid = Grid((out.shape[0], out.shape[1], out.shape[2]), (spacing[0], spacing[1], spacing[2]),
-                (float(corner[0]), float(corner[1]), float(corner[2])))
+    grid = Grid(
+        (out.shape[0], out.shape[1], out.shape[2]),
+        (spacing[0], spacing[1], spacing[2]),
+        (float(corner[0]), float(corner[1]), float(corner[2])),
+    )
     return np.ascontiguousarray(out), grid
 
 
-def _resampled(volume: Float32Array, origin: FloatArray, columns: FloatArray, notes: list[str],
-               fill: float) -> tuple[Float32Array, Grid]:
+def _resampled(
+    volume: Float32Array, origin: FloatArray, columns: FloatArray, notes: list[str], fill: float
+) -> tuple[Float32Array, Grid]:
     lengths = np.linalg.norm(columns, axis=0)
     share = np.abs(columns / lengths)
     spacing = [float(lengths[int(share[lps].argmax())]) for lps in range(3)]
@@ -254,8 +288,11 @@ def _resampled(volume: Float32Array, origin: FloatArray, columns: FloatArray, no
     corners = np.array([[a, b, c] for a in (0, count[0]) for b in (0, count[1]) for c in (0, count[2])]) - 0.5
     world = corners @ columns.T + origin
     lo, hi = world.min(axis=0), world.max(axis=0)
-    grid = Grid.covering((float(lo[0]), float(lo[1]), float(lo[2])), (float(hi[0]), float(hi[1]), float(hi[2])),
-                         (spacing[0], spacing[1], spacing[2]))
+    grid = Grid.covering(
+        (float(lo[0]), float(lo[1]), float(lo[2])),
+        (float(hi[0]), float(hi[1]), float(hi[2])),
+        (spacing[0], spacing[1], spacing[2]),
+    )
     inverse = np.linalg.inv(columns)
     out = np.empty(grid.shape, dtype=np.float32)
     x, y = np.meshgrid(grid.x_mm, grid.y_mm)

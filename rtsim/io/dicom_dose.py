@@ -51,8 +51,12 @@ def read_dose(path: str | Path, *, fractions: int | None = None) -> Dose:
         matching = [p.fractions for p in inventory.plans if p.fractions and plan in ("", p.sop_instance_uid)]
         fractions = matching[0] if len(matching) == 1 and matching[0] else 1
     source = " ".join(v for v in (text(tags, "Manufacturer"), text(tags, "ManufacturerModelName")) if v) or "RTDOSE"
-    return Dose(values_gy=volume, grid=grid, fractions=fractions,
-                engine="; ".join([f"{source} ({text(tags, 'DoseSummationType', 'PLAN')})", *notes]))
+    return Dose(
+        values_gy=volume,
+        grid=grid,
+        fractions=fractions,
+        engine="; ".join([f"{source} ({text(tags, 'DoseSummationType', 'PLAN')})", *notes]),
+    )
 
 
 def _pixels(file: Path, tags: Tags) -> FloatArray:

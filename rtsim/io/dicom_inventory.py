@@ -15,15 +15,37 @@ from rtsim.io.dicom_tags import NotDicomError, Tags, items, number, numbers, rea
 logger = logging.getLogger(__name__)
 
 _HEADER: Final = [
-    "SOPClassUID", "SOPInstanceUID", "Modality", "SeriesInstanceUID", "StudyInstanceUID", "SeriesDescription",
-    "FrameOfReferenceUID", "ImageType", "ImagePositionPatient", "PatientPosition", "PatientID", "PatientName",
-    "StructureSetLabel", "RTPlanLabel", "DoseSummationType", "NumberOfFrames", "SliceThickness", "Rows", "Columns",
-    "ReferencedFrameOfReferenceSequence", "FractionGroupSequence", "BeamSequence", "ReferencedRTPlanSequence",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+    "SeriesDescription",
+    "FrameOfReferenceUID",
+    "ImageType",
+    "ImagePositionPatient",
+    "PatientPosition",
+    "PatientID",
+    "PatientName",
+    "StructureSetLabel",
+    "RTPlanLabel",
+    "DoseSummationType",
+    "NumberOfFrames",
+    "SliceThickness",
+    "Rows",
+    "Columns",
+    "ReferencedFrameOfReferenceSequence",
+    "FractionGroupSequence",
+    "BeamSequence",
+    "ReferencedRTPlanSequence",
 ]
 _ENHANCED_CT: Final = "1.2.840.10008.5.1.4.1.1.2.1"
 _BY_CLASS: Final = {
-    "1.2.840.10008.5.1.4.1.1.2": "CT", _ENHANCED_CT: "CT", "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
-    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT", "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    _ENHANCED_CT: "CT",
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
+    "1.2.840.10008.5.1.4.1.1.481.5": "RTPLAN",
 }
 """Modality of a SOP class, for files that leave the modality empty."""
 
@@ -43,8 +65,10 @@ class SeriesEntry:
 
     def __str__(self) -> str:
         frame, position = self.frame_of_reference_uid or "(none)", self.patient_position or "no patient position"
-        return (f"CT series {self.series_instance_uid} {self.description!r}: {len(self.files)} slices, "
-                f"frame of reference {frame}, {position}")
+        return (
+            f"CT series {self.series_instance_uid} {self.description!r}: {len(self.files)} slices, "
+            f"frame of reference {frame}, {position}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +130,18 @@ class DicomInventory:
         lines += [str(s) + (f"; {s.localizers} localizers left out" if s.localizers else "") for s in self.ct_series]
         lines += [] if self.ct_series else ["no CT series"]
         for s in self.structure_sets:
-            lines.append(f"structure set {s.label!r} ({s.file.name}): {len(s.rois)} structures, frame of reference "
-                         f"{', '.join(s.frames_of_reference) or '(none)'}")
+            lines.append(
+                f"structure set {s.label!r} ({s.file.name}): {len(s.rois)} structures, frame of reference "
+                f"{', '.join(s.frames_of_reference) or '(none)'}"
+            )
             for roi in s.rois:
                 lines.append(f"  {roi}")
                 lines += [f"    skipped: {reason}" for reason in roi.skipped]
         for p in self.plans:
-            lines.append(f"plan {p.label!r} ({p.file.name}): {len(p.beams)} beams ({', '.join(p.beams)}), "
-                         f"{p.fractions if p.fractions is not None else 'unknown number of'} fractions")
+            lines.append(
+                f"plan {p.label!r} ({p.file.name}): {len(p.beams)} beams ({', '.join(p.beams)}), "
+                f"{p.fractions if p.fractions is not None else 'unknown number of'} fractions"
+            )
         lines += [f"dose {d.summation} ({d.file.name}): {d.frames} planes" for d in self.doses]
         lines += [f"{count} {modality} objects, not read" for modality, count in self.others]
         lines += [f"damaged: {reason}" for _, reason in self.damaged]
@@ -161,9 +189,16 @@ def scan_dicom(folder: str | Path) -> DicomInventory:
             doses.append(_dose(path, tags))
         else:
             others[modality] = others.get(modality, 0) + 1
-    return DicomInventory(folder=root, ct_series=tuple(_series(uid, members) for uid, members in images.items()),
-                          structure_sets=tuple(structures), plans=tuple(plans), doses=tuple(doses),
-                          others=tuple(sorted(others.items())), damaged=tuple(damaged), not_dicom=not_dicom)
+    return DicomInventory(
+        folder=root,
+        ct_series=tuple(_series(uid, members) for uid, members in images.items()),
+        structure_sets=tuple(structures),
+        plans=tuple(plans),
+        doses=tuple(doses),
+        others=tuple(sorted(others.items())),
+        damaged=tuple(damaged),
+        not_dicom=not_dicom,
+    )
 
 
 def _files(root: Path) -> Iterable[Path]:
@@ -175,37 +210,55 @@ def _files(root: Path) -> Iterable[Path]:
 def _series(uid: str, members: list[tuple[Path, Tags]]) -> SeriesEntry:
     images = [(p, t) for p, t in members if "LOCALIZER" not in text(t, "ImageType").upper()]
     first = (images or members)[0][1]
-    return SeriesEntry(series_instance_uid=uid, study_instance_uid=text(first, "StudyInstanceUID"),
-                       description=text(first, "SeriesDescription"),
-                       frame_of_reference_uid=text(first, "FrameOfReferenceUID"),
-                       patient_position=text(first, "PatientPosition"), files=tuple(p for p, _ in images),
-                       localizers=len(members) - len(images), enhanced=text(first, "SOPClassUID") == _ENHANCED_CT)
+    return SeriesEntry(
+        series_instance_uid=uid,
+        study_instance_uid=text(first, "StudyInstanceUID"),
+        description=text(first, "SeriesDescription"),
+        frame_of_reference_uid=text(first, "FrameOfReferenceUID"),
+        patient_position=text(first, "PatientPosition"),
+        files=tuple(p for p, _ in images),
+        localizers=len(members) - len(images),
+        enhanced=text(first, "SOPClassUID") == _ENHANCED_CT,
+    )
 
 
 def _structure_set(path: Path, header: Tags) -> StructureSetEntry:
-    frames = tuple(f for f in (text(i, "FrameOfReferenceUID")
-                               for i in items(header, "ReferencedFrameOfReferenceSequence")) if f)
+    frames = tuple(
+        f for f in (text(i, "FrameOfReferenceUID") for i in items(header, "ReferencedFrameOfReferenceSequence")) if f
+    )
     try:
         tags = read_tags(path)
     except NotDicomError as error:
         raise DicomError(f"{path} cannot be read as an RTSTRUCT") from error
-    return StructureSetEntry(file=path, sop_instance_uid=text(header, "SOPInstanceUID"),
-                             label=text(header, "StructureSetLabel"), frames_of_reference=frames,
-                             rois=roi_contours(tags))
+    return StructureSetEntry(
+        file=path,
+        sop_instance_uid=text(header, "SOPInstanceUID"),
+        label=text(header, "StructureSetLabel"),
+        frames_of_reference=frames,
+        rois=roi_contours(tags),
+    )
 
 
 def _plan(path: Path, tags: Tags) -> PlanEntry:
     groups = items(tags, "FractionGroupSequence")
     fractions = number(groups[0], "NumberOfFractionsPlanned") if groups else None
     names = tuple(text(b, "BeamName") or text(b, "BeamNumber") for b in items(tags, "BeamSequence"))
-    return PlanEntry(file=path, sop_instance_uid=text(tags, "SOPInstanceUID"), label=text(tags, "RTPlanLabel"),
-                     beams=names, fractions=None if fractions is None else int(fractions))
+    return PlanEntry(
+        file=path,
+        sop_instance_uid=text(tags, "SOPInstanceUID"),
+        label=text(tags, "RTPlanLabel"),
+        beams=names,
+        fractions=None if fractions is None else int(fractions),
+    )
 
 
 def _dose(path: Path, tags: Tags) -> DoseEntry:
     plans = items(tags, "ReferencedRTPlanSequence")
     frames = numbers(tags, "NumberOfFrames")
-    return DoseEntry(file=path, sop_instance_uid=text(tags, "SOPInstanceUID"),
-                     summation=text(tags, "DoseSummationType", "unknown"),
-                     frames=1 if frames is None else int(frames[0]),
-                     plan_uid=text(plans[0], "ReferencedSOPInstanceUID") if plans else "")
+    return DoseEntry(
+        file=path,
+        sop_instance_uid=text(tags, "SOPInstanceUID"),
+        summation=text(tags, "DoseSummationType", "unknown"),
+        frames=1 if frames is None else int(frames[0]),
+        plan_uid=text(plans[0], "ReferencedSOPInstanceUID") if plans else "",
+    )

@@ -24,7 +24,10 @@ _CROSSING_TOLERANCE_MM: Final = 0.5
 _X_JAWS: Final = ("ASYMX", "X")
 _Y_JAWS: Final = ("ASYMY", "Y")
 _TURNED: Final = {
-    "HFS": (0.0, 1.0, 0.0), "HFP": (180.0, -1.0, 0.0), "FFS": (0.0, 1.0, 180.0), "FFP": (180.0, -1.0, 180.0),
+    "HFS": (0.0, 1.0, 0.0),
+    "HFP": (180.0, -1.0, 0.0),
+    "FFS": (0.0, 1.0, 180.0),
+    "FFP": (180.0, -1.0, 180.0),
 }
 """Patient position -> (gantry shift, sign of couch, couch shift) of the same beam on a head-first supine patient.
 
@@ -84,8 +87,12 @@ def read_plan(path: str | Path, *, machine: Machine | None = None, target: str |
         raise DicomError(f"{file} holds no treatment beam with monitor units; export the plan with its MU calculated")
     prescription = _prescription(tags, fractions, target, inventory, notes)
     label, long_name = text(tags, "RTPlanLabel", "RTPLAN"), text(tags, "RTPlanName")
-    return Plan(beams=tuple(beams), prescription=prescription, notes=tuple(notes),
-                label=long_name if long_name.startswith(label) else label)
+    return Plan(
+        beams=tuple(beams),
+        prescription=prescription,
+        notes=tuple(notes),
+        label=long_name if long_name.startswith(label) else label,
+    )
 
 
 def _fraction_group(file: Path, tags: Tags, notes: list[str]) -> tuple[dict[int, float], int]:
@@ -94,8 +101,10 @@ def _fraction_group(file: Path, tags: Tags, notes: list[str]) -> tuple[dict[int,
         raise DicomError(f"{file} has no Fraction Group; monitor units and number of fractions are unknown")
     if len(groups) > 1:
         notes.append(f"{len(groups)} fraction groups; the first is read")
-    meterset = {int(number(b, "ReferencedBeamNumber", -1.0) or 0): number(b, "BeamMeterset", 0.0) or 0.0
-                for b in items(groups[0], "ReferencedBeamSequence")}
+    meterset = {
+        int(number(b, "ReferencedBeamNumber", -1.0) or 0): number(b, "BeamMeterset", 0.0) or 0.0
+        for b in items(groups[0], "ReferencedBeamSequence")
+    }
     fractions = number(groups[0], "NumberOfFractionsPlanned")
     if fractions is None:
         notes.append("the number of fractions is not given; 1 is taken")
@@ -108,13 +117,22 @@ def _patient_position(file: Path, tags: Tags, notes: list[str]) -> tuple[float, 
         raise DicomError(f"{file}: patient position {', '.join(sorted(setups))}; one of {', '.join(_TURNED)} is needed")
     position = setups.pop()
     if position != "HFS":
-        notes.append(f"patient position {position}: gantry and couch angles are those of the same beam on a head-first "
-                     "supine patient")
+        notes.append(
+            f"patient position {position}: gantry and couch angles are those of the same beam on a head-first "
+            "supine patient"
+        )
     return _TURNED[position]
 
 
-def _beam(file: Path, name: str, beam: Tags, meterset: float, machine: Machine | None,
-          turned: tuple[float, float, float], notes: list[str]) -> Beam:
+def _beam(
+    file: Path,
+    name: str,
+    beam: Tags,
+    meterset: float,
+    machine: Machine | None,
+    turned: tuple[float, float, float],
+    notes: list[str],
+) -> Beam:
     where = f"{file}: beam {name!r}"
     radiation = text(beam, "RadiationType", "PHOTON")
     if radiation != "PHOTON":
@@ -131,28 +149,42 @@ def _beam(file: Path, name: str, beam: Tags, meterset: float, machine: Machine |
         raise DicomError(f"{where} has no Isocenter Position")
     _check_energy(name, points[0], resolved, notes)
     controls, setting = _controls(where, beam, points, meterset, resolved, turned)
-    return Beam(machine=resolved, isocenter_mm=(float(isocenter[0]), float(isocenter[1]), float(isocenter[2])),
-                gantry_deg=controls[0].gantry_deg, couch_deg=_angle(turned[1] * (setting.couch_deg or 0.0) + turned[2]),
-                collimator_deg=_angle(setting.collimator_deg or 0.0), name=name, control_points=controls,
-                wedge=_wedge(where, beam, points))
+    return Beam(
+        machine=resolved,
+        isocenter_mm=(float(isocenter[0]), float(isocenter[1]), float(isocenter[2])),
+        gantry_deg=controls[0].gantry_deg,
+        couch_deg=_angle(turned[1] * (setting.couch_deg or 0.0) + turned[2]),
+        collimator_deg=_angle(setting.collimator_deg or 0.0),
+        name=name,
+        control_points=controls,
+        wedge=_wedge(where, beam, points),
+    )
 
 
-def _controls(where: str, beam: Tags, points: list[Tags], meterset: float, machine: Machine,
-              turned: tuple[float, float, float]) -> tuple[tuple[ControlPoint, ...], _Setting]:
+def _controls(
+    where: str, beam: Tags, points: list[Tags], meterset: float, machine: Machine, turned: tuple[float, float, float]
+) -> tuple[tuple[ControlPoint, ...], _Setting]:
     final = number(beam, "FinalCumulativeMetersetWeight", 1.0) or 1.0
     setting, controls = _Setting(), []
     for point in points:
         after = _follow(where, setting, point)
-        if (setting.couch_deg not in (None, after.couch_deg)
-                or setting.collimator_deg not in (None, after.collimator_deg)):
+        if setting.couch_deg not in (None, after.couch_deg) or setting.collimator_deg not in (
+            None,
+            after.collimator_deg,
+        ):
             raise DicomError(f"{where}: couch or collimator turn while the beam is on; that cannot be delivered here")
         setting = after
         weight = number(point, "CumulativeMetersetWeight")
         if weight is None:
             raise DicomError(f"{where}: a control point has no Cumulative Meterset Weight")
         gantry = _angle((setting.gantry_deg or 0.0) + turned[0])
-        controls.append(ControlPoint(cumulative_monitor_units=meterset * weight / final,
-                                     aperture=_aperture(setting, machine), gantry_deg=gantry))
+        controls.append(
+            ControlPoint(
+                cumulative_monitor_units=meterset * weight / final,
+                aperture=_aperture(setting, machine),
+                gantry_deg=gantry,
+            )
+        )
     return tuple(controls), setting
 
 
@@ -182,15 +214,20 @@ def _follow(where: str, before: _Setting, point: Tags) -> _Setting:
             raise DicomError(f"{where}: leaf pair {int(crossing.argmax())} crosses by {crossing.max():g} mm")
         middle = leaves.mean(axis=1)
         leaves[crossing > 0] = middle[crossing > 0, None]
-    return replace(before, jaws_x_mm=_jaws(found, _X_JAWS, before.jaws_x_mm), leaves_mm=leaves,
-                   jaws_y_mm=_jaws(found, _Y_JAWS, before.jaws_y_mm),
-                   gantry_deg=number(point, "GantryAngle", before.gantry_deg),
-                   couch_deg=number(point, "PatientSupportAngle", before.couch_deg),
-                   collimator_deg=number(point, "BeamLimitingDeviceAngle", before.collimator_deg))
+    return replace(
+        before,
+        jaws_x_mm=_jaws(found, _X_JAWS, before.jaws_x_mm),
+        leaves_mm=leaves,
+        jaws_y_mm=_jaws(found, _Y_JAWS, before.jaws_y_mm),
+        gantry_deg=number(point, "GantryAngle", before.gantry_deg),
+        couch_deg=number(point, "PatientSupportAngle", before.couch_deg),
+        collimator_deg=number(point, "BeamLimitingDeviceAngle", before.collimator_deg),
+    )
 
 
-def _jaws(found: dict[str, FloatArray], kinds: tuple[str, ...],
-          before: tuple[float, float] | None) -> tuple[float, float] | None:
+def _jaws(
+    found: dict[str, FloatArray], kinds: tuple[str, ...], before: tuple[float, float] | None
+) -> tuple[float, float] | None:
     for kind in kinds:
         if kind in found and found[kind].size == 2:
             return float(found[kind][0]), float(found[kind][1])
@@ -199,8 +236,11 @@ def _jaws(found: dict[str, FloatArray], kinds: tuple[str, ...],
 
 def _aperture(setting: _Setting, machine: Machine) -> Aperture:
     half = machine.max_field_mm / 2
-    return Aperture(jaws_x_mm=setting.jaws_x_mm or (-half, half), jaws_y_mm=setting.jaws_y_mm or (-half, half),
-                    leaf_pairs_mm=setting.leaves_mm)
+    return Aperture(
+        jaws_x_mm=setting.jaws_x_mm or (-half, half),
+        jaws_y_mm=setting.jaws_y_mm or (-half, half),
+        leaf_pairs_mm=setting.leaves_mm,
+    )
 
 
 def _machine(where: str, beam: Tags, given: Machine | None) -> Machine:
@@ -210,8 +250,10 @@ def _machine(where: str, beam: Tags, given: Machine | None) -> Machine:
     for keyword in ("TreatmentMachineName", "ManufacturerModelName"):
         if text(beam, keyword) in known:
             return load_machine(text(beam, keyword))
-    raise DicomError(f"{where} is for the machine {text(beam, 'TreatmentMachineName')!r}, which rtsim does not know; "
-                     f"give machine=. Known: {', '.join(known)}")
+    raise DicomError(
+        f"{where} is for the machine {text(beam, 'TreatmentMachineName')!r}, which rtsim does not know; "
+        f"give machine=. Known: {', '.join(known)}"
+    )
 
 
 def _with_leaves(where: str, machine: Machine, beam: Tags, notes: list[str]) -> Machine:
@@ -223,13 +265,17 @@ def _with_leaves(where: str, machine: Machine, beam: Tags, notes: list[str]) -> 
         if edges is None:
             raise DicomError(f"{where}: its MLC has no Leaf Position Boundaries")
         if machine.mlc is None:
-            raise DicomError(f"{where} has an MLC of {edges.size - 1} leaf pairs; machine {machine.name!r} has none. "
-                             "Give machine= with an MLC, whose transmission and leaf ends then hold")
+            raise DicomError(
+                f"{where} has an MLC of {edges.size - 1} leaf pairs; machine {machine.name!r} has none. "
+                "Give machine= with an MLC, whose transmission and leaf ends then hold"
+            )
         own = np.asarray(machine.mlc.leaf_edges_mm)
         if own.shape == edges.shape and np.abs(own - edges).max() <= _EDGE_TOLERANCE_MM:
             return machine
-        note = (f"leaf boundaries are those of the plan ({edges.size - 1} pairs, {edges[0]:g} .. {edges[-1]:g} mm), not"
-                f" those of {machine.name}")
+        note = (
+            f"leaf boundaries are those of the plan ({edges.size - 1} pairs, {edges[0]:g} .. {edges[-1]:g} mm), not"
+            f" those of {machine.name}"
+        )
         if note not in notes:
             notes.append(note)
         mlc: MultileafCollimator = replace(machine.mlc, leaf_edges_mm=tuple(float(e) for e in edges))
@@ -275,16 +321,19 @@ def _wedge(where: str, beam: Tags, points: list[Tags]) -> Wedge | None:
         raise DicomError(f"{where}: {error}") from error
 
 
-def _prescription(tags: Tags, fractions: int, target: str | None, inventory: DicomInventory,
-                  notes: list[str]) -> Prescription:
+def _prescription(
+    tags: Tags, fractions: int, target: str | None, inventory: DicomInventory, notes: list[str]
+) -> Prescription:
     found = [r for r in items(tags, "DoseReferenceSequence") if (number(r, "TargetPrescriptionDose", 0.0) or 0.0) > 0]
     found.sort(key=lambda r: text(r, "DoseReferenceType") != "TARGET")
     if not found:
         groups = items(tags, "FractionGroupSequence")
         dose = fractions * sum(number(b, "BeamDose", 0.0) or 0.0 for b in items(groups[0], "ReferencedBeamSequence"))
         if dose <= 0:
-            raise DicomError(f"{inventory.plans[0].file} gives neither a Target Prescription Dose nor Beam Doses; what "
-                             "it is to achieve is unknown")
+            raise DicomError(
+                f"{inventory.plans[0].file} gives neither a Target Prescription Dose nor Beam Doses; what "
+                "it is to achieve is unknown"
+            )
         notes.append(f"no prescription in the plan; the sum of its beam doses, {dose:g} Gy, is taken")
         return Prescription(target or "PTV", dose, fractions)
     first = found[0]

@@ -19,8 +19,14 @@ from rtsim.phantom.structure import Structure, Structures
 logger = logging.getLogger(__name__)
 
 
-def read_dicom(folder: str | Path, *, series: str | None = None, structure_set: str | None = None,
-               calibration: CalibrationCurve | None = None, name: str | None = None) -> Phantom:
+def read_dicom(
+    folder: str | Path,
+    *,
+    series: str | None = None,
+    structure_set: str | None = None,
+    calibration: CalibrationCurve | None = None,
+    name: str | None = None,
+) -> Phantom:
     """Read the CT series and the RTSTRUCT of a folder as a phantom.
 
     Files may be nested, unsorted and without suffix. What was done on the way in (slices interpolated, an oblique scan
@@ -47,8 +53,13 @@ def read_dicom(folder: str | Path, *, series: str | None = None, structure_set: 
     for note in notes:
         logger.warning("%s: %s", inventory.folder, note)
     ct = with_notes(images.ct, notes)
-    return Phantom.from_ct(ct, structures, calibration=calibration, name=name or inventory.folder.resolve().name,
-                           case_sha256=digest.hexdigest())
+    return Phantom.from_ct(
+        ct,
+        structures,
+        calibration=calibration,
+        name=name or inventory.folder.resolve().name,
+        case_sha256=digest.hexdigest(),
+    )
 
 
 def read_ct(folder: str | Path, *, series: str | None = None) -> CT:
@@ -77,14 +88,18 @@ def read_structures(folder: str | Path, *, series: str | None = None, structure_
 def _images(inventory: DicomInventory, series: str | None) -> ImageSet:
     listed = "\n  ".join(str(s) for s in inventory.ct_series)
     if inventory.damaged:
-        raise DicomError(inventory.damaged[0][1] + (f" (and {len(inventory.damaged) - 1} more files)"
-                                                    if len(inventory.damaged) > 1 else ""))
+        raise DicomError(
+            inventory.damaged[0][1]
+            + (f" (and {len(inventory.damaged) - 1} more files)" if len(inventory.damaged) > 1 else "")
+        )
     found = [s for s in inventory.ct_series if s.files]
     if not found:
         others = ", ".join(f"{n} {m}" for m, n in inventory.others) or "nothing else that rtsim reads"
-        raise DicomError(f"{inventory.folder} holds no CT series ({len(inventory.structure_sets)} RTSTRUCT, "
-                         f"{len(inventory.plans)} RTPLAN, {len(inventory.doses)} RTDOSE, {others}, "
-                         f"{inventory.not_dicom} files that are not DICOM); give the folder with the CT slices")
+        raise DicomError(
+            f"{inventory.folder} holds no CT series ({len(inventory.structure_sets)} RTSTRUCT, "
+            f"{len(inventory.plans)} RTPLAN, {len(inventory.doses)} RTDOSE, {others}, "
+            f"{inventory.not_dicom} files that are not DICOM); give the folder with the CT slices"
+        )
     if series is not None:
         matching: list[SeriesEntry] = [s for s in found if s.series_instance_uid == series]
         if not matching:
@@ -108,8 +123,10 @@ def _structure_set(inventory: DicomInventory, ct: CT, wanted: str | None) -> Str
     if not fitting:
         check_frame(f"structure set {sets[0].label!r} ({sets[0].file.name})", _frames(sets[0]), frame)
     if len(fitting) > 1:
-        raise DicomError(f"{inventory.folder} holds {len(fitting)} structure sets for this CT; choose one with "
-                         f"structure_set=: {_names(inventory)}")
+        raise DicomError(
+            f"{inventory.folder} holds {len(fitting)} structure sets for this CT; choose one with "
+            f"structure_set=: {_names(inventory)}"
+        )
     return fitting[0]
 
 
@@ -142,8 +159,10 @@ def _structures(entry: StructureSetEntry, images: ImageSet) -> tuple[Structures,
             continue
         off = off_plane(roi.contours, ct.grid)
         if off:
-            notes.append(f"structure {roi.name!r}: {off} of {len(roi.contours)} contours lie on no CT slice; "
-                         "interpolated where the CT reaches")
+            notes.append(
+                f"structure {roi.name!r}: {off} of {len(roi.contours)} contours lie on no CT slice; "
+                "interpolated where the CT reaches"
+            )
         crop, _, coverage = cropped_coverage(roi.contours, ct.grid)
         if crop is None or not coverage.any():
             notes.append(f"structure {roi.name!r} left out: it lies outside the CT")
@@ -153,6 +172,8 @@ def _structures(entry: StructureSetEntry, images: ImageSet) -> tuple[Structures,
         notes.append(f"{skipped} contours or structures skipped; rtsim info lists each with its reason")
     stray = referenced - images.sop_instance_uids - {""}
     if stray:
-        notes.append(f"{len(stray)} CT images that the structure set refers to are not in the series; the contours are "
-                     "placed by their coordinates")
+        notes.append(
+            f"{len(stray)} CT images that the structure set refers to are not in the series; the contours are "
+            "placed by their coordinates"
+        )
     return Structures(tuple(out)), notes

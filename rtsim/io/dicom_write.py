@@ -30,9 +30,17 @@ class DicomSet:
     dose: Path | None
 
 
-def write_dicom(folder: str | Path, phantom: Phantom, plan: Plan | None = None, dose: Dose | None = None, *,
-                ct: bool = True, dose_bits: int = 16, overwrite: bool = False,
-                progress: Progress | None = None) -> DicomSet:
+def write_dicom(
+    folder: str | Path,
+    phantom: Phantom,
+    plan: Plan | None = None,
+    dose: Dose | None = None,
+    *,
+    ct: bool = True,
+    dose_bits: int = 16,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> DicomSet:
     """Write a phantom, and a plan and its dose where given, as DICOM: ``CT_0000.dcm`` ..., ``RTSTRUCT.dcm``,
     ``RTPLAN.dcm``, ``RTDOSE.dcm``.
 
@@ -62,12 +70,14 @@ def write_dicom(folder: str | Path, phantom: Phantom, plan: Plan | None = None, 
         plan_file = None if plan is None else write_plan(partial / "RTPLAN.dcm", phantom, plan, ids)
         dose_file = None
         if dose is not None and plan is not None:
-            dose_file = write_dose(partial / "RTDOSE.dcm", dose, ids, plan_uid(ids, plan),
-                                   bits=dose_bits)
-    return DicomSet(folder=target, ct=tuple(target / p.name for p in slices),
-                    structures=None if structures is None else target / structures.name,
-                    plan=None if plan_file is None else target / plan_file.name,
-                    dose=None if dose_file is None else target / dose_file.name)
+            dose_file = write_dose(partial / "RTDOSE.dcm", dose, ids, plan_uid(ids, plan), bits=dose_bits)
+    return DicomSet(
+        folder=target,
+        ct=tuple(target / p.name for p in slices),
+        structures=None if structures is None else target / structures.name,
+        plan=None if plan_file is None else target / plan_file.name,
+        dose=None if dose_file is None else target / dose_file.name,
+    )
 
 
 def study_ids(phantom: Phantom) -> StudyIds:
@@ -77,7 +87,10 @@ def study_ids(phantom: Phantom) -> StudyIds:
         digest.update(repr((name, s.role, s.grid)).encode() + s.coverage.tobytes())
     content = digest.hexdigest()
     ct = phantom.ct
-    return StudyIds(patient_name=ct.patient_name or f"rtsim^{phantom.name}"[:64],
-                    patient_id=ct.patient_id or f"rtsim-{phantom.name}"[:64],
-                    study_uid=ct.study_instance_uid or uid(content, "study"),
-                    frame_uid=ct.frame_of_reference_uid or uid(content, "frame of reference"), content=content)
+    return StudyIds(
+        patient_name=ct.patient_name or f"rtsim^{phantom.name}"[:64],
+        patient_id=ct.patient_id or f"rtsim-{phantom.name}"[:64],
+        study_uid=ct.study_instance_uid or uid(content, "study"),
+        frame_uid=ct.frame_of_reference_uid or uid(content, "frame of reference"),
+        content=content,
+    )

@@ -34,8 +34,9 @@ def write_dose(path: Path, dose: Dose, ids: StudyIds, plan_instance: str, *, bit
     scaling = decimal(max(float(values.max()), 1e-30) / highest * (1 + 1e-9))
     digest = hashlib.sha256(dose.values_gy.tobytes() + repr((dose.grid, bits)).encode()).hexdigest()
     instance = uid(ids.content, "RTDOSE", plan_instance, digest)
-    tags = new_object(RT_DOSE, instance, uid(instance, "series"), "RTDOSE", ids, description=dose.engine or "dose",
-                      number=4)
+    tags = new_object(
+        RT_DOSE, instance, uid(instance, "series"), "RTDOSE", ids, description=dose.engine or "dose", number=4
+    )
     grid = dose.grid
     tags.FrameOfReferenceUID, tags.PositionReferenceIndicator = ids.frame_uid, ""
     tags.InstanceNumber = "1"

@@ -18,8 +18,11 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.typing import BoolArray
 
 RT_PLAN: Final = "1.2.840.10008.5.1.4.1.1.481.5"
-_TOLERANCE: Final = {"GantryAngleTolerance": "0.5", "BeamLimitingDeviceAngleTolerance": "0.5",
-                     "PatientSupportAngleTolerance": "0.5"}
+_TOLERANCE: Final = {
+    "GantryAngleTolerance": "0.5",
+    "BeamLimitingDeviceAngleTolerance": "0.5",
+    "PatientSupportAngleTolerance": "0.5",
+}
 
 
 def plan_uid(ids: StudyIds, plan: Plan) -> str:
@@ -29,8 +32,17 @@ def plan_uid(ids: StudyIds, plan: Plan) -> str:
         parts.append(repr((b.name, b.machine.name, b.isocenter_mm, b.couch_deg, b.collimator_deg, b.wedge)))
         for c in b.control_points:
             leaves = c.aperture.leaf_pairs_mm
-            parts.append(repr((c.cumulative_monitor_units, c.gantry_deg, c.aperture.jaws_x_mm, c.aperture.jaws_y_mm,
-                               None if leaves is None else leaves.tobytes().hex())))
+            parts.append(
+                repr(
+                    (
+                        c.cumulative_monitor_units,
+                        c.gantry_deg,
+                        c.aperture.jaws_x_mm,
+                        c.aperture.jaws_y_mm,
+                        None if leaves is None else leaves.tobytes().hex(),
+                    )
+                )
+            )
     return uid(ids.content, "RTPLAN", *parts)
 
 
@@ -103,8 +115,10 @@ def _fraction_group(plan: Plan) -> Dataset:
 
 def _check_units(beam: Beam) -> None:
     if beam.machine.calibration is None:
-        raise InputError(f"beam {beam.name!r} is of {beam.machine.name}, a source without calibration: its beams carry "
-                         "photons, not monitor units, and no RTPLAN can say so. Use a calibrated machine")
+        raise InputError(
+            f"beam {beam.name!r} is of {beam.machine.name}, a source without calibration: its beams carry "
+            "photons, not monitor units, and no RTPLAN can say so. Use a calibrated machine"
+        )
     if beam.monitor_units <= 0:
         raise InputError(f"beam {beam.name!r} has no monitor units; leave it out of the plan before writing it")
 

@@ -22,12 +22,25 @@ from rtsim.typing import FloatArray
 RT_STRUCTURE_SET: Final = "1.2.840.10008.5.1.4.1.1.481.3"
 _STUDY_COMPONENT: Final = "1.2.840.10008.3.1.2.3.1"
 _TYPES: Final = {
-    Role.GTV: "GTV", Role.CTV: "CTV", Role.ITV: "CTV", Role.PTV: "PTV", Role.OAR: "ORGAN", Role.PRV: "AVOIDANCE",
-    Role.EXTERNAL: "EXTERNAL", Role.SUPPORT: "SUPPORT", Role.CONTROL: "CONTROL",
+    Role.GTV: "GTV",
+    Role.CTV: "CTV",
+    Role.ITV: "CTV",
+    Role.PTV: "PTV",
+    Role.OAR: "ORGAN",
+    Role.PRV: "AVOIDANCE",
+    Role.EXTERNAL: "EXTERNAL",
+    Role.SUPPORT: "SUPPORT",
+    Role.CONTROL: "CONTROL",
 }
 _COLORS: Final = {
-    Role.GTV: (255, 0, 0), Role.CTV: (255, 128, 0), Role.ITV: (255, 170, 0), Role.PTV: (255, 0, 255),
-    Role.OAR: (0, 160, 255), Role.PRV: (0, 220, 180), Role.EXTERNAL: (190, 190, 190), Role.SUPPORT: (120, 120, 120),
+    Role.GTV: (255, 0, 0),
+    Role.CTV: (255, 128, 0),
+    Role.ITV: (255, 170, 0),
+    Role.PTV: (255, 0, 255),
+    Role.OAR: (0, 160, 255),
+    Role.PRV: (0, 220, 180),
+    Role.EXTERNAL: (190, 190, 190),
+    Role.SUPPORT: (120, 120, 120),
     Role.CONTROL: (160, 160, 0),
 }
 _CONTOUR_DATA: Final = Tag(0x3006, 0x0050)
@@ -47,8 +60,15 @@ def contours_on_planes(structure: Structure, grid: Grid) -> PlanarContours:
 
 def write_structures(path: Path, phantom: Phantom, ids: StudyIds, *, with_ct: bool) -> Path:
     """Write all structures; ``with_ct``: whether the CT slices are written too and may be referred to."""
-    tags = new_object(RT_STRUCTURE_SET, ids.of("RTSTRUCT"), ids.of("RTSTRUCT series"), "RTSTRUCT", ids,
-                      description="rtsim structures", number=2)
+    tags = new_object(
+        RT_STRUCTURE_SET,
+        ids.of("RTSTRUCT"),
+        ids.of("RTSTRUCT series"),
+        "RTSTRUCT",
+        ids,
+        description="rtsim structures",
+        number=2,
+    )
     grid = phantom.grid
     tags.StructureSetLabel, tags.StructureSetName = "rtsim", phantom.name[:64]
     tags.StructureSetDescription = NOT_CLINICAL

@@ -1,7 +1,7 @@
 """What treatment machines can do: spectrum, head, jaws, MLC, wedges, limits, output. Data in ``machine/data/*.toml``.
 
-    machine = load_machine("generic_6fff")
-    bare = point_source(materials.spectrum("mohan6"))
+machine = load_machine("generic_6fff")
+bare = point_source(materials.spectrum("mohan6"))
 """
 
 from rtsim.machine.model import (

@@ -94,8 +94,10 @@ class OffAxisProfile:
     def __post_init__(self) -> None:
         radius = np.asarray(self.radius_mm, dtype=np.float64)
         if radius.size < 2 or radius.size != len(self.relative) or radius[0] != 0.0 or not (np.diff(radius) > 0).all():
-            raise InputError(f"radius_mm of the off-axis profile is {self.radius_mm} for {len(self.relative)} relative "
-                             "values; increasing radii that start at 0 mm, one value each, are needed")
+            raise InputError(
+                f"radius_mm of the off-axis profile is {self.radius_mm} for {len(self.relative)} relative "
+                "values; increasing radii that start at 0 mm, one value each, are needed"
+            )
         if self.relative[0] != 1.0:
             raise InputError(f"relative of the off-axis profile starts at {self.relative[0]}; it is 1 on the axis")
         for value in self.relative:
@@ -175,8 +177,10 @@ class Wedge:
         if not 0.0 < self.angle_deg <= 60.0:
             raise InputError(f"angle_deg of wedge {self.name!r} is {self.angle_deg}; wedges have 0 < angle_deg <= 60")
         if not math.isfinite(self.orientation_deg) or not 0.0 <= self.orientation_deg < 360.0:
-            raise InputError(f"orientation_deg of wedge {self.name!r} is {self.orientation_deg}; "
-                             "allowed are 0 <= orientation_deg < 360")
+            raise InputError(
+                f"orientation_deg of wedge {self.name!r} is {self.orientation_deg}; "
+                "allowed are 0 <= orientation_deg < 360"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

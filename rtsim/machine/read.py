@@ -56,8 +56,9 @@ def load_machine(name_or_path: str | Path) -> Machine:
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         if not path.is_file():
-            raise InputError(f"machine file {path} does not exist; give the path of a .toml file or one of "
-                             f"{', '.join(names())}")
+            raise InputError(
+                f"machine file {path} does not exist; give the path of a .toml file or one of {', '.join(names())}"
+            )
         return _parse(path.read_bytes(), str(path))
     if name_or_path not in names():
         raise InputError(unknown_name("machine", name_or_path, names()))
@@ -65,8 +66,9 @@ def load_machine(name_or_path: str | Path) -> Machine:
     return _parse(data, f"{name_or_path}.toml")
 
 
-def point_source(spectrum: Spectrum | str = "mohan6", *, sad_mm: float = 1000.0,
-                 max_field_mm: float = 400.0) -> Machine:
+def point_source(
+    spectrum: Spectrum | str = "mohan6", *, sad_mm: float = 1000.0, max_field_mm: float = 400.0
+) -> Machine:
     """A bare point source of photons: no head, ideal collimator edges, flat fluence in the isocenter plane.
 
     It has no calibration: its beams carry photons per cm2 (on the axis, in the isocenter plane, in vacuum) where others
@@ -78,8 +80,13 @@ def point_source(spectrum: Spectrum | str = "mohan6", *, sad_mm: float = 1000.0,
         max_field_mm: full side of the largest field in the isocenter plane.
     """
     found = named_spectrum(spectrum) if isinstance(spectrum, str) else spectrum
-    return Machine(name="point_source", description=f"bare point source, {found.name}", spectrum=found, sad_mm=sad_mm,
-                   max_field_mm=max_field_mm)
+    return Machine(
+        name="point_source",
+        description=f"bare point source, {found.name}",
+        spectrum=found,
+        sad_mm=sad_mm,
+        max_field_mm=max_field_mm,
+    )
 
 
 def _parse(data: bytes, where: str) -> Machine:

@@ -49,7 +49,6 @@ class Region:
         object.__setattr__(self, "share", np.asarray(self.volume_cm3 / self.volume_cm3.sum(), dtype=np.float64))
 
 
-
 @runtime_checkable
 class Objective(Protocol):
     """What the solver minimizes: weight times a function of the doses of one structure."""

@@ -202,9 +202,7 @@ class _Rounds:
         assert best is not None
         return best
 
-    def _improve(
-        self, segments: tuple[Segment, ...], per_unit: FloatArray | None, k: int
-    ) -> tuple[Segment, ...]:
+    def _improve(self, segments: tuple[Segment, ...], per_unit: FloatArray | None, k: int) -> tuple[Segment, ...]:
         """Weights; then new apertures where they pay, weights again; at the end without small segments."""
         settings, n = self.settings, self.settings.rounds
         searches = settings.searches if k == 0 else settings.searches_later

@@ -18,7 +18,7 @@ _OPENING_MM: Final = 7.0
 
 
 def find_external(phantom: Phantom, name: str = "BODY") -> Structure:
-    """Outline of the patient from the density: threshold, opening, largest component, holes filled in every axial slice.
+    """Outline of the patient from the density: threshold, opening, largest component, holes filled slice by slice.
 
     Raises:
         GeometryError: nothing in the grid is denser than the threshold.
@@ -26,14 +26,16 @@ def find_external(phantom: Phantom, name: str = "BODY") -> Structure:
     grid = phantom.grid
     dense = phantom.density_g_cm3 > OUTLINE_DENSITY_G_CM3
     radius = [max(1, round(_OPENING_MM / 2 / s)) for s in (grid.spacing_mm[1], grid.spacing_mm[0])]
-    y, x = np.ogrid[-radius[0]:radius[0] + 1, -radius[1]:radius[1] + 1]
+    y, x = np.ogrid[-radius[0] : radius[0] + 1, -radius[1] : radius[1] + 1]
     disc = ((y / radius[0]) ** 2 + (x / radius[1]) ** 2 <= 1.0)[None]
     # Padding with the edge keeps a body that is cut by the grid from being eaten at its cut face.
     padded = np.pad(dense, ((0, 0), (radius[0],) * 2, (radius[1],) * 2), mode="edge")
-    opened = ndimage.binary_opening(padded, structure=disc)[:, radius[0]:-radius[0], radius[1]:-radius[1]]
+    opened = ndimage.binary_opening(padded, structure=disc)[:, radius[0] : -radius[0], radius[1] : -radius[1]]
     labels, count = ndimage.label(opened)
     if count == 0:
-        raise GeometryError(f"nothing in the CT is denser than {OUTLINE_DENSITY_G_CM3} g/cm3: no patient outline can be found")
+        raise GeometryError(
+            f"nothing in the CT is denser than {OUTLINE_DENSITY_G_CM3} g/cm3: no patient outline can be found"
+        )
     largest = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     for k in range(grid.shape[0]):
         largest[k] = ndimage.binary_fill_holes(largest[k])

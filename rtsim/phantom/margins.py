@@ -38,14 +38,21 @@ class SixMargins:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not math.isfinite(value) or value < 0:
-                raise InputError(f"{name} of a margin is {value}; it must be finite and >= 0 mm. "
-                                 "To shrink use shrink()")
+                raise InputError(
+                    f"{name} of a margin is {value}; it must be finite and >= 0 mm. To shrink use shrink()"
+                )
 
     @classmethod
     def uniform(cls, margin_mm: float) -> SixMargins:
         """The same margin on every side."""
-        return cls(left_mm=margin_mm, right_mm=margin_mm, anterior_mm=margin_mm, posterior_mm=margin_mm,
-                   superior_mm=margin_mm, inferior_mm=margin_mm)
+        return cls(
+            left_mm=margin_mm,
+            right_mm=margin_mm,
+            anterior_mm=margin_mm,
+            posterior_mm=margin_mm,
+            superior_mm=margin_mm,
+            inferior_mm=margin_mm,
+        )
 
     @property
     def plus_mm(self) -> Vector3:
@@ -125,8 +132,9 @@ def subtract(a: Structure, b: Structure, grid: Grid, *, name: str, role: Role) -
     return Structure.from_coverage(name, role, grid, left, color=a.color)
 
 
-def ring(structure: Structure, inner_mm: float, outer_mm: float, grid: Grid, *, name: str,
-         role: Role = Role.CONTROL) -> Structure:
+def ring(
+    structure: Structure, inner_mm: float, outer_mm: float, grid: Grid, *, name: str, role: Role = Role.CONTROL
+) -> Structure:
     """The shell between ``inner_mm`` and ``outer_mm`` outside ``structure``, to steer the dose gradient.
 
     Raises:
@@ -149,8 +157,9 @@ def _region(structure: Structure, grid: Grid, plus: Vector3, minus: Vector3) -> 
         raise InputError(f"structure {structure.name!r} lies outside the grid it is to be grown or shrunk on") from None
 
 
-def _grown(name: str, own: FloatArray, work: Grid, plus: Vector3, minus: Vector3,
-           continued: tuple[bool, ...] | None = None) -> FloatArray:
+def _grown(
+    name: str, own: FloatArray, work: Grid, plus: Vector3, minus: Vector3, continued: tuple[bool, ...] | None = None
+) -> FloatArray:
     """Coverage of the grown structure; with ``continued`` (see Surface.of) that of the grown outside.
 
     An axis without margins is taken slice by slice, so that nothing leaves its slice.
@@ -183,8 +192,9 @@ def _slice_of(work: Grid, axis: int, k: int) -> Grid:
     return Grid((shape[0], shape[1], shape[2]), work.spacing_mm, (origin[0], origin[1], origin[2]))
 
 
-def _within(surface: Surface, own: FloatArray, plus: Vector3, minus: Vector3, work: Grid, *,
-            outward: bool) -> FloatArray:
+def _within(
+    surface: Surface, own: FloatArray, plus: Vector3, minus: Vector3, work: Grid, *, outward: bool
+) -> FloatArray:
     """Fraction of each voxel that the grown structure (outward) or the grown outside (inward) covers.
 
     The structuring ellipsoid has the semi-axes (plus + minus) / 2 and is centered at (plus - minus) / 2.
@@ -207,8 +217,9 @@ def _within(surface: Surface, own: FloatArray, plus: Vector3, minus: Vector3, wo
     return out if outward else np.maximum(out, 1.0 - own)
 
 
-def _fraction(surface: Surface, index: IntArray, work: Grid, unit: Vector3, shift: FloatArray,
-              outward: bool) -> FloatArray:
+def _fraction(
+    surface: Surface, index: IntArray, work: Grid, unit: Vector3, shift: FloatArray, outward: bool
+) -> FloatArray:
     """Covered fraction (n,) of the voxels ``index`` (n, 3): each sub-voxel is a ramp along the normal."""
     spacing = np.array(work.spacing_mm)
     counts = np.array([max(1, math.ceil(s / _SUBVOXEL_MM)) for s in work.spacing_mm])
@@ -227,8 +238,9 @@ def _reach(surface: Surface, points: FloatArray, unit: Vector3, outward: bool) -
     return (signed if outward else -signed), normal
 
 
-def _placed(coverage: FloatArray, grid: Grid, slices: tuple[slice, slice, slice], name: str, role: Role,
-            source: Structure) -> Structure:
+def _placed(
+    coverage: FloatArray, grid: Grid, slices: tuple[slice, slice, slice], name: str, role: Role, source: Structure
+) -> Structure:
     full = np.zeros(grid.shape, dtype=np.float32)
     full[slices] = coverage
     return Structure.from_coverage(name, role, grid, full, color=source.color)

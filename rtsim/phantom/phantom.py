@@ -1,4 +1,4 @@
-"""Phantom: what is irradiated. A CT (or densities given directly), what it is made of, and the structures drawn on it."""
+"""Phantom: what is irradiated. A CT (or densities), what it is made of, and the structures drawn on it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ class DensityOverride:
 
     def __post_init__(self) -> None:
         if not 0.0 < self.density_g_cm3 < 25.0:
-            raise InputError(f"density_g_cm3 of the override of {self.structure!r} is {self.density_g_cm3}; "
-                             "allowed are 0 < density_g_cm3 < 25")
+            raise InputError(
+                f"density_g_cm3 of the override of {self.structure!r} is {self.density_g_cm3}; "
+                "allowed are 0 < density_g_cm3 < 25"
+            )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,10 +70,14 @@ class Phantom:
                 raise InputError(f"{field} has shape {array.shape}; the grid has {self.grid.shape} (nz, ny, nx)")
         bad = ~np.isfinite(density) | (density <= 0)
         if bad.any():
-            raise InputError(f"density_g_cm3 holds {int(bad.sum())} voxels that are zero, negative or NaN; "
-                             "every voxel needs a density > 0 g/cm3 (air is 0.0012)")
+            raise InputError(
+                f"density_g_cm3 holds {int(bad.sum())} voxels that are zero, negative or NaN; "
+                "every voxel needs a density > 0 g/cm3 (air is 0.0012)"
+            )
         if index.size and int(index.max()) >= len(self.materials):
-            raise InputError(f"material_index reaches {int(index.max())}; only {len(self.materials)} materials are given")
+            raise InputError(
+                f"material_index reaches {int(index.max())}; only {len(self.materials)} materials are given"
+            )
         for field, array in (("density_g_cm3", density), ("material_index", index)):
             array = array.copy() if array.flags.writeable and array is getattr(self, field) else array
             array.flags.writeable = False
@@ -86,9 +92,18 @@ class Phantom:
         return self.structures[name]
 
     @classmethod
-    def from_ct(cls, ct: CT, structures: Structures, *, calibration: CalibrationCurve | None = None,
-                above: AboveCurve = AboveCurve.REFUSE, overrides: tuple[DensityOverride, ...] = (),
-                name: str = "phantom", description: str = "", case_sha256: str = "") -> Phantom:
+    def from_ct(
+        cls,
+        ct: CT,
+        structures: Structures,
+        *,
+        calibration: CalibrationCurve | None = None,
+        above: AboveCurve = AboveCurve.REFUSE,
+        overrides: tuple[DensityOverride, ...] = (),
+        name: str = "phantom",
+        description: str = "",
+        case_sha256: str = "",
+    ) -> Phantom:
         """From a CT by a calibration curve (default: the one of rtsim.ct), then density overrides by structure.
 
         Raises:
@@ -96,16 +111,32 @@ class Phantom:
         """
         matter = matter_from_hu(ct.hu, calibration, above=above)
         notes = (*ct.notes, *calibration_notes(ct.hu, calibration, above=above))
-        phantom = cls(ct=ct, structures=structures, density_g_cm3=matter.density_g_cm3,
-                      material_index=matter.material_index, materials=matter.materials,
-                      name=name, description=description, case_sha256=case_sha256, notes=notes)
+        phantom = cls(
+            ct=ct,
+            structures=structures,
+            density_g_cm3=matter.density_g_cm3,
+            material_index=matter.material_index,
+            materials=matter.materials,
+            name=name,
+            description=description,
+            case_sha256=case_sha256,
+            notes=notes,
+        )
         return phantom.overriding(*overrides)
 
     @classmethod
-    def from_arrays(cls, hu: AnyFloatArray, spacing_mm: Vector3, origin_mm: Vector3 = (0.0, 0.0, 0.0),
-                    masks: Mapping[str, BoolArray | AnyFloatArray] | None = None, *,
-                    roles: Mapping[str, Role] | None = None, calibration: CalibrationCurve | None = None,
-                    overrides: tuple[DensityOverride, ...] = (), name: str = "phantom") -> Phantom:
+    def from_arrays(
+        cls,
+        hu: AnyFloatArray,
+        spacing_mm: Vector3,
+        origin_mm: Vector3 = (0.0, 0.0, 0.0),
+        masks: Mapping[str, BoolArray | AnyFloatArray] | None = None,
+        *,
+        roles: Mapping[str, Role] | None = None,
+        calibration: CalibrationCurve | None = None,
+        overrides: tuple[DensityOverride, ...] = (),
+        name: str = "phantom",
+    ) -> Phantom:
         """From arrays: HU [k, j, i] in LPS, and masks (or coverages 0..1) of the same shape by name.
 
         A role that is not given is guessed from the name: PTV.., CTV.., GTV.. are targets, BODY and EXTERNAL the
@@ -122,20 +153,44 @@ class Phantom:
         stray = set(given) - set(masks or {})
         if stray:
             raise InputError(f"roles are given for {sorted(stray)}, but there is no mask of that name")
-        found = tuple(Structure.from_coverage(k, given.get(k, guess_role(k)), grid, np.asarray(m, dtype=np.float32))
-                      for k, m in (masks or {}).items())
-        return cls.from_ct(CT(array.astype(np.float32), grid), Structures(found), calibration=calibration,
-                           overrides=overrides, name=name)
+        found = tuple(
+            Structure.from_coverage(k, given.get(k, guess_role(k)), grid, np.asarray(m, dtype=np.float32))
+            for k, m in (masks or {}).items()
+        )
+        return cls.from_ct(
+            CT(array.astype(np.float32), grid),
+            Structures(found),
+            calibration=calibration,
+            overrides=overrides,
+            name=name,
+        )
 
     @classmethod
-    def from_density(cls, density_g_cm3: AnyFloatArray, material_index: UInt8Array, materials: tuple[Material, ...],
-                     grid: Grid, structures: Structures | None = None, *, hu: AnyFloatArray | None = None,
-                     name: str = "phantom", description: str = "", case_sha256: str = "") -> Phantom:
-        """From densities and materials given directly. Without ``hu`` the CT shows 1000 (density - 1), for viewing only."""
+    def from_density(
+        cls,
+        density_g_cm3: AnyFloatArray,
+        material_index: UInt8Array,
+        materials: tuple[Material, ...],
+        grid: Grid,
+        structures: Structures | None = None,
+        *,
+        hu: AnyFloatArray | None = None,
+        name: str = "phantom",
+        description: str = "",
+        case_sha256: str = "",
+    ) -> Phantom:
+        """From densities and materials given directly. Without ``hu`` the CT shows 1000 (density - 1), to look at."""
         shown = 1000.0 * (np.asarray(density_g_cm3, dtype=np.float32) - 1.0) if hu is None else np.asarray(hu)
-        return cls(ct=CT(shown.astype(np.float32), grid), structures=structures or Structures(),
-                   density_g_cm3=np.asarray(density_g_cm3, dtype=np.float32), material_index=material_index,
-                   materials=materials, name=name, description=description, case_sha256=case_sha256)
+        return cls(
+            ct=CT(shown.astype(np.float32), grid),
+            structures=structures or Structures(),
+            density_g_cm3=np.asarray(density_g_cm3, dtype=np.float32),
+            material_index=material_index,
+            materials=materials,
+            name=name,
+            description=description,
+            case_sha256=case_sha256,
+        )
 
     def with_structures(self, *structures: Structure) -> Phantom:
         """The same phantom with structures added (or replaced by name)."""
@@ -155,13 +210,21 @@ class Phantom:
                 if o.material not in materials:
                     materials.append(o.material)
                 index[coverage >= 0.5] = materials.index(o.material)
-        said = tuple(f"density of {o.structure} overridden: {o.density_g_cm3:g} g/cm3"
-                     + (f", {o.material.name}" if o.material else "") for o in overrides)
-        return replace(self, density_g_cm3=density.astype(np.float32), material_index=index, materials=tuple(materials),
-                       notes=self.notes + said)
+        said = tuple(
+            f"density of {o.structure} overridden: {o.density_g_cm3:g} g/cm3"
+            + (f", {o.material.name}" if o.material else "")
+            for o in overrides
+        )
+        return replace(
+            self,
+            density_g_cm3=density.astype(np.float32),
+            material_index=index,
+            materials=tuple(materials),
+            notes=self.notes + said,
+        )
 
     def external_mask(self) -> BoolArray:
-        """Boolean [k, j, i] of the patient outline: the EXTERNAL structure, or density > 0.2 g/cm3 when none is drawn."""
+        """Boolean [k, j, i] of the patient outline: the EXTERNAL structure, else density > 0.2 g/cm3."""
         outline = self.structures.with_role(Role.EXTERNAL)
         return outline[0].mask_on(self.grid) if outline else np.asarray(self.density_g_cm3 > 0.2)
 

@@ -1,4 +1,4 @@
-"""Structure: a region of interest as fractional voxel coverage on its own crop of a grid; Structures: a named set of them."""
+"""Structure: a region of interest as fractional voxel coverage on its own crop of a grid; Structures: a named set."""
 
 from __future__ import annotations
 
@@ -52,10 +52,14 @@ class Structure:
     def __post_init__(self) -> None:
         coverage = np.array(self.coverage, dtype=np.float32, order="C")
         if coverage.shape != self.grid.shape:
-            raise InputError(f"structure {self.name!r}: coverage has shape {coverage.shape}, its grid {self.grid.shape}")
+            raise InputError(
+                f"structure {self.name!r}: coverage has shape {coverage.shape}, its grid {self.grid.shape}"
+            )
         if not np.isfinite(coverage).all() or coverage.min() < 0.0 or coverage.max() > 1.0 + 1e-5:
-            raise InputError(f"structure {self.name!r}: coverage must lie in 0..1, found "
-                             f"{float(np.nanmin(coverage)):g} .. {float(np.nanmax(coverage)):g}")
+            raise InputError(
+                f"structure {self.name!r}: coverage must lie in 0..1, found "
+                f"{float(np.nanmin(coverage)):g} .. {float(np.nanmax(coverage)):g}"
+            )
         if not coverage.any():
             raise InputError(f"structure {self.name!r} is empty; draw it or leave it out")
         np.minimum(coverage, 1.0, out=coverage)
@@ -63,9 +67,16 @@ class Structure:
         object.__setattr__(self, "coverage", coverage)
 
     @classmethod
-    def from_coverage(cls, name: str, role: Role, grid: Grid, coverage: AnyFloatArray | BoolArray, *,
-                      contours: PlanarContours | None = None,
-                      color: tuple[int, int, int] | None = None) -> Structure:
+    def from_coverage(
+        cls,
+        name: str,
+        role: Role,
+        grid: Grid,
+        coverage: AnyFloatArray | BoolArray,
+        *,
+        contours: PlanarContours | None = None,
+        color: tuple[int, int, int] | None = None,
+    ) -> Structure:
         """Build from coverage (or a mask) on a whole grid; keeps only the crop that holds it.
 
         Raises:

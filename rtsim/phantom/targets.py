@@ -1,4 +1,4 @@
-"""From what a clinician draws to what a planner needs: PTV, cord PRV, outline; and the checks that make a plan sensible."""
+"""From what a clinician draws to what a planner needs: PTV, cord PRV, outline; and checks that a plan can be made."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class PlanningVolumes:
         ptv_margin_mm: grows a target that is not a PTV itself.
         cord_margin_mm: grows the cord to its PRV.
         spare_cord: take the PRV out of the PTV (stereotactic); False treats the canal with the target (conventional).
-        is_known_as_cord: the name of ``cord`` tells what it is ("SpinalCord"); otherwise a copy named ``spinal_cord`` is
-            added, so that goals on the cord find it.
+        is_known_as_cord: the name of ``cord`` tells what it is ("SpinalCord"); otherwise a copy named ``spinal_cord``
+            is added, so that goals on the cord find it.
     """
 
     target: str
@@ -43,7 +43,7 @@ class PlanningVolumes:
 
 
 def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> Phantom:
-    """The phantom with ``PTV``, ``spinal_cord``, ``spinal_cord_prv`` and an EXTERNAL outline added where they are missing.
+    """The phantom with ``PTV``, ``spinal_cord``, ``spinal_cord_prv`` and an EXTERNAL outline where they are missing.
 
     PTV = target + ``ptv_margin_mm``, cut 0 mm inside the outline, minus the PRV when ``spare_cord``.
 
@@ -86,8 +86,9 @@ def _outline(phantom: Phantom) -> Structure:
 
 def _inside_body(phantom: Phantom, ptv: Structure) -> Structure:
     body = _outline(phantom).coverage_on(phantom.grid)
-    return Structure.from_coverage(ptv.name, ptv.role, phantom.grid, np.minimum(ptv.coverage_on(phantom.grid), body),
-                                   color=ptv.color)
+    return Structure.from_coverage(
+        ptv.name, ptv.role, phantom.grid, np.minimum(ptv.coverage_on(phantom.grid), body), color=ptv.color
+    )
 
 
 def _check_inside_body(phantom: Phantom, target: Structure) -> None:
@@ -95,8 +96,9 @@ def _check_inside_body(phantom: Phantom, target: Structure) -> None:
     inside = float((target.coverage * body).sum(dtype=np.float64)) * target.grid.voxel_volume_cm3
     if inside < 0.5 * target.volume_cm3:
         raise GeometryError(
-            f"target {target.name!r}: only {inside:.2f} of its {target.volume_cm3:.2f} cm3 lie inside the patient outline "
-            f"{_outline(phantom).name!r}; check that the structure belongs to this CT, or draw the outline")
+            f"target {target.name!r}: only {inside:.2f} of its {target.volume_cm3:.2f} cm3 lie inside the patient "
+            f"outline {_outline(phantom).name!r}; check that the structure belongs to this CT, or draw the outline"
+        )
 
 
 def _check_apart(phantom: Phantom, target: Structure, cord: Structure) -> None:
@@ -106,5 +108,6 @@ def _check_apart(phantom: Phantom, target: Structure, cord: Structure) -> None:
     overlap = float(np.where(shared >= 0.5, shared, 0.0).sum(dtype=np.float64)) * target.grid.voxel_volume_cm3
     if overlap > _OVERLAP_CM3:
         raise GeometryError(
-            f"target {target.name!r} and cord {cord.name!r} overlap by {overlap:.2f} cm3; a stereotactic plan cannot treat "
-            "the cord and spare it. Cut the cord out of the target, or use a conventional protocol")
+            f"target {target.name!r} and cord {cord.name!r} overlap by {overlap:.2f} cm3; a stereotactic plan cannot "
+            "treat the cord and spare it. Cut the cord out of the target, or use a conventional protocol"
+        )

@@ -24,10 +24,25 @@ from rtsim.protocol.nomenclature import canonical
 
 _T = TypeVar("_T")
 
-_TOP = frozenset({"name", "description", "technique", "coverage_percent", "cord_margin_mm", "ptv_margin_mm",
-                  "evaluation", "default_cord_limits", "dose_levels", "sources", "cord_limits", "goals"})
-_TOP_NEEDED = frozenset({"name", "description", "technique", "cord_margin_mm", "ptv_margin_mm", "dose_levels",
-                         "sources", "goals"})
+_TOP = frozenset(
+    {
+        "name",
+        "description",
+        "technique",
+        "coverage_percent",
+        "cord_margin_mm",
+        "ptv_margin_mm",
+        "evaluation",
+        "default_cord_limits",
+        "dose_levels",
+        "sources",
+        "cord_limits",
+        "goals",
+    }
+)
+_TOP_NEEDED = frozenset(
+    {"name", "description", "technique", "cord_margin_mm", "ptv_margin_mm", "dose_levels", "sources", "goals"}
+)
 _LEVEL = frozenset({"dose_gy", "fractions", "default", "note"})
 _LEVEL_NEEDED = frozenset({"dose_gy", "fractions"})
 _GOAL = frozenset({"structure", "metric", "sense", "value", "unit", "priority", "source", "note", "dose_gy"})
@@ -75,8 +90,9 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
     as_path = Path(name_or_path)
     if isinstance(name_or_path, Path) or as_path.suffix == ".toml" or len(as_path.parts) > 1:
         if not as_path.is_file():
-            raise CaseFileError(f"protocol file {str(as_path)!r} does not exist; give a TOML file or one of: "
-                                f"{', '.join(names())}")
+            raise CaseFileError(
+                f"protocol file {str(as_path)!r} does not exist; give a TOML file or one of: {', '.join(names())}"
+            )
         return as_path.read_text(encoding="utf-8"), str(as_path)
     if name_or_path not in names():
         raise InputError(unknown_name("protocol", str(name_or_path), names()))

@@ -13,10 +13,34 @@ from typing import Final
 from rtsim.errors import InputError, unknown_name
 
 _SINGLE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "spinal_cord": ("SpinalCord", ("cord", "spine cord", "myelon", "medulla", "medulla spinalis", "rueckenmark",
-                                   "rückenmark", "moelle", "true cord", "cord true")),
-    "spinal_cord_prv": ("SpinalCord_PRV", ("cord prv", "prv cord", "myelon prv", "spinal cord prv", "prv spinal cord",
-                                           "prv myelon", "medulla prv", "rueckenmark prv")),
+    "spinal_cord": (
+        "SpinalCord",
+        (
+            "cord",
+            "spine cord",
+            "myelon",
+            "medulla",
+            "medulla spinalis",
+            "rueckenmark",
+            "rückenmark",
+            "moelle",
+            "true cord",
+            "cord true",
+        ),
+    ),
+    "spinal_cord_prv": (
+        "SpinalCord_PRV",
+        (
+            "cord prv",
+            "prv cord",
+            "myelon prv",
+            "spinal cord prv",
+            "prv spinal cord",
+            "prv myelon",
+            "medulla prv",
+            "rueckenmark prv",
+        ),
+    ),
     "spinal_canal": ("SpinalCanal", ("canal", "spinal channel", "spinalkanal", "vertebral canal")),
     "thecal_sac": ("ThecalSac", ("dural sac", "thecal", "duralsack", "dura")),
     "cauda_equina": ("CaudaEquina", ("cauda",)),
@@ -34,8 +58,7 @@ _SINGLE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "spleen": ("Spleen", ("milz",)),
     "stomach": ("Stomach", ("magen", "gaster")),
     "duodenum": ("Duodenum", ()),
-    "small_bowel": ("Bowel_Small", ("small intestine", "smallbowel", "jejunum", "ileum", "jejunum ileum",
-                                    "duenndarm")),
+    "small_bowel": ("Bowel_Small", ("small intestine", "smallbowel", "jejunum", "ileum", "jejunum ileum", "duenndarm")),
     "bowel": ("Bowel", ("bowel bag", "bag bowel", "intestine")),
     "colon": ("Colon", ("large bowel", "bowel large", "dickdarm")),
     "rectum": ("Rectum", ("rektum",)),
@@ -53,8 +76,21 @@ _SINGLE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "ribs": ("Ribs", ("rib", "rippen")),
     "sacrum": ("Sacrum", ("os sacrum",)),
     "skin": ("Skin", ("haut",)),
-    "body": ("External", ("body", "external", "body derived", "outer contour", "patient", "aussenkontur",
-                          "skin outline", "water external", "couch free body", "koerper")),
+    "body": (
+        "External",
+        (
+            "body",
+            "external",
+            "body derived",
+            "outer contour",
+            "patient",
+            "aussenkontur",
+            "skin outline",
+            "water external",
+            "couch free body",
+            "koerper",
+        ),
+    ),
     "gtv": ("GTV", ("gross tumor volume", "gross tumour volume", "tumor", "tumour")),
     "ctv": ("CTV", ("clinical target volume",)),
     "itv": ("ITV", ("internal target volume",)),
@@ -75,13 +111,16 @@ _PAIRED: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
 
 _LEFT: Final = ("left", "l", "lt", "li", "links")
 _RIGHT: Final = ("right", "r", "rt", "re", "rechts")
-_PLURALS: Final = {"kidneys": ("nieren", "kidneys both", "kidney bilateral", "renal cortex", "kidney cortex",
-                               "kidneys cortex"),
-                   "lungs": ("lung both", "lungs both", "total lung", "lungs total", "lunge bds"),
-                   "brachial_plexuses": ("brachial plexus", "brachialplex", "brachplex")}
+_PLURALS: Final = {
+    "kidneys": ("nieren", "kidneys both", "kidney bilateral", "renal cortex", "kidney cortex", "kidneys cortex"),
+    "lungs": ("lung both", "lungs both", "total lung", "lungs total", "lunge bds"),
+    "brachial_plexuses": ("brachial plexus", "brachialplex", "brachplex"),
+}
 _ROLE_KEYS: Final = {"gtv": "GTV", "ctv": "CTV", "itv": "ITV", "ptv": "PTV"}
 _LEVELS: Final = frozenset(
-    [f"C{i}" for i in range(1, 8)] + [f"T{i}" for i in range(1, 13)] + [f"L{i}" for i in range(1, 7)]
+    [f"C{i}" for i in range(1, 8)]
+    + [f"T{i}" for i in range(1, 13)]
+    + [f"L{i}" for i in range(1, 7)]
     + [f"S{i}" for i in range(1, 6)]
 )
 _REGION: Final = {"d": "T", "th": "T", "hwk": "C", "bwk": "T", "lwk": "L"}

@@ -50,19 +50,42 @@ class ReportPictures:
         return (self.slices, self.dvh, *self.scenes)
 
 
-def report_pictures(phantom: Phantom, dose: Dose, grade: GradeReport, *, plan: Plan | None = None, has_scene: bool = True,
-                    progress: Progress | None = None) -> ReportPictures:
+def report_pictures(
+    phantom: Phantom,
+    dose: Dose,
+    grade: GradeReport,
+    *,
+    plan: Plan | None = None,
+    has_scene: bool = True,
+    progress: Progress | None = None,
+) -> ReportPictures:
     """Draw slices, DVH and 3-D scenes of a graded dose."""
     rx = grade.prescription
     if progress is not None:
         progress(0.0, "slices")
-    figure = slice_figure(phantom, dose=dose, target=rx.target, prescription_gy=rx.dose_gy, title=f"{phantom.name}: {rx}",
-                          half_width_mm=_half_width_mm(phantom[rx.target]))
-    slices = Picture(name="slices", png=figure_png(figure), caption=(
-        "CT, dose and structures through the target. Isodoses in Gy; the heavy line is the prescribed dose. "
-        "Axial slices are seen from the feet."))
-    dvh = Picture(name="dvh", caption="Cumulative dose-volume histograms of the whole course.", png=figure_png(
-        dvh_figure(with_target(phantom, rx.target), dose, prescription=rx, goals=[r.goal for r in grade.rows])))
+    figure = slice_figure(
+        phantom,
+        dose=dose,
+        target=rx.target,
+        prescription_gy=rx.dose_gy,
+        title=f"{phantom.name}: {rx}",
+        half_width_mm=_half_width_mm(phantom[rx.target]),
+    )
+    slices = Picture(
+        name="slices",
+        png=figure_png(figure),
+        caption=(
+            "CT, dose and structures through the target. Isodoses in Gy; the heavy line is the prescribed dose. "
+            "Axial slices are seen from the feet."
+        ),
+    )
+    dvh = Picture(
+        name="dvh",
+        caption="Cumulative dose-volume histograms of the whole course.",
+        png=figure_png(
+            dvh_figure(with_target(phantom, rx.target), dose, prescription=rx, goals=[r.goal for r in grade.rows])
+        ),
+    )
     if not has_scene:
         return ReportPictures(slices=slices, dvh=dvh)
     if progress is not None:
@@ -76,13 +99,17 @@ def report_pictures(phantom: Phantom, dose: Dose, grade: GradeReport, *, plan: P
 
 def _scenes(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None) -> tuple[Picture, ...]:
     rx, target = grade.prescription.dose_gy, grade.prescription.target
-    near = Picture(name="scene", png=scene_of(phantom, dose=dose, prescription_gy=rx, target=target).png(size=_SCENE_SIZE),
-                   caption="Vertebrae, cord and target with isodose shells, seen from behind, above and left.")
+    near = Picture(
+        name="scene",
+        png=scene_of(phantom, dose=dose, prescription_gy=rx, target=target).png(size=_SCENE_SIZE),
+        caption="Vertebrae, cord and target with isodose shells, seen from behind, above and left.",
+    )
     if plan is None:
         return (near,)
     wide = scene_of(phantom, dose=dose, beams=plan.beams, prescription_gy=rx, target=target).png(size=_SCENE_SIZE)
-    return near, Picture(name="scene_beams", png=wide,
-                         caption="The same with the beams: outlines of their fields, labeled by name.")
+    return near, Picture(
+        name="scene_beams", png=wide, caption="The same with the beams: outlines of their fields, labeled by name."
+    )
 
 
 def _half_width_mm(target: Structure) -> float:

@@ -34,27 +34,33 @@ HD120 = load_machine("generic_6fff")
 BARE = point_source()
 
 
-def box(lower_mm: tuple[float, float, float], upper_mm: tuple[float, float, float],
-        spacing_mm: float = 2.0) -> Structure:
+def box(
+    lower_mm: tuple[float, float, float], upper_mm: tuple[float, float, float], spacing_mm: float = 2.0
+) -> Structure:
     grid = Grid.covering(lower_mm, upper_mm, (spacing_mm,) * 3)
     return Structure.from_coverage("PTV", Role.PTV, grid, np.ones(grid.shape))
 
 
 def beam_at(machine: Machine, gantry_deg: float, collimator_deg: float = 0.0) -> Beam:
-    return Beam(machine=machine, isocenter_mm=(0.0, 0.0, 0.0), gantry_deg=gantry_deg, collimator_deg=collimator_deg,
-                name="B")
+    return Beam(
+        machine=machine, isocenter_mm=(0.0, 0.0, 0.0), gantry_deg=gantry_deg, collimator_deg=collimator_deg, name="B"
+    )
 
 
-@pytest.mark.parametrize(("gantry_deg", "bounds_x", "bounds_y"), [
-    # magnification 1000 / (1000 -+ depth): the face nearest to the source decides the extent; LPS box
-    # x -10..30 (left), y -20..40 (posterior), z -50..60 (superior)
-    (0.0, (-10 / 0.98, 30 / 0.98), (-50 / 0.98, 60 / 0.98)),  # from anterior: +x left, +y superior
-    (180.0, (-30 / 0.96, 10 / 0.96), (-50 / 0.96, 60 / 0.96)),  # from posterior: +x right
-    (90.0, (-20 / 0.97, 40 / 0.97), (-50 / 0.97, 60 / 0.97)),  # from left: +x posterior
-    (270.0, (-40 / 0.99, 20 / 0.99), (-50 / 0.99, 60 / 0.99)),  # from right: +x anterior
-])
+@pytest.mark.parametrize(
+    ("gantry_deg", "bounds_x", "bounds_y"),
+    [
+        # magnification 1000 / (1000 -+ depth): the face nearest to the source decides the extent; LPS box
+        # x -10..30 (left), y -20..40 (posterior), z -50..60 (superior)
+        (0.0, (-10 / 0.98, 30 / 0.98), (-50 / 0.98, 60 / 0.98)),  # from anterior: +x left, +y superior
+        (180.0, (-30 / 0.96, 10 / 0.96), (-50 / 0.96, 60 / 0.96)),  # from posterior: +x right
+        (90.0, (-20 / 0.97, 40 / 0.97), (-50 / 0.97, 60 / 0.97)),  # from left: +x posterior
+        (270.0, (-40 / 0.99, 20 / 0.99), (-50 / 0.99, 60 / 0.99)),  # from right: +x anterior
+    ],
+)
 def test_projection_of_a_box_is_magnified_by_its_nearest_face(
-        gantry_deg: float, bounds_x: tuple[float, float], bounds_y: tuple[float, float]) -> None:
+    gantry_deg: float, bounds_x: tuple[float, float], bounds_y: tuple[float, float]
+) -> None:
     outline = project_outline(beam_at(M120, gantry_deg), box((-10.0, -20.0, -50.0), (30.0, 40.0, 60.0)))
     assert outline.bounds_x_mm == pytest.approx(bounds_x, rel=1e-12)
     assert outline.bounds_y_mm == pytest.approx(bounds_y, rel=1e-12)
@@ -141,24 +147,30 @@ def test_conform_without_leaves_is_a_jaw_field_and_margin_ends_at_the_largest_fi
 def test_a_target_larger_than_the_field_is_refused() -> None:
     large = box((-10.0, -10.0, -120.0), (10.0, 10.0, 120.0))
     conformal_aperture(beam_at(M120, 0.0), large)
-    for call in (lambda: conformal_aperture(beam_at(HD120, 0.0), large),
-                 lambda: with_beamlets((beam_at(HD120, 0.0),), large)):
+    for call in (
+        lambda: conformal_aperture(beam_at(HD120, 0.0), large),
+        lambda: with_beamlets((beam_at(HD120, 0.0),), large),
+    ):
         with pytest.raises(MachineLimitError, match=r"'PTV' reaches from -121\.2 to 121\.2 mm along BLD y"):
             call()
 
 
 def test_a_target_at_the_source_is_refused() -> None:
     with pytest.raises(GeometryError, match="must lie below the source"):
-        with_beamlets((replace(beam_at(M120, 0.0), isocenter_mm=(0.0, 1000.0, 0.0)),),
-                      box((-10.0, -10.0, -10.0), (10.0, 10.0, 10.0)))
+        with_beamlets(
+            (replace(beam_at(M120, 0.0), isocenter_mm=(0.0, 1000.0, 0.0)),),
+            box((-10.0, -10.0, -10.0), (10.0, 10.0, 10.0)),
+        )
 
 
 # --- beamlets ---
 
+
 def test_beamlets_of_a_box() -> None:
     """Margin 0: the box projects to x -15.3..30.6, y -20.4..20.4 mm, so columns -20..35 and rows -25..25 are needed."""
-    beam = with_beamlets((beam_at(M120, 0.0),), box((-15.0, -20.0, -20.0), (30.0, 20.0, 20.0)), pitch_mm=5.0,
-                         margin_mm=0.0)[0]
+    beam = with_beamlets(
+        (beam_at(M120, 0.0),), box((-15.0, -20.0, -20.0), (30.0, 20.0, 20.0)), pitch_mm=5.0, margin_mm=0.0
+    )[0]
     b = beam.beamlets
     assert b is not None
     assert b.count == 11 * 10
@@ -229,6 +241,7 @@ def test_beamlet_errors() -> None:
 
 # --- apertures ---
 
+
 def test_rectangular_aperture_opens_its_area() -> None:
     aperture = rectangular_aperture(M120, x_mm=(-30.0, 12.0), y_mm=(-7.0, 53.0))
     grid = with_beamlets((beam_at(M120, 0.0),), box((-80.0, -1.0, -80.0), (80.0, 1.0, 80.0)), pitch_mm=3.0)[0].beamlets
@@ -242,8 +255,9 @@ def test_opening_of_one_beamlet_by_hand() -> None:
     leaves = np.tile([50.0, 50.5], (60, 1))
     leaves[29], leaves[30] = (-2.0, 3.0), (1.0, 9.0)
     aperture = Aperture(jaws_x_mm=(-10.0, 4.0), jaws_y_mm=(-3.0, 20.0), leaf_pairs_mm=leaves)
-    one = Beamlets(center_x_mm=np.zeros(1), center_y_mm=np.zeros(1), width_x_mm=np.full(1, 10.0),
-                   width_y_mm=np.full(1, 10.0))
+    one = Beamlets(
+        center_x_mm=np.zeros(1), center_y_mm=np.zeros(1), width_x_mm=np.full(1, 10.0), width_y_mm=np.full(1, 10.0)
+    )
     # below: 5 mm x 3 mm; above: 3 mm (1..4) x 5 mm
     assert beamlet_opening(aperture, one, M120) == pytest.approx([(5 * 3 + 3 * 5) / 100.0], rel=1e-14)
 
@@ -251,8 +265,12 @@ def test_opening_of_one_beamlet_by_hand() -> None:
 @given(x0=st.floats(-60, 60), wx=st.floats(0.5, 80), y0=st.floats(-60, 60), wy=st.floats(0.5, 80))
 def test_opening_is_a_fraction_and_conserves_area(x0: float, wx: float, y0: float, wy: float) -> None:
     columns, rows = np.meshgrid(np.arange(-147.5, 150, 5.0), np.arange(-147.5, 150, 5.0))
-    many = Beamlets(center_x_mm=columns.ravel(), center_y_mm=rows.ravel(), width_x_mm=np.full(columns.size, 5.0),
-                    width_y_mm=np.full(columns.size, 5.0))
+    many = Beamlets(
+        center_x_mm=columns.ravel(),
+        center_y_mm=rows.ravel(),
+        width_x_mm=np.full(columns.size, 5.0),
+        width_y_mm=np.full(columns.size, 5.0),
+    )
     for machine in (M120, BARE):
         aperture = rectangular_aperture(machine, x_mm=(x0, x0 + wx), y_mm=(y0, y0 + wy))
         opening = beamlet_opening(aperture, many, machine)

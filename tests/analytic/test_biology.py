@@ -14,21 +14,34 @@ from rtsim.sources import Standing
 
 # source: D (d + ab) / (2 + ab) by hand, rounded to 0.1 Gy: (dose, fractions, BED10, BED6, EQD2_10, EQD2_6, EQD2_2)
 SCHEMES = [
-    (8.0, 1, 14.4, 18.7, 12.0, 14.0, 20.0), (20.0, 5, 28.0, 33.3, 23.3, 25.0, 30.0),
-    (30.0, 10, 39.0, 45.0, 32.5, 33.8, 37.5), (37.5, 15, 46.9, 53.1, 39.1, 39.8, 42.2),
-    (40.0, 20, 48.0, 53.3, 40.0, 40.0, 40.0), (42.0, 18, 51.8, 58.3, 43.2, 43.8, 45.5),
-    (20.0, 1, 60.0, 86.7, 50.0, 65.0, 110.0), (24.0, 1, 81.6, 120.0, 68.0, 90.0, 156.0),
-    (24.0, 2, 52.8, 72.0, 44.0, 54.0, 84.0), (28.0, 2, 67.2, 93.3, 56.0, 70.0, 112.0),
-    (27.0, 3, 51.3, 67.5, 42.75, 50.6, 74.25), (30.0, 5, 48.0, 60.0, 40.0, 45.0, 60.0),
-    (35.0, 5, 59.5, 75.8, 49.6, 56.9, 78.75), (40.0, 5, 72.0, 93.3, 60.0, 70.0, 100.0),
+    (8.0, 1, 14.4, 18.7, 12.0, 14.0, 20.0),
+    (20.0, 5, 28.0, 33.3, 23.3, 25.0, 30.0),
+    (30.0, 10, 39.0, 45.0, 32.5, 33.8, 37.5),
+    (37.5, 15, 46.9, 53.1, 39.1, 39.8, 42.2),
+    (40.0, 20, 48.0, 53.3, 40.0, 40.0, 40.0),
+    (42.0, 18, 51.8, 58.3, 43.2, 43.8, 45.5),
+    (20.0, 1, 60.0, 86.7, 50.0, 65.0, 110.0),
+    (24.0, 1, 81.6, 120.0, 68.0, 90.0, 156.0),
+    (24.0, 2, 52.8, 72.0, 44.0, 54.0, 84.0),
+    (28.0, 2, 67.2, 93.3, 56.0, 70.0, 112.0),
+    (27.0, 3, 51.3, 67.5, 42.75, 50.6, 74.25),
+    (30.0, 5, 48.0, 60.0, 40.0, 45.0, 60.0),
+    (35.0, 5, 59.5, 75.8, 49.6, 56.9, 78.75),
+    (40.0, 5, 72.0, 93.3, 60.0, 70.0, 100.0),
 ]
 
 
 @pytest.mark.parametrize(("dose_gy", "n", "bed10", "bed6", "eqd2_10", "eqd2_6", "eqd2_2"), SCHEMES)
-def test_fractionation_table(dose_gy: float, n: int, bed10: float, bed6: float, eqd2_10: float, eqd2_6: float,
-                             eqd2_2: float) -> None:
-    got = [biology.bed_gy(dose_gy, n, 10.0), biology.bed_gy(dose_gy, n, 6.0), biology.eqd2_gy(dose_gy, n, 10.0),
-           biology.eqd2_gy(dose_gy, n, 6.0), biology.eqd2_gy(dose_gy, n, 2.0)]
+def test_fractionation_table(
+    dose_gy: float, n: int, bed10: float, bed6: float, eqd2_10: float, eqd2_6: float, eqd2_2: float
+) -> None:
+    got = [
+        biology.bed_gy(dose_gy, n, 10.0),
+        biology.bed_gy(dose_gy, n, 6.0),
+        biology.eqd2_gy(dose_gy, n, 10.0),
+        biology.eqd2_gy(dose_gy, n, 6.0),
+        biology.eqd2_gy(dose_gy, n, 2.0),
+    ]
     assert got == pytest.approx([bed10, bed6, eqd2_10, eqd2_6, eqd2_2], abs=0.0501)
 
 
@@ -73,10 +86,19 @@ def test_geud_limits() -> None:
 
 
 # source: HyTEC spine TCP, Soltys 2021 (IJROBP 110:112), 2-year local control; the fit misses by at most 0.015
-@pytest.mark.parametrize(("dose_gy", "n", "control"), [
-    (18.0, 1, 0.82), (20.0, 1, 0.90), (24.0, 1, 0.96), (24.0, 2, 0.82), (27.0, 3, 0.78),
-    (28.0, 2, 0.90), (33.0, 3, 0.90), (40.0, 5, 0.90),
-])
+@pytest.mark.parametrize(
+    ("dose_gy", "n", "control"),
+    [
+        (18.0, 1, 0.82),
+        (20.0, 1, 0.90),
+        (24.0, 1, 0.96),
+        (24.0, 2, 0.82),
+        (27.0, 3, 0.78),
+        (28.0, 2, 0.90),
+        (33.0, 3, 0.90),
+        (40.0, 5, 0.90),
+    ],
+)
 def test_resistant_tier_meets_hytec(dose_gy: float, n: int, control: float) -> None:
     models = biology.TCP_BY_TIER[Tier.RESISTANT]
     assert models.log_logistic.uniform(dose_gy, n) == pytest.approx(control, abs=0.016)
@@ -93,15 +115,22 @@ def test_tcp_of_uniform_voxels_is_that_of_the_uniform_dose() -> None:
 
 
 def test_poisson_with_a_narrow_population_is_the_closed_form() -> None:
-    narrow = biology.PoissonTcp(alpha_per_gy=0.3, alpha_sd_per_gy=1e-6, alpha_beta_gy=10.0, clonogens_per_cm3=1e7,
-                                source=biology.SCHULTHEISS_CORD.source)
+    narrow = biology.PoissonTcp(
+        alpha_per_gy=0.3,
+        alpha_sd_per_gy=1e-6,
+        alpha_beta_gy=10.0,
+        clonogens_per_cm3=1e7,
+        source=biology.SCHULTHEISS_CORD.source,
+    )
     expected = math.exp(-1e7 * math.exp(-0.3 * 60.0 * 1.2))
     assert narrow.uniform(60.0, 30, 1.0) == pytest.approx(expected, rel=1e-5)
 
 
 # source: Schultheiss 2008 (0.03 % at 45, 0.2 % at 50, 5 % at 59.3 Gy, D50 69.4) and QUANTEC (< 1 % at 54 Gy)
-@pytest.mark.parametrize(("dose_gy", "risk", "rounding"), [
-    (45.0, 0.0003, 5e-5), (50.0, 0.002, 5e-4), (54.0, 0.009, 5e-4), (59.3, 0.05, 5e-3), (69.4, 0.5, 1e-12)])
+@pytest.mark.parametrize(
+    ("dose_gy", "risk", "rounding"),
+    [(45.0, 0.0003, 5e-5), (50.0, 0.002, 5e-4), (54.0, 0.009, 5e-4), (59.3, 0.05, 5e-3), (69.4, 0.5, 1e-12)],
+)
 def test_cord_at_two_gy_fractions(dose_gy: float, risk: float, rounding: float) -> None:
     k, d50 = biology.SCHULTHEISS_CORD.slope_k, biology.SCHULTHEISS_CORD.d50_eqd2_gy
     assert 1.0 / (1.0 + (d50 / dose_gy) ** k) == pytest.approx(risk, abs=rounding)
@@ -159,14 +188,17 @@ def test_every_histology_cites_and_unknown_names_are_answered() -> None:
         biology.lkb("oesophagus")
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: biology.eqd2_gy(-1.0, 1, 2.0), "negative or not finite"),
-    (lambda: biology.eqd2_gy(1.0, 0, 2.0), "fractions is 0"),
-    (lambda: biology.eqd2_gy(1.0, 1, 0.0), "alpha_beta_gy is 0.0"),
-    (lambda: biology.geud_gy(np.array([]), 1.0), "is empty"),
-    (lambda: biology.geud_gy(np.ones(2), 0.0), "a is 0.0"),
-    (lambda: biology.geud_gy(np.ones(2), 1.0, np.ones(3)), "one volume per voxel"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: biology.eqd2_gy(-1.0, 1, 2.0), "negative or not finite"),
+        (lambda: biology.eqd2_gy(1.0, 0, 2.0), "fractions is 0"),
+        (lambda: biology.eqd2_gy(1.0, 1, 0.0), "alpha_beta_gy is 0.0"),
+        (lambda: biology.geud_gy(np.array([]), 1.0), "is empty"),
+        (lambda: biology.geud_gy(np.ones(2), 0.0), "a is 0.0"),
+        (lambda: biology.geud_gy(np.ones(2), 1.0, np.ones(3)), "one volume per voxel"),
+    ],
+)
 def test_bad_input(call: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()  # type: ignore[operator]

@@ -23,11 +23,18 @@ LEFT, POSTERIOR, SUPERIOR = np.eye(3)
 
 
 @pytest.mark.parametrize(("angles", "expected"), CARDINAL.items())
-def test_cardinal_source_positions(angles: tuple[float, float],
-                                   expected: tuple[str, tuple[float, float, float]]) -> None:
+def test_cardinal_source_positions(
+    angles: tuple[float, float], expected: tuple[str, tuple[float, float, float]]
+) -> None:
     where, unit = expected
-    named = {"anterior": -POSTERIOR, "posterior": POSTERIOR, "left": LEFT, "right": -LEFT, "superior": SUPERIOR,
-             "inferior": -SUPERIOR}
+    named = {
+        "anterior": -POSTERIOR,
+        "posterior": POSTERIOR,
+        "left": LEFT,
+        "right": -LEFT,
+        "superior": SUPERIOR,
+        "inferior": -SUPERIOR,
+    }
     np.testing.assert_array_equal(np.asarray(unit), named[where])
     source = source_position_mm((5.0, -7.0, 11.0), *angles, sad_mm=1000.0)
     np.testing.assert_array_equal(source, np.array([5.0, -7.0, 11.0]) + 1000.0 * np.asarray(unit))
@@ -39,15 +46,18 @@ def test_gantry_0_is_anterior_for_any_couch(couch_deg: float) -> None:
 
 
 # source: IEC 61217 for a head-first supine patient, read off a drawing of the room, not off the matrix
-@pytest.mark.parametrize(("gantry", "couch", "collimator", "x_points", "y_points"), [
-    (0, 0, 0, LEFT, SUPERIOR),
-    (0, 0, 90, SUPERIOR, -LEFT),
-    (0, 0, 180, -LEFT, -SUPERIOR),
-    (90, 0, 0, POSTERIOR, SUPERIOR),
-    (180, 0, 0, -LEFT, SUPERIOR),
-    (270, 0, 0, -POSTERIOR, SUPERIOR),
-    (180, 0, 90, SUPERIOR, LEFT),
-])
+@pytest.mark.parametrize(
+    ("gantry", "couch", "collimator", "x_points", "y_points"),
+    [
+        (0, 0, 0, LEFT, SUPERIOR),
+        (0, 0, 90, SUPERIOR, -LEFT),
+        (0, 0, 180, -LEFT, -SUPERIOR),
+        (90, 0, 0, POSTERIOR, SUPERIOR),
+        (180, 0, 0, -LEFT, SUPERIOR),
+        (270, 0, 0, -POSTERIOR, SUPERIOR),
+        (180, 0, 90, SUPERIOR, LEFT),
+    ],
+)
 def test_bld_axes(gantry: float, couch: float, collimator: float, x_points: np.ndarray, y_points: np.ndarray) -> None:
     rotation = bld_to_lps(gantry, couch, collimator)
     np.testing.assert_array_equal(rotation[:, 0], x_points)
@@ -72,10 +82,17 @@ def test_the_collimator_does_not_move_the_source(gantry: float, couch: float, co
     np.testing.assert_allclose(bld_to_lps(gantry, couch, collimator)[:, 2], source, atol=1e-15)
 
 
-@given(gantry=ANGLES, couch=ANGLES, collimator=ANGLES, x=st.floats(-200, 200), y=st.floats(-200, 200),
-       z=st.floats(-300, 300))
-def test_points_on_one_ray_project_to_one_point(gantry: float, couch: float, collimator: float, x: float, y: float,
-                                                z: float) -> None:
+@given(
+    gantry=ANGLES,
+    couch=ANGLES,
+    collimator=ANGLES,
+    x=st.floats(-200, 200),
+    y=st.floats(-200, 200),
+    z=st.floats(-300, 300),
+)
+def test_points_on_one_ray_project_to_one_point(
+    gantry: float, couch: float, collimator: float, x: float, y: float, z: float
+) -> None:
     """A point of the isocenter plane slid along its ray keeps bev; its distance along the axis is SAD - z."""
     isocenter = (12.0, -34.0, 56.0)
     rotation = bld_to_lps(gantry, couch, collimator)

@@ -29,13 +29,16 @@ def sampled(inside, grid=GRID, n=5):
 
 
 def sphere(radius_mm, grid=GRID, center=(0.0, 0.0, 0.0)):
-    cov = sampled(lambda x, y, z: (x - center[0])**2 + (y - center[1])**2 + (z - center[2])**2 <= radius_mm**2, grid)
+    cov = sampled(
+        lambda x, y, z: (x - center[0]) ** 2 + (y - center[1]) ** 2 + (z - center[2]) ** 2 <= radius_mm**2, grid
+    )
     return Structure.from_coverage("ball", Role.GTV, grid, cov)
 
 
 def cylinder(radius_mm, half_mm):
     return Structure.from_coverage(
-        "rod", Role.OAR, GRID, sampled(lambda x, y, z: (x**2 + y**2 <= radius_mm**2) & (abs(z) <= half_mm)))
+        "rod", Role.OAR, GRID, sampled(lambda x, y, z: (x**2 + y**2 <= radius_mm**2) & (abs(z) <= half_mm))
+    )
 
 
 def ball_cm3(radius_mm):

@@ -21,8 +21,9 @@ def random_case(seed: int, spacing_mm: tuple[float, float, float]) -> tuple[Dose
     rng = np.random.default_rng(seed)
     grid = Grid((7, 8, 9), spacing_mm, (0.0, 0.0, 0.0))
     dose = Dose(values_gy=rng.uniform(0.0, 40.0, grid.shape), grid=grid, fractions=3)
-    inner = Grid.covering(tuple(s * 1.0 for s in spacing_mm), tuple(s * 5.5 for s in spacing_mm),
-                          tuple(s * 0.7 for s in spacing_mm))
+    inner = Grid.covering(
+        tuple(s * 1.0 for s in spacing_mm), tuple(s * 5.5 for s in spacing_mm), tuple(s * 0.7 for s in spacing_mm)
+    )
     coverage = np.clip(rng.uniform(-0.5, 1.5, inner.shape), 0.0, 1.0)
     coverage[0, 0, 0] = 0.5
     return dose, Structure.from_coverage("s", Role.OAR, inner, coverage)
@@ -64,8 +65,10 @@ def test_translation_changes_nothing(seed: int, spacing, shift) -> None:
         x, y, z = (o + s for o, s in zip(grid.origin_mm, shift, strict=True))
         return Grid(grid.shape, grid.spacing_mm, (x, y, z))
 
-    there = dvh(Dose(values_gy=dose.values_gy, grid=moved(dose.grid)),
-                Structure("s", Role.OAR, moved(structure.grid), structure.coverage))
+    there = dvh(
+        Dose(values_gy=dose.values_gy, grid=moved(dose.grid)),
+        Structure("s", Role.OAR, moved(structure.grid), structure.coverage),
+    )
     here = dvh(dose, structure)
     assert there.mean_gy == pytest.approx(here.mean_gy, rel=1e-6)
     assert there.dose_gy_at_percent(50) == pytest.approx(here.dose_gy_at_percent(50), abs=0.05)

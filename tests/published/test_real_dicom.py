@@ -51,8 +51,9 @@ def test_all_17_structures_of_the_lumbar_ct_are_the_masks_they_were_drawn_from(l
 
 
 def test_the_canal_stays_open_in_the_vertebra(lumbar):
-    overlap = (lumbar.phantom["vertebra_L3"].mask_on(lumbar.phantom.grid)
-               & lumbar.phantom["SpinalCord"].mask_on(lumbar.phantom.grid))
+    overlap = lumbar.phantom["vertebra_L3"].mask_on(lumbar.phantom.grid) & lumbar.phantom["SpinalCord"].mask_on(
+        lumbar.phantom.grid
+    )
     vertebra = lumbar.phantom["vertebra_L3"].mask_on(lumbar.phantom.grid)
     assert overlap.sum() <= 0.01 * vertebra.sum()
 
@@ -105,9 +106,11 @@ def test_structure_set_and_single_slice_of_eclipse():
 
 
 def test_static_field_of_a_raysearch_export():
-    plan = read_plan(SAMPLES / "pymedphys_water_10x10" / "RP1.2.752.243.1.1.20190116132313410.8000.72385.dcm",
-                     machine=load_machine("generic_6fff"))
-    beam, = plan.beams
+    plan = read_plan(
+        SAMPLES / "pymedphys_water_10x10" / "RP1.2.752.243.1.1.20190116132313410.8000.72385.dcm",
+        machine=load_machine("generic_6fff"),
+    )
+    (beam,) = plan.beams
     # source: data/README.md: HD120, static 10 x 10 cm jaws, gantry 0, isocenter at y = 100 mm, 100 MU, 0.7979931 Gy
     assert beam.monitor_units == 100.0
     assert beam.isocenter_mm == pytest.approx((0.0, 100.0, 0.0), abs=1e-9)

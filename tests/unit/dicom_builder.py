@@ -27,8 +27,19 @@ def dataset(sop_class, instance, modality, series="1.2.3.5"):
     return out
 
 
-def write_series(folder, *, shape=(12, 10, 8), spacing=(2.0, 1.5, 3.0), row=(1.0, 0.0, 0.0), column=(0.0, 1.0, 0.0),
-                 step=None, origin=(-7.0, 5.0, 20.0), series="1.2.3.5", change=None, name="{k:03d}.dcm"):
+def write_series(
+    folder,
+    *,
+    shape=(12, 10, 8),
+    spacing=(2.0, 1.5, 3.0),
+    row=(1.0, 0.0, 0.0),
+    column=(0.0, 1.0, 0.0),
+    step=None,
+    origin=(-7.0, 5.0, 20.0),
+    series="1.2.3.5",
+    change=None,
+    name="{k:03d}.dcm",
+):
     """Write shape = (slices, rows, columns); spacing along (row, column, slice). ``change(k, tags)`` may spoil a slice;
     when it returns False the slice is not written."""
     folder.mkdir(parents=True, exist_ok=True)

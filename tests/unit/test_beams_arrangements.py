@@ -32,9 +32,14 @@ def test_angles_of_the_arrangements() -> None:
 
 
 def test_names_say_where_from() -> None:
-    where = {b.name: b.source_mm - np.array(ISO) for b in (*beams.anterior_posterior(MACHINE, isocenter_mm=ISO),
-             *beams.lateral_pair(MACHINE, isocenter_mm=ISO),
-             *beams.posterior_with_wedged_obliques(MACHINE, isocenter_mm=ISO))}
+    where = {
+        b.name: b.source_mm - np.array(ISO)
+        for b in (
+            *beams.anterior_posterior(MACHINE, isocenter_mm=ISO),
+            *beams.lateral_pair(MACHINE, isocenter_mm=ISO),
+            *beams.posterior_with_wedged_obliques(MACHINE, isocenter_mm=ISO),
+        )
+    }
     assert where["AP"][1] == -1000.0  # LPS y is posterior
     assert where["PA"][1] == 1000.0
     assert where["LEFT"][0] == 1000.0  # LPS x is left
@@ -46,8 +51,9 @@ def test_names_say_where_from() -> None:
 @pytest.mark.parametrize("oblique_deg", [110.0, 120.0, 135.0])
 def test_toes_of_the_obliques_point_anterior_and_heels_face_each_other(oblique_deg: float) -> None:
     """Without wedges the region next to all three entries (posterior) is hot; the toes must lie opposite of it."""
-    pa, *obliques = beams.posterior_with_wedged_obliques(MACHINE, isocenter_mm=ISO, oblique_deg=oblique_deg,
-                                                         wedge_deg=45.0)
+    pa, *obliques = beams.posterior_with_wedged_obliques(
+        MACHINE, isocenter_mm=ISO, oblique_deg=oblique_deg, wedge_deg=45.0
+    )
     assert pa.wedge is None
     heels = []
     for b in obliques:

@@ -23,7 +23,7 @@ def _beam() -> Beam:
 
 def test_open_field() -> None:
     beam = Beam.open_field(MACHINE, (60.0, 80.0), gantry_deg=180.0, monitor_units=150.0)
-    (aperture, units), = beam.segments()
+    ((aperture, units),) = beam.segments()
     assert (aperture.jaws_x_mm, aperture.jaws_y_mm, aperture.leaf_pairs_mm) == ((-30, 30), (-40, 40), None)
     assert (units, beam.monitor_units, beam.name, beam.is_arc) == (150.0, 150.0, "G180", False)
     np.testing.assert_array_equal(beam.source_mm, [0.0, 1000.0, 0.0])
@@ -38,8 +38,9 @@ def test_segments_come_back_in_order_with_their_own_units() -> None:
 
 
 def test_an_arc_has_no_static_segments() -> None:
-    points = tuple(ControlPoint(cumulative_monitor_units=u, aperture=SMALL, gantry_deg=g)
-                   for u, g in ((0, 90), (50, 100)))
+    points = tuple(
+        ControlPoint(cumulative_monitor_units=u, aperture=SMALL, gantry_deg=g) for u, g in ((0, 90), (50, 100))
+    )
     arc = replace(_beam(), control_points=points)
     assert arc.is_arc
     with pytest.raises(InputError, match="moves while it is on"):
@@ -67,8 +68,12 @@ def test_arrays_are_read_only_copies() -> None:
 
 
 def test_weights_of_beamlets_need_beamlets() -> None:
-    two = Beamlets(center_x_mm=np.array([-2.5, 2.5]), center_y_mm=np.zeros(2), width_x_mm=np.full(2, 5.0),
-                   width_y_mm=np.full(2, 5.0))
+    two = Beamlets(
+        center_x_mm=np.array([-2.5, 2.5]),
+        center_y_mm=np.zeros(2),
+        width_x_mm=np.full(2, 5.0),
+        width_y_mm=np.full(2, 5.0),
+    )
     beam = replace(_beam(), beamlets=two, beamlet_monitor_units=np.array([1.0, 2.0]))
     assert beam.beamlet_monitor_units is not None
     assert beam.scaled(3.0).beamlet_monitor_units == pytest.approx([3.0, 6.0])

@@ -14,23 +14,27 @@ def _error(capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (["run", "-o", "x"], "either a case"),
-    (["run", "spine_t8_epidurl", "-o", "x"], "did you mean 'spine_t8_epidural'"),
-    (["run", "spine_t8_epidural", "--protocol", "spine_sbrt_2fxx", "-o", "x"], "did you mean 'spine_sbrt_2fx'"),
-    (["run", "spine_t8_epidural", "--dose", "23", "-o", "x"], "24 Gy/2"),
-    (["run", "spine_t8_epidural", "--cord-limits", "hytecc", "-o", "x"], "hytec"),
-    (["run", "spine_t8_epidural", "--machine", "generic_6ff", "-o", "x"], "did you mean 'generic_6fff'"),
-    (["run", "spine_t8_epidural", "--histology", "renall", "-o", "x"], "did you mean 'renal'"),
-    (["run", "spine_t8_epidural", "--spacing", "9", "-o", "x"], "0.5 to 5 mm"),
-    (["run", "water_tank", "-o", "x"], "--protocol"),
-    (["run", "--dicom", "nowhere", "-o", "x"], "--target"),
-    (["run", "--dicom", "nowhere", "--target", "PTV", "--protocol", "spine_sbrt_1fx", "-o", "x"], "nowhere"),
-    (["info", "nowhere"], "nowhere"),
-    (["phantom", "water_tnk", "-o", "x"], "water_tank"),
-])
-def test_bad_input_says_what_to_do(argv: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                   capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["run", "-o", "x"], "either a case"),
+        (["run", "spine_t8_epidurl", "-o", "x"], "did you mean 'spine_t8_epidural'"),
+        (["run", "spine_t8_epidural", "--protocol", "spine_sbrt_2fxx", "-o", "x"], "did you mean 'spine_sbrt_2fx'"),
+        (["run", "spine_t8_epidural", "--dose", "23", "-o", "x"], "24 Gy/2"),
+        (["run", "spine_t8_epidural", "--cord-limits", "hytecc", "-o", "x"], "hytec"),
+        (["run", "spine_t8_epidural", "--machine", "generic_6ff", "-o", "x"], "did you mean 'generic_6fff'"),
+        (["run", "spine_t8_epidural", "--histology", "renall", "-o", "x"], "did you mean 'renal'"),
+        (["run", "spine_t8_epidural", "--spacing", "9", "-o", "x"], "0.5 to 5 mm"),
+        (["run", "water_tank", "-o", "x"], "--protocol"),
+        (["run", "--dicom", "nowhere", "-o", "x"], "--target"),
+        (["run", "--dicom", "nowhere", "--target", "PTV", "--protocol", "spine_sbrt_1fx", "-o", "x"], "nowhere"),
+        (["info", "nowhere"], "nowhere"),
+        (["phantom", "water_tnk", "-o", "x"], "water_tank"),
+    ],
+)
+def test_bad_input_says_what_to_do(
+    argv: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main([*argv, "--quiet"] if argv[0] == "run" else argv) == ExitCode.BAD_INPUT
     assert words in _error(capsys)

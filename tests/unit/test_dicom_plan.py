@@ -33,8 +33,15 @@ def original(tmp_path_factory):
     hu = np.full((8, 20, 22), 0.0)
     phantom = Phantom.from_arrays(hu, (3.0, 3.0, 3.0), (-31.5, -28.5, -10.5), {"BODY": np.ones_like(hu)})
     machine = load_machine("generic_6x")
-    beam = Beam.open_field(machine, (50.0, 60.0), gantry_deg=50.0, couch_deg=20.0, collimator_deg=30.0, name="one",
-                           wedge=Wedge(name="W15", angle_deg=15.0, orientation_deg=90.0, physical=True))
+    beam = Beam.open_field(
+        machine,
+        (50.0, 60.0),
+        gantry_deg=50.0,
+        couch_deg=20.0,
+        collimator_deg=30.0,
+        name="one",
+        wedge=Wedge(name="W15", angle_deg=15.0, orientation_deg=90.0, physical=True),
+    )
     leaves = np.tile([-10.0, 12.0], (machine.mlc.leaf_count, 1))
     aperture = Aperture(jaws_x_mm=(-20.0, 20.0), jaws_y_mm=(-20.0, 20.0), leaf_pairs_mm=leaves)
     points = tuple(ControlPoint(cumulative_monitor_units=u, aperture=aperture, gantry_deg=10.0) for u in (0.0, 60.0))
@@ -56,6 +63,7 @@ def spoiled(original, tmp_path, change, kind="plan"):
 def test_a_beam_points_the_same_way_in_every_patient_position(original, tmp_path, position):
     def change(tags):
         tags.PatientSetupSequence[0].PatientPosition = position
+
     back = read_plan(spoiled(original, tmp_path, change))
     # the rotation of the head in the fixed system is that of HFS with its LPS matrix taken off again
     fixed = np.array(IEC_TO_LPS["HFS"], dtype=float).T @ bld_to_lps(50.0, 20.0, 30.0)
@@ -81,6 +89,7 @@ def test_sparse_control_points_final_weight_and_setup_beams(original, tmp_path):
         setup.BeamNumber, setup.BeamName, setup.TreatmentDeliveryType = "9", "CBCT", "SETUP"
         tags.BeamSequence.append(setup)
         tags.BeamSequence[0].ControlPointSequence[0].GantryAngle = "359.9999999999"
+
     back = read_plan(spoiled(original, tmp_path, change))
     assert [b.name for b in back.beams] == ["one", "two"]
     assert back.beams[0].monitor_units == 100.0
@@ -97,6 +106,7 @@ def test_leaf_boundaries_of_the_file_hold_and_are_said(original, tmp_path):
         for item in tags.BeamSequence[1].ControlPointSequence[0].BeamLimitingDevicePositionSequence:
             if item.RTBeamLimitingDeviceType == "MLCX":
                 item.LeafJawPositions = ["-10"] * 40 + ["10"] * 40
+
     back = read_plan(spoiled(original, tmp_path, change))
     assert back.beams[1].machine.mlc.leaf_count == 40
     assert any("40 pairs, -200 .. 200 mm" in n for n in back.notes)
@@ -107,6 +117,7 @@ def test_unknown_machine_asks_for_one(original, tmp_path):
     def change(tags):
         for beam in tags.BeamSequence:
             beam.TreatmentMachineName, beam.ManufacturerModelName = "TB3", "TrueBeam"
+
     path = spoiled(original, tmp_path, change)
     with pytest.raises(DicomError, match=r"'TB3'.*give machine=.*generic_6x"):
         read_plan(path)
@@ -150,10 +161,19 @@ def decubitus(tags):
     tags.PatientSetupSequence[0].PatientPosition = "HFDR"
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (electrons, "only photon beams"), (no_groups, "no Fraction Group"), (turning_couch, "turn while the beam is on"),
-    (leaves_along_y, "MLCY"), (pitched, "TableTopPitchAngle"), (wedge_out, "wedges move"),
-    (no_units, "no treatment beam with monitor units"), (decubitus, "patient position HFDR")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (electrons, "only photon beams"),
+        (no_groups, "no Fraction Group"),
+        (turning_couch, "turn while the beam is on"),
+        (leaves_along_y, "MLCY"),
+        (pitched, "TableTopPitchAngle"),
+        (wedge_out, "wedges move"),
+        (no_units, "no treatment beam with monitor units"),
+        (decubitus, "patient position HFDR"),
+    ],
+)
 def test_what_would_give_a_wrong_dose_is_refused(original, tmp_path, change, message):
     with pytest.raises(DicomError, match=message):
         read_plan(spoiled(original, tmp_path, change))
@@ -179,6 +199,7 @@ def test_dose_with_planes_downwards_and_absolute_offsets(original, tmp_path):
 
     def absolute(tags):
         tags.GridFrameOffsetVector = ["1", "6", "11", "16"]
+
     for change in (down, absolute):
         back = read_dose(spoiled(original, tmp_path, change, "dose"))
         assert back.grid == dose.grid
@@ -194,6 +215,7 @@ def test_dose_that_means_nothing_is_refused(original, tmp_path):
 
     def uneven(tags):
         tags.GridFrameOffsetVector = ["0", "5", "10", "25"]
+
     for change, message in ((relative, "RELATIVE units"), (unscaled, "Dose Grid Scaling"), (uneven, "equal steps")):
         with pytest.raises(DicomError, match=message):
             read_dose(spoiled(original, tmp_path, change, "dose"))

@@ -16,14 +16,17 @@ def expected(ct):
     return hu_at(np.stack([x, y, z], axis=-1))
 
 
-@pytest.mark.parametrize(("row", "column"), [
-    ((1, 0, 0), (0, 1, 0)),    # head-first supine
-    ((-1, 0, 0), (0, -1, 0)),  # prone
-    ((-1, 0, 0), (0, 1, 0)),   # feet first: slices run downwards
-    ((1, 0, 0), (0, -1, 0)),
-    ((0, 1, 0), (0, 0, -1)),   # sagittal
-    ((1, 0, 0), (0, 0, -1)),   # coronal
-])
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ((1, 0, 0), (0, 1, 0)),  # head-first supine
+        ((-1, 0, 0), (0, -1, 0)),  # prone
+        ((-1, 0, 0), (0, 1, 0)),  # feet first: slices run downwards
+        ((1, 0, 0), (0, -1, 0)),
+        ((0, 1, 0), (0, 0, -1)),  # sagittal
+        ((1, 0, 0), (0, 0, -1)),  # coronal
+    ],
+)
 def test_every_orientation_along_the_axes_is_placed_exactly(tmp_path, row, column):
     write_series(tmp_path, row=row, column=column)
     ct = read_ct(tmp_path)
@@ -40,8 +43,10 @@ def test_oblique_and_tilted_series_are_resampled_and_say_so(tmp_path):
         ct = read_ct(tmp_path / kind)
         inside = ct.hu != -1000.0
         inner = np.zeros_like(inside)
-        inner[1:-1, 1:-1, 1:-1] = np.all([np.roll(inside, sh, ax)[1:-1, 1:-1, 1:-1] for sh in (1, -1)
-                                          for ax in (0, 1, 2)], axis=0) & inside[1:-1, 1:-1, 1:-1]
+        inner[1:-1, 1:-1, 1:-1] = (
+            np.all([np.roll(inside, sh, ax)[1:-1, 1:-1, 1:-1] for sh in (1, -1) for ax in (0, 1, 2)], axis=0)
+            & inside[1:-1, 1:-1, 1:-1]
+        )
         assert inner.sum() > 150
         np.testing.assert_allclose(ct.hu[inner], expected(ct)[inner], atol=8.0)  # half a voxel of edge value at the rim
         assert np.median(np.abs(ct.hu - expected(ct))[inner]) < 0.3
@@ -66,6 +71,7 @@ def test_slope_and_intercept_are_those_of_each_slice(tmp_path):
         stored = np.frombuffer(tags.PixelData, dtype=np.int16) * 0.5 - 100.0
         tags.RescaleSlope, tags.RescaleIntercept = str(0.5 + 0.5 * (k % 2)), str(-100 * k)
         tags.PixelData = np.round((stored + 100 * k) / (0.5 + 0.5 * (k % 2))).astype(np.int16).tobytes()
+
     write_series(tmp_path, change=change)
     ct = read_ct(tmp_path)
     np.testing.assert_allclose(ct.hu, expected(ct), atol=0.51)
@@ -75,6 +81,7 @@ def test_empty_and_missing_type_2_tags_do_not_matter(tmp_path):
     def change(k, tags):
         tags.PatientID = tags.PatientName = tags.SeriesDescription = tags.InstanceNumber = ""
         del tags.PatientPosition, tags.SliceThickness, tags.FrameOfReferenceUID, tags.ImageType
+
     write_series(tmp_path, change=change)
     ct = read_ct(tmp_path)
     assert ct.frame_of_reference_uid is None
@@ -99,6 +106,7 @@ def test_irregular_spacing_is_interpolated_and_said(tmp_path):
         shift = (z - 20.0 - 3.0 * k) * 8.0
         stored = np.frombuffer(tags.PixelData, dtype=np.int16) + shift / 0.5
         tags.PixelData = np.round(stored).astype(np.int16).tobytes()
+
     write_series(tmp_path, change=change)
     ct = read_ct(tmp_path)
     np.testing.assert_allclose(ct.hu, expected(ct), atol=0.6)
@@ -113,6 +121,7 @@ def test_copies_are_left_out_and_two_images_at_one_place_refused(tmp_path):
     def change(k, tags):
         tags.PixelData = bytes(len(tags.PixelData))
         return k == 0
+
     write_series(tmp_path, change=change, name="other{k}.dcm")
     with pytest.raises(DicomError, match=r"different images at the same place \(z = 20 mm\)"):
         read_ct(tmp_path)
@@ -133,6 +142,7 @@ def test_localizers_are_left_out(tmp_path):
         if k == 0:
             tags.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
             tags.ImageOrientationPatient = ["1", "0", "0", "0", "0", "-1"]
+
     write_series(tmp_path, change=change)
     ct = read_ct(tmp_path)
     assert ct.grid.shape[0] == 11
@@ -146,6 +156,7 @@ def test_padding_outside_the_scan_becomes_air(tmp_path):
         stored = np.frombuffer(tags.PixelData, dtype=np.int16).copy()
         stored[:3] = -4000
         tags.PixelData = stored.tobytes()
+
     write_series(tmp_path, change=change)
     ct = read_ct(tmp_path)
     np.testing.assert_array_equal(ct.hu[:, 0, :3], -1000.0)
@@ -157,6 +168,7 @@ def test_missing_geometry_names_file_and_element(tmp_path, keyword):
     def change(k, tags):
         if k == 4:
             setattr(tags, keyword, None)
+
     write_series(tmp_path, change=change)
     with pytest.raises(DicomError, match=rf"004\.dcm has no usable {keyword}"):
         read_ct(tmp_path)
@@ -170,6 +182,7 @@ def test_slices_of_other_size_or_direction_are_refused(tmp_path):
     def turn(k, tags):
         if k == 3:
             tags.ImageOrientationPatient = ["1", "0", "0", "0", "0", "-1"]
+
     write_series(tmp_path / "b", change=turn)
     with pytest.raises(DicomError, match="must be parallel"):
         read_ct(tmp_path / "b")
@@ -221,6 +234,7 @@ def test_compressed_pixels_that_cannot_be_unpacked_say_what_to_do(tmp_path):
         tags.PixelData = encapsulate([b"\xff\x4f\xff\x51 no image"])
         tags["PixelData"].is_undefined_length = True
         tags.file_meta.TransferSyntaxUID = JPEG2000Lossless
+
     write_series(tmp_path, change=change)
     with pytest.raises(DicomError, match=r"compressed \(JPEG 2000.*(?s:.*)export it uncompressed"):
         read_ct(tmp_path)

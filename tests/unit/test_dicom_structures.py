@@ -43,13 +43,30 @@ def test_every_unusable_contour_is_listed_with_its_reason(tmp_path):
     odd = contour(square(26.0))
     odd.ContourData = ["1", "2", "3", "4"]
     good = drawn()
-    bad = [contour([(0, 10, 29)], "POINT"), contour(square(29.0), "OPEN_PLANAR"), contour([(0, 9, 29), (1, 9, 29)]),
-           contour(tilted), contour([(0, 9, 29), (1, 9, 29), (2, 9, 29)]), empty, odd, contour(square(PLANES[2]))]
+    bad = [
+        contour([(0, 10, 29)], "POINT"),
+        contour(square(29.0), "OPEN_PLANAR"),
+        contour([(0, 9, 29), (1, 9, 29)]),
+        contour(tilted),
+        contour([(0, 9, 29), (1, 9, 29), (2, 9, 29)]),
+        empty,
+        odd,
+        contour(square(PLANES[2])),
+    ]
     make(tmp_path, {"target": good + bad, "nothing": None, "marker": [contour([(0, 10, 29)], "POINT")]})
     lines = "\n".join(scan_dicom(tmp_path).describe())
-    for reason in ("its type is POINT", "its type is OPEN_PLANAR", "2 distinct points", "axial plane (z spans 3.00 mm",
-                   "encloses no area", "no points that can be read", "not a multiple of three",
-                   "drawn twice at z = 26 mm", "nothing: no contours are drawn", "marker: contour 1 of 1"):
+    for reason in (
+        "its type is POINT",
+        "its type is OPEN_PLANAR",
+        "2 distinct points",
+        "axial plane (z spans 3.00 mm",
+        "encloses no area",
+        "no points that can be read",
+        "not a multiple of three",
+        "drawn twice at z = 26 mm",
+        "nothing: no contours are drawn",
+        "marker: contour 1 of 1",
+    ):
         assert reason in lines, reason
     phantom = read_dicom(tmp_path)
     assert list(phantom.structures) == ["target"]

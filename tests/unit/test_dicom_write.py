@@ -49,11 +49,21 @@ def make_plan(phantom):
     iso = (0.0, 1 / 3, 2.0)
     shot = Beam(machine=machine, isocenter_mm=iso, gantry_deg=180.0, name="PA")
     shot = shot.with_segments(((aperture(0), 50.1), (aperture(3), 100 / 3)))
-    wedged = Beam.open_field(machine, (50.0, 60.0), gantry_deg=120.0, couch_deg=10.0, collimator_deg=90.0,
-                             isocenter_mm=iso, monitor_units=77.0, name="wedged",
-                             wedge=Wedge(name="W30", angle_deg=30.0, orientation_deg=180.0))
-    points = tuple(ControlPoint(cumulative_monitor_units=10.0 * i, aperture=aperture(i),
-                                gantry_deg=(351 + 5.0 * i) % 360) for i in range(5))
+    wedged = Beam.open_field(
+        machine,
+        (50.0, 60.0),
+        gantry_deg=120.0,
+        couch_deg=10.0,
+        collimator_deg=90.0,
+        isocenter_mm=iso,
+        monitor_units=77.0,
+        name="wedged",
+        wedge=Wedge(name="W30", angle_deg=30.0, orientation_deg=180.0),
+    )
+    points = tuple(
+        ControlPoint(cumulative_monitor_units=10.0 * i, aperture=aperture(i), gantry_deg=(351 + 5.0 * i) % 360)
+        for i in range(5)
+    )
     arc = Beam(machine=machine, isocenter_mm=iso, gantry_deg=351.0, name="arc", control_points=points)
     rx = Prescription("ring_target", 24.0, 2, 90.0)
     return Plan(beams=(shot, wedged, arc), prescription=rx, label="a plan with a long name")
@@ -112,7 +122,10 @@ def test_plan_comes_back_to_the_digits_of_a_decimal_string(written):
         assert other.machine.name == own.machine.name
         assert other.isocenter_mm == pytest.approx(own.isocenter_mm, abs=1e-12)
         assert (other.gantry_deg, other.couch_deg, other.collimator_deg) == (
-            own.gantry_deg, own.couch_deg, own.collimator_deg)
+            own.gantry_deg,
+            own.couch_deg,
+            own.collimator_deg,
+        )
         assert other.wedge == own.wedge
         for a, b in zip(own.control_points, other.control_points, strict=True):
             assert b.cumulative_monitor_units == pytest.approx(a.cumulative_monitor_units, abs=1e-10)
@@ -145,8 +158,11 @@ def test_noise_is_kept_to_a_tenth_hounsfield(tmp_path):
 def test_writing_twice_gives_the_same_files(written, tmp_path):
     phantom, plan, dose, files = written
     again = write_dicom(tmp_path / "twice", phantom, plan, dose)
-    for a, b in zip((*files.ct, files.structures, files.plan, files.dose),
-                    (*again.ct, again.structures, again.plan, again.dose), strict=True):
+    for a, b in zip(
+        (*files.ct, files.structures, files.plan, files.dose),
+        (*again.ct, again.structures, again.plan, again.dose),
+        strict=True,
+    ):
         assert a.read_bytes() == b.read_bytes()
     other = write_dicom(tmp_path / "other", phantom, plan, dose.scaled(1.01))
     uids = [pydicom.dcmread(p).SOPInstanceUID for p in (files.dose, other.dose)]

@@ -36,8 +36,19 @@ def test_beside_pymedphys(is_local: bool) -> None:
     axes = (reference.grid.z_mm, reference.grid.y_mm, reference.grid.x_mm)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = pymedphys.gamma(axes, reference.values_gy, axes, evaluated.values_gy, 3.0, 3.0, max_gamma=2.0,
-                                 lower_percent_dose_cutoff=10.0, interp_fraction=10, local_gamma=is_local, quiet=True)
+        theirs = pymedphys.gamma(
+            axes,
+            reference.values_gy,
+            axes,
+            evaluated.values_gy,
+            3.0,
+            3.0,
+            max_gamma=2.0,
+            lower_percent_dose_cutoff=10.0,
+            interp_fraction=10,
+            local_gamma=is_local,
+            quiet=True,
+        )
     ours = gamma(reference, evaluated, dose_percent=3.0, distance_mm=3.0, threshold_percent=10.0, is_local=is_local)
     both = np.isfinite(theirs) & np.isfinite(ours.values)
     assert both.sum() == np.isfinite(ours.values).sum() == np.isfinite(theirs).sum()

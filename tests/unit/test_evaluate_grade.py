@@ -42,8 +42,15 @@ def spine() -> Phantom:
     hu = -1000.0 + 1020.0 * body + 480.0 * bone * body
     for lung in lungs:
         hu = hu * (1 - lung) - 750.0 * lung
-    masks = {"BODY": body, "PTV": vertebra, "SpinalCord": cord, "spinal_canal": canal, "vertebra_T8": bone,
-             "Lung_L": lungs[0], "Lung_R": lungs[1]}
+    masks = {
+        "BODY": body,
+        "PTV": vertebra,
+        "SpinalCord": cord,
+        "spinal_canal": canal,
+        "vertebra_T8": bone,
+        "Lung_L": lungs[0],
+        "Lung_R": lungs[1],
+    }
     noise = np.random.default_rng(1).normal(0.0, 12.0, grid.shape)
     return Phantom.from_arrays(hu + noise * (body > 0.5), grid.spacing_mm, grid.origin_mm, masks, name="synthetic_t8")
 
@@ -111,8 +118,14 @@ def test_a_hard_limit_on_an_absent_structure_is_said() -> None:
 
 
 def test_a_broken_certificate_shows_first() -> None:
-    broken = Certificate(structure="SpinalCord", metric="D0.035cc", limit_gy=17.0, reached_gy=18.0, held=False,
-                         statement="The cord limit of 17 Gy is exceeded: 18 Gy.")
+    broken = Certificate(
+        structure="SpinalCord",
+        metric="D0.035cc",
+        limit_gy=17.0,
+        reached_gy=18.0,
+        held=False,
+        statement="The cord limit of 17 Gy is exceeded: 18 Gy.",
+    )
     report = grade(bent_dose(), spine(), RX, [], certificates=[broken])
     assert not report.hard_limits_held
     assert "exceeded: 18 Gy" in report.headline

@@ -51,9 +51,9 @@ def test_edges_lie_half_a_voxel_outside_and_centers_inside(grid: Grid) -> None:
 
 
 @given(lower=ORIGIN, size=st.tuples(*[st.floats(0.1, 40.0)] * 3), spacing=SPACING)
-def test_covering_starts_at_the_lower_edge_and_is_the_smallest(lower: tuple[float, float, float],
-                                                               size: tuple[float, float, float],
-                                                               spacing: tuple[float, float, float]) -> None:
+def test_covering_starts_at_the_lower_edge_and_is_the_smallest(
+    lower: tuple[float, float, float], size: tuple[float, float, float], spacing: tuple[float, float, float]
+) -> None:
     upper = (lower[0] + size[0], lower[1] + size[1], lower[2] + size[2])
     grid = Grid.covering(lower, upper, spacing)
     np.testing.assert_allclose(grid.lower_mm, lower, atol=1e-9)
@@ -97,15 +97,19 @@ def test_lattices() -> None:
     assert GRID.with_spacing(1.0).shape == (12, 10, 6)
 
 
-@pytest.mark.parametrize(("shape", "spacing", "origin", "message"), [
-    ((0, 5, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), "shape is"),
-    ((4, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), "shape is"),
-    ((4, 5, 6), (1.0, -1.0, 1.0), (0.0, 0.0, 0.0), "spacing_mm is"),
-    ((4, 5, 6), (1.0, float("nan"), 1.0), (0.0, 0.0, 0.0), "spacing_mm is"),
-    ((4, 5, 6), (1.0, 1.0, 1.0), (0.0, float("inf"), 0.0), "origin_mm is"),
-])
-def test_impossible_grids_are_refused(shape: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float, ...],
-                                      message: str) -> None:
+@pytest.mark.parametrize(
+    ("shape", "spacing", "origin", "message"),
+    [
+        ((0, 5, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), "shape is"),
+        ((4, 5), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), "shape is"),
+        ((4, 5, 6), (1.0, -1.0, 1.0), (0.0, 0.0, 0.0), "spacing_mm is"),
+        ((4, 5, 6), (1.0, float("nan"), 1.0), (0.0, 0.0, 0.0), "spacing_mm is"),
+        ((4, 5, 6), (1.0, 1.0, 1.0), (0.0, float("inf"), 0.0), "origin_mm is"),
+    ],
+)
+def test_impossible_grids_are_refused(
+    shape: tuple[int, ...], spacing: tuple[float, ...], origin: tuple[float, ...], message: str
+) -> None:
     with pytest.raises(GeometryError, match=message):
         Grid(shape, spacing, origin)  # type: ignore[arg-type]
 
@@ -140,8 +144,9 @@ def test_resampling_agrees_with_sampling_at_every_center(target: Grid) -> None:
 
 
 @given(spacing=SPACING, shift=st.tuples(*[st.floats(0.0, 3.0)] * 3))
-def test_mean_resampling_conserves_the_integral(spacing: tuple[float, float, float],
-                                                shift: tuple[float, float, float]) -> None:
+def test_mean_resampling_conserves_the_integral(
+    spacing: tuple[float, float, float], shift: tuple[float, float, float]
+) -> None:
     volume = np.random.default_rng(5).uniform(size=GRID.shape)
     lower = (GRID.lower_mm[0] - shift[0], GRID.lower_mm[1] - shift[1], GRID.lower_mm[2] - shift[2])
     target = Grid.covering(lower, GRID.upper_mm, spacing)

@@ -15,8 +15,14 @@ from rtsim.machine import Jaws, Wedge, load_machine, point_source
 
 LINACS = ("generic_6x", "generic_6fff", "generic_10x", "generic_10fff", "generic_15x")
 # source: TrueBeam PDD(10 cm), 10 x 10, SSD 100 (Glide-Hurst 2013; Chang 2012); Co-60 BJR Supplement 25, SSD 80
-PDD10_PERCENT = {"generic_6x": 66.3, "generic_6fff": 63.8, "generic_10x": 73.6, "generic_10fff": 71.3,
-                 "generic_15x": 76.8, "cobalt60": 56.4}
+PDD10_PERCENT = {
+    "generic_6x": 66.3,
+    "generic_6fff": 63.8,
+    "generic_10x": 73.6,
+    "generic_10fff": 71.3,
+    "generic_15x": 76.8,
+    "cobalt60": 56.4,
+}
 
 
 def _text(name: str) -> str:
@@ -139,24 +145,27 @@ def test_unknown_name_and_missing_file(tmp_path: Path) -> None:
         load_machine(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("sad_mm = 1000.0", "sad_cm = 100.0", "unknown key 'sad_cm'; did you mean 'sad_mm'"),
-    ("limit_mm = 200.0", "limits_mm = 200.0", r"\[jaws\]: unknown key 'limits_mm'; did you mean 'limit_mm'"),
-    ("limit_mm = 200.0", "", r"\[jaws\]: limit_mm missing"),
-    ("leaf_groups =", "leaf_edges_mm =", "unknown key 'leaf_edges_mm'"),
-    ("[10, 10.0], [40, 5.0]", "[0, 10.0], [40, 5.0]", "each entry is"),
-    ('spectrum = "ali_tuned_6X"', 'spectrum = "ali_tuned_6Y"', "did you mean 'ali_tuned_6X'"),
-    ('spectrum = "ali_tuned_6X"', "", "spectrum missing"),
-    ("transmission = 0.004", "transmission = 4.0", "0 <= transmission <= 1"),
-    ("transmission = 0.004", 'transmission = "low"', "a finite number is needed"),
-    ("transmission = 0.004", "transmission = nan", "a finite number is needed"),
-    ("physical = true", "physical = 1", "true or false is needed"),
-    ("field_mm = [100.0, 100.0]", "field_mm = [100.0]", "numbers as tuple"),
-    ("relative = [1.0, 1.02", "relative = [0.9, 1.02", "it is 1 on the axis"),
-    ("relative = [1.0, 1.02", "relative = [1.02", "one value each"),
-    ("[focal_spot]", "[focal_spots]", "did you mean 'focal_spot'"),
-    ("sad_mm = 1000.0", "sad_mm = ", "not valid TOML"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sad_mm = 1000.0", "sad_cm = 100.0", "unknown key 'sad_cm'; did you mean 'sad_mm'"),
+        ("limit_mm = 200.0", "limits_mm = 200.0", r"\[jaws\]: unknown key 'limits_mm'; did you mean 'limit_mm'"),
+        ("limit_mm = 200.0", "", r"\[jaws\]: limit_mm missing"),
+        ("leaf_groups =", "leaf_edges_mm =", "unknown key 'leaf_edges_mm'"),
+        ("[10, 10.0], [40, 5.0]", "[0, 10.0], [40, 5.0]", "each entry is"),
+        ('spectrum = "ali_tuned_6X"', 'spectrum = "ali_tuned_6Y"', "did you mean 'ali_tuned_6X'"),
+        ('spectrum = "ali_tuned_6X"', "", "spectrum missing"),
+        ("transmission = 0.004", "transmission = 4.0", "0 <= transmission <= 1"),
+        ("transmission = 0.004", 'transmission = "low"', "a finite number is needed"),
+        ("transmission = 0.004", "transmission = nan", "a finite number is needed"),
+        ("physical = true", "physical = 1", "true or false is needed"),
+        ("field_mm = [100.0, 100.0]", "field_mm = [100.0]", "numbers as tuple"),
+        ("relative = [1.0, 1.02", "relative = [0.9, 1.02", "it is 1 on the axis"),
+        ("relative = [1.0, 1.02", "relative = [1.02", "one value each"),
+        ("[focal_spot]", "[focal_spots]", "did you mean 'focal_spot'"),
+        ("sad_mm = 1000.0", "sad_mm = ", "not valid TOML"),
+    ],
+)
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
     text = _text("generic_6x")
     assert old in text

@@ -143,7 +143,11 @@ def test_fluence_holds_the_limit_in_the_matrix_dose_between_voxel_centers(
     seen: list[str] = []
     solver = AugmentedLagrangian(max_iterations=150, tolerance=1e-3)
     result = fluence(
-        influence, phantom, toy.prescription(), toy.protocol(cord_gy=8.0), solver=solver,
+        influence,
+        phantom,
+        toy.prescription(),
+        toy.protocol(cord_gy=8.0),
+        solver=solver,
         progress=lambda done, text: seen.append(text),
     )
     points, volume = structure_points(phantom["spinal_cord"])
@@ -192,7 +196,11 @@ def test_goals_in_every_form_become_limits_of_the_hottest_volume(phantom: Phanto
     )
     found = sort_goals(goals, toy.prescription(), phantom)
     assert [(s.limit_gy, s.volume_cm3) for s in found.sought] == [
-        (11.9, 5.0), (10.0, pytest.approx(0.2 * total)), (7.0, pytest.approx(total - 3.0)), (5.0, 0.0)]
+        (11.9, 5.0),
+        (10.0, pytest.approx(0.2 * total)),
+        (7.0, pytest.approx(total - 3.0)),
+        (5.0, 0.0),
+    ]
     assert found.sought[3].mean
     assert found.hard[0].limit_gy == pytest.approx(0.8 * 18.0)
     assert found.absent == ("larynx",)
@@ -233,7 +241,11 @@ def test_conventional_is_normalized_as_it_says(phantom: Phantom, machine: Machin
 
 def test_conventional_gives_way_to_the_cord_limit(phantom: Phantom, machine: Machine) -> None:
     result = plan_conventional(
-        phantom, toy.prescription(8.0), toy.protocol(6.0, 8.0), machine, engine=toy.PencilEngine(),
+        phantom,
+        toy.prescription(8.0),
+        toy.protocol(6.0, 8.0),
+        machine,
+        engine=toy.PencilEngine(),
         technique=FieldArrangement.AP_PA,
     )
     assert result.plan.certificates[0].held

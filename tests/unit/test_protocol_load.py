@@ -12,11 +12,19 @@ from rtsim.protocol import Priority, Standing, Technique, load_protocol, names
 # source: HyTEC, Sahgal 2021 (IJROBP 110:124), de novo cord Dmax in Gy by number of fractions
 HYTEC_GY = {1: 12.4, 2: 17.0, 3: 20.3, 4: 23.0, 5: 25.3}
 LEVELS = {
-    "spine_conventional_1fx": {8.0}, "spine_conventional_5fx": {20.0}, "spine_conventional_10fx": {30.0},
-    "spine_conventional_15fx": {37.5}, "spine_conventional_18fx": {42.0}, "spine_conventional_20fx": {40.0},
-    "spine_conventional_25fx": {45.0, 50.0}, "spine_conventional_28fx": {50.4},
-    "spine_sbrt_1fx": {16.0, 18.0, 20.0, 24.0}, "spine_sbrt_2fx": {24.0, 28.0}, "spine_sbrt_3fx": {27.0, 30.0},
-    "spine_sbrt_4fx": {30.0}, "spine_sbrt_5fx": {30.0, 35.0, 40.0},
+    "spine_conventional_1fx": {8.0},
+    "spine_conventional_5fx": {20.0},
+    "spine_conventional_10fx": {30.0},
+    "spine_conventional_15fx": {37.5},
+    "spine_conventional_18fx": {42.0},
+    "spine_conventional_20fx": {40.0},
+    "spine_conventional_25fx": {45.0, 50.0},
+    "spine_conventional_28fx": {50.4},
+    "spine_sbrt_1fx": {16.0, 18.0, 20.0, 24.0},
+    "spine_sbrt_2fx": {24.0, 28.0},
+    "spine_sbrt_3fx": {27.0, 30.0},
+    "spine_sbrt_4fx": {30.0},
+    "spine_sbrt_5fx": {30.0, 35.0, 40.0},
 }
 
 
@@ -85,7 +93,9 @@ def test_cauda_equina_is_hard_and_lungs_are_spared() -> None:
     assert any(g.structure == "cauda_equina" and g.priority is Priority.HARD for g in goals)
     spared = [g for g in goals if g.structure == "lungs"]
     assert [(str(g), g.parsed.threshold) for g in spared] == [
-        ("lungs CV7Gy >= 1500 cm3", 7.0), ("lungs CV7.4Gy >= 1000 cm3", 7.4)]
+        ("lungs CV7Gy >= 1500 cm3", 7.0),
+        ("lungs CV7.4Gy >= 1000 cm3", 7.4),
+    ]
 
 
 def test_alternative_limits_and_single_fraction_level_goals() -> None:
@@ -130,21 +140,24 @@ def test_own_file(tmp_path: Path) -> None:
     assert load_protocol(file).prescription("PTV").dose_gy == 24.0
 
 
-@pytest.mark.parametrize(("old", "new", "message"), [
-    ("cord_margin_mm", "cord_margn_mm", "did you mean 'cord_margin_mm'"),
-    ("fractions = 2", "fractons = 2", "did you mean 'fractions'"),
-    ("fractions = 2", "fractions = 2.5", "must be a whole number"),
-    ("default = true", "default = false", "0 default dose levels"),
-    ('"hard"', '"hrad"', "did you mean 'hard'"),
-    ('"stereotactic"', '"stereotaxic"', "did you mean 'stereotactic'"),
-    ('"D0.035cc"', '"D0.035"', "examples: D95%"),
-    ('"spinal_cord"', '"Myelon"', "write its canonical key 'spinal_cord'"),
-    ('source = "s"', 'source = "t"', "declare it as"),
-    ('standing = "assumption"', 'standing = "sure"', "Known: assumption, literature, verified"),
-    ('"assumption"\n', '"assumption"\n[sources', "not valid TOML"),
-    ('citation = "mine"\n', "", "missing key citation"),
-    ("value = 17", 'value = "17"', "must be a number"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("cord_margin_mm", "cord_margn_mm", "did you mean 'cord_margin_mm'"),
+        ("fractions = 2", "fractons = 2", "did you mean 'fractions'"),
+        ("fractions = 2", "fractions = 2.5", "must be a whole number"),
+        ("default = true", "default = false", "0 default dose levels"),
+        ('"hard"', '"hrad"', "did you mean 'hard'"),
+        ('"stereotactic"', '"stereotaxic"', "did you mean 'stereotactic'"),
+        ('"D0.035cc"', '"D0.035"', "examples: D95%"),
+        ('"spinal_cord"', '"Myelon"', "write its canonical key 'spinal_cord'"),
+        ('source = "s"', 'source = "t"', "declare it as"),
+        ('standing = "assumption"', 'standing = "sure"', "Known: assumption, literature, verified"),
+        ('"assumption"\n', '"assumption"\n[sources', "not valid TOML"),
+        ('citation = "mine"\n', "", "missing key citation"),
+        ("value = 17", 'value = "17"', "must be a number"),
+    ],
+)
 def test_bad_file_says_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
     file = tmp_path / "mine.toml"
     text = GOOD.replace("\n    source", " source")

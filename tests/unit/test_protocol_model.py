@@ -36,20 +36,23 @@ def _goal(structure: str = "spinal_cord", value: float = 17.0, **changes: object
     return dataclasses.replace(goal, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("text", "kind", "threshold", "threshold_unit", "unit"), [
-    ("D0.035cc", MetricKind.DOSE_AT_VOLUME, 0.035, Unit.CM3, Unit.GY),
-    ("D2cm3", MetricKind.DOSE_AT_VOLUME, 2.0, Unit.CM3, Unit.GY),
-    ("D95%", MetricKind.DOSE_AT_VOLUME, 95.0, Unit.PERCENT, Unit.GY),
-    ("D95% %", MetricKind.DOSE_AT_VOLUME, 95.0, Unit.PERCENT, Unit.PERCENT),
-    ("d 95 %", MetricKind.DOSE_AT_VOLUME, 95.0, Unit.PERCENT, Unit.GY),
-    ("V20Gy", MetricKind.VOLUME_AT_DOSE, 20.0, Unit.GY, Unit.PERCENT),
-    ("V18Gy cm3", MetricKind.VOLUME_AT_DOSE, 18.0, Unit.GY, Unit.CM3),
-    ("V100%", MetricKind.VOLUME_AT_DOSE, 100.0, Unit.PERCENT, Unit.PERCENT),
-    ("CV7Gy", MetricKind.COLD_VOLUME, 7.0, Unit.GY, Unit.CM3),
-    ("Dmean", MetricKind.MEAN_DOSE, 0.0, Unit.NONE, Unit.GY),
-    ("dmax %", MetricKind.MAX_DOSE, 0.0, Unit.NONE, Unit.PERCENT),
-    ("conformity_paddick", MetricKind.CONFORMITY_PADDICK, 0.0, Unit.NONE, Unit.NONE),
-])
+@pytest.mark.parametrize(
+    ("text", "kind", "threshold", "threshold_unit", "unit"),
+    [
+        ("D0.035cc", MetricKind.DOSE_AT_VOLUME, 0.035, Unit.CM3, Unit.GY),
+        ("D2cm3", MetricKind.DOSE_AT_VOLUME, 2.0, Unit.CM3, Unit.GY),
+        ("D95%", MetricKind.DOSE_AT_VOLUME, 95.0, Unit.PERCENT, Unit.GY),
+        ("D95% %", MetricKind.DOSE_AT_VOLUME, 95.0, Unit.PERCENT, Unit.PERCENT),
+        ("d 95 %", MetricKind.DOSE_AT_VOLUME, 95.0, Unit.PERCENT, Unit.GY),
+        ("V20Gy", MetricKind.VOLUME_AT_DOSE, 20.0, Unit.GY, Unit.PERCENT),
+        ("V18Gy cm3", MetricKind.VOLUME_AT_DOSE, 18.0, Unit.GY, Unit.CM3),
+        ("V100%", MetricKind.VOLUME_AT_DOSE, 100.0, Unit.PERCENT, Unit.PERCENT),
+        ("CV7Gy", MetricKind.COLD_VOLUME, 7.0, Unit.GY, Unit.CM3),
+        ("Dmean", MetricKind.MEAN_DOSE, 0.0, Unit.NONE, Unit.GY),
+        ("dmax %", MetricKind.MAX_DOSE, 0.0, Unit.NONE, Unit.PERCENT),
+        ("conformity_paddick", MetricKind.CONFORMITY_PADDICK, 0.0, Unit.NONE, Unit.NONE),
+    ],
+)
 def test_metric_grammar(text: str, kind: MetricKind, threshold: float, threshold_unit: Unit, unit: Unit) -> None:
     metric = Metric.parse(text)
     assert (metric.kind, metric.threshold) == (kind, threshold)
@@ -63,10 +66,19 @@ def test_metric_refuses_what_it_does_not_know(text: str) -> None:
         Metric.parse(text)
 
 
-@pytest.mark.parametrize(("text", "needs"), [
-    ("V100%", True), ("V20Gy", False), ("D95%", False), ("D95% %", True), ("CV50%", True), ("CV7Gy", False),
-    ("gradient_index", True), ("homogeneity_icru83", False),
-])
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("V100%", True),
+        ("V20Gy", False),
+        ("D95%", False),
+        ("D95% %", True),
+        ("CV50%", True),
+        ("CV7Gy", False),
+        ("gradient_index", True),
+        ("homogeneity_icru83", False),
+    ],
+)
 def test_metric_says_when_it_needs_the_prescription(text: str, needs: bool) -> None:
     assert Metric.parse(text).needs_prescription is needs
 
@@ -89,12 +101,15 @@ def test_goal_refuses_a_wrong_unit_and_an_empty_source() -> None:
         _goal(source=Source(citation=" ", standing=Standing.VERIFIED))
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("", 24.0, 2), "target is empty"),
-    (("PTV", -1.0, 2), "dose_gy is -1.0"),
-    (("PTV", 24.0, 0), "fractions is 0"),
-    (("PTV", 24.0, 2, 101.0), "coverage_percent is 101.0"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", 24.0, 2), "target is empty"),
+        (("PTV", -1.0, 2), "dose_gy is -1.0"),
+        (("PTV", 24.0, 0), "fractions is 0"),
+        (("PTV", 24.0, 2, 101.0), "coverage_percent is 101.0"),
+    ],
+)
 def test_prescription_is_checked(arguments: tuple[str, float, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Prescription(*arguments)
@@ -103,11 +118,19 @@ def test_prescription_is_checked(arguments: tuple[str, float, int], message: str
 def _protocol() -> Protocol:
     hard, lax = _goal(), _goal(value=19.0)
     return Protocol(
-        name="made", description="", technique=Technique.STEREOTACTIC,
+        name="made",
+        description="",
+        technique=Technique.STEREOTACTIC,
         dose_levels=(DoseLevel(24.0, 2, True), DoseLevel(28.0, 2)),
-        goals=(hard, _goal("PTV", 30.0, priority=Priority.GOAL, dose_gy=28.0)), cord_margin_mm=2.0, ptv_margin_mm=2.0,
-        cord_limits=(CordLimits(name="strict", description="", goals=(hard,)),
-                     CordLimits(name="lax", description="", goals=(lax,))), cord_limits_name="strict")
+        goals=(hard, _goal("PTV", 30.0, priority=Priority.GOAL, dose_gy=28.0)),
+        cord_margin_mm=2.0,
+        ptv_margin_mm=2.0,
+        cord_limits=(
+            CordLimits(name="strict", description="", goals=(hard,)),
+            CordLimits(name="lax", description="", goals=(lax,)),
+        ),
+        cord_limits_name="strict",
+    )
 
 
 def test_protocol_prescribes_only_its_levels() -> None:
@@ -136,17 +159,43 @@ def test_cord_limits_can_be_chosen() -> None:
         protocol.with_cord_limits("strikt")
 
 
-@pytest.mark.parametrize(("label", "key"), [
-    ("SpinalCord", "spinal_cord"), ("spinal_cord", "spinal_cord"), ("Cord", "spinal_cord"), ("Myelon", "spinal_cord"),
-    ("MEDULLA", "spinal_cord"), ("Rueckenmark", "spinal_cord"), ("Spinal Cord PRV", "spinal_cord_prv"),
-    ("SpinalCanal", "spinal_canal"), ("vertebrae_L3", "vertebra_L3"), ("vertebra_L3", "vertebra_L3"),
-    ("vertebral_body_T12", "vertebral_body_T12"), ("BWK 7", "vertebra_T7"),
-    ("LWK3", "vertebra_L3"), ("Th5", "vertebra_T5"), ("kidney_left", "kidney_left"),
-    ("Lt Lung", "lung_left"), ("RightParotid", "parotid_right"), ("External", "body"), ("BODY", "body"),
-    ("BODY_derived", "body"), ("Water_External", "body"), ("Skin", "skin"), ("oesophagus", "esophagus"),
-    ("PTV70", "PTV"), ("PTV_CShape", "PTV"), ("PTV_L3", "PTV"), ("vertebra_L9", None), ("Scar", None), ("Core", None),
-    ("CAX_10 cm depth", None), ("PTV minus cord", None), ("", None),
-])
+@pytest.mark.parametrize(
+    ("label", "key"),
+    [
+        ("SpinalCord", "spinal_cord"),
+        ("spinal_cord", "spinal_cord"),
+        ("Cord", "spinal_cord"),
+        ("Myelon", "spinal_cord"),
+        ("MEDULLA", "spinal_cord"),
+        ("Rueckenmark", "spinal_cord"),
+        ("Spinal Cord PRV", "spinal_cord_prv"),
+        ("SpinalCanal", "spinal_canal"),
+        ("vertebrae_L3", "vertebra_L3"),
+        ("vertebra_L3", "vertebra_L3"),
+        ("vertebral_body_T12", "vertebral_body_T12"),
+        ("BWK 7", "vertebra_T7"),
+        ("LWK3", "vertebra_L3"),
+        ("Th5", "vertebra_T5"),
+        ("kidney_left", "kidney_left"),
+        ("Lt Lung", "lung_left"),
+        ("RightParotid", "parotid_right"),
+        ("External", "body"),
+        ("BODY", "body"),
+        ("BODY_derived", "body"),
+        ("Water_External", "body"),
+        ("Skin", "skin"),
+        ("oesophagus", "esophagus"),
+        ("PTV70", "PTV"),
+        ("PTV_CShape", "PTV"),
+        ("PTV_L3", "PTV"),
+        ("vertebra_L9", None),
+        ("Scar", None),
+        ("Core", None),
+        ("CAX_10 cm depth", None),
+        ("PTV minus cord", None),
+        ("", None),
+    ],
+)
 def test_labels_found_in_data(label: str, key: str | None) -> None:
     assert canonical(label) == key
 

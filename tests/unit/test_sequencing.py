@@ -27,8 +27,11 @@ def test_segments_open_the_quantized_fluence(method: Decomposition) -> None:
     assert BEAM.beamlets is not None
     levels = np.random.default_rng(2).integers(0, 6, BEAM.beamlets.count)
     levels[0] = 5
-    beam = sequence_beams((weighted(10.0 * levels),), toy.machine(),  # type: ignore[arg-type]
-                          settings=StepAndShoot(levels=5, method=method, min_open_mm2=0.0))[0]
+    beam = sequence_beams(
+        (weighted(10.0 * levels),),
+        toy.machine(),  # type: ignore[arg-type]
+        settings=StepAndShoot(levels=5, method=method, min_open_mm2=0.0),
+    )[0]
     mlc = toy.machine().mlc
     assert mlc is not None
     given = sum(u * beamlet_opening(dosimetric(a, mlc), BEAM.beamlets, toy.machine()) for a, u in beam.segments())

@@ -13,7 +13,7 @@ from rtsim.phantom.targets import PlanningVolumes, with_planning_volumes
 
 
 def _disc(axis: np.ndarray, center: tuple[float, float], radius_mm: float) -> np.ndarray:
-    """Fractional coverage (1, ny, nx) of a disc: a staircase of whole voxels has a longer outline, and grows by more."""
+    """Fractional coverage (1, ny, nx) of a disc: a staircase of voxels has a longer outline and grows by more."""
     parts = (np.arange(8) + 0.5) / 8 - 0.5
     fine = (axis[:, None] + parts * (axis[1] - axis[0])).ravel()
     inside = (fine[None, :] - center[0]) ** 2 + (fine[:, None] - center[1]) ** 2 < radius_mm**2
@@ -22,7 +22,7 @@ def _disc(axis: np.ndarray, center: tuple[float, float], radius_mm: float) -> np
 
 
 def _phantom(target: tuple[float, float], *, radius_mm: float = 9.0) -> Phantom:
-    """A cylinder of soft tissue (radius 45 mm) with a couch under it, a cord of radius 5 mm at y = 15 and a round target."""
+    """A cylinder of tissue (radius 45 mm), a couch under it, a cord (radius 5 mm, y = 15) and a round target."""
     n, step = 60, 2.0
     axis = (np.arange(n) - n / 2 + 0.5) * step
     x, y = axis[None, None, :], axis[None, :, None]
@@ -32,7 +32,9 @@ def _phantom(target: tuple[float, float], *, radius_mm: float = 9.0) -> Phantom:
     z = np.ones((20, 1, 1), dtype=bool)
     z[:3] = z[-3:] = False
     masks = {"myelon": _disc(axis, (0.0, 15.0), 5.0) * np.ones_like(z), "met": _disc(axis, target, radius_mm) * z}
-    return Phantom.from_arrays(hu, (step, step, step), (axis[0], axis[0], 0.0), {k: v.astype(float) for k, v in masks.items()})
+    return Phantom.from_arrays(
+        hu, (step, step, step), (axis[0], axis[0], 0.0), {k: v.astype(float) for k, v in masks.items()}
+    )
 
 
 def _volumes(*, spare: bool = True) -> PlanningVolumes:

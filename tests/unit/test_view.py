@@ -203,11 +203,23 @@ def test_scene_refuses_what_it_cannot_show() -> None:
 def test_report_is_one_file_that_escapes_and_leads_with_the_limits(tmp_path: Path) -> None:
     from rtsim.protocol import Priority, Sense
 
-    broken = Certificate(structure="SpinalCord", metric="D0.035cc", limit_gy=3.0, reached_gy=5.5, held=False,
-                         statement="<script>alert('x')</script> exceeded")
+    broken = Certificate(
+        structure="SpinalCord",
+        metric="D0.035cc",
+        limit_gy=3.0,
+        reached_gy=5.5,
+        held=False,
+        statement="<script>alert('x')</script> exceeded",
+    )
     limit = goal("spinal_cord", "D0.035cc", Sense.AT_MOST, 3.0, "Gy", Priority.HARD)
     report = grade(bent_dose(), spine(), RX, [limit], certificates=[broken])
-    path = write_report(tmp_path / "report.html", spine(), bent_dose(), report, pictures=report_pictures(spine(), bent_dose(), report, has_scene=False))
+    path = write_report(
+        tmp_path / "report.html",
+        spine(),
+        bent_dose(),
+        report,
+        pictures=report_pictures(spine(), bent_dose(), report, has_scene=False),
+    )
     html = path.read_text(encoding="utf-8")
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
@@ -217,8 +229,9 @@ def test_report_is_one_file_that_escapes_and_leads_with_the_limits(tmp_path: Pat
     assert not re.search(r"(src|href)='(?!data:|#)", html), "nothing is loaded from elsewhere"
     assert html.count("data:image/png;base64,") == 2
     judged = grade(bent_dose(), spine(), RX, [])
-    held = report_html(spine(), bent_dose(), judged,
-                       pictures=report_pictures(spine(), bent_dose(), judged, has_scene=False))
+    held = report_html(
+        spine(), bent_dose(), judged, pictures=report_pictures(spine(), bent_dose(), judged, has_scene=False)
+    )
     assert "HARD LIMIT VIOLATED" not in held
     assert "No hard limit was measured" in held
 
