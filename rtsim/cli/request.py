@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,11 @@ from rtsim.io.case import Arrangement, Case, load_case
 from rtsim.io.dicom_read import read_dicom
 from rtsim.machine import Machine, load_machine
 from rtsim.optimize import FieldArrangement
+from rtsim.phantom.external import with_external
 from rtsim.phantom.phantom import DensityOverride, Phantom
+from rtsim.phantom.structure import Role
 from rtsim.phantom.targets import CORD, PlanningVolumes, with_planning_volumes
-from rtsim.protocol import Prescription, Protocol, Technique, load_protocol
+from rtsim.protocol import DoseLevel, Prescription, Protocol, Technique, load_protocol
 from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Progress
 
@@ -98,7 +100,7 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
     machine = load_machine(chosen_machine)
     tumor = arguments.histology or (case.histology if case else None)
     cells = None if tumor is None else histology(tumor)
-    fields = _fields(arguments, case)
+    fields = _fields(arguments, case, protocol.technique)
     phantom = _phantom(arguments, case, progress)
     phantom = _planned_on(arguments, phantom, protocol, prescription.target)
     rx = Prescription("PTV", prescription.dose_gy, prescription.fractions, prescription.coverage_percent)
@@ -108,7 +110,7 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
         protocol=protocol,
         machine=machine,
         arrangement=ARRANGEMENTS[fields],
-        gantry_deg=() if case is None else case.beams.gantry_deg,
+        gantry_deg=_gantry_deg(case),
         spacing_mm=arguments.spacing or _DEFAULT_SPACING_MM[protocol.technique],
         seed=arguments.seed,
         histology=cells,
@@ -120,15 +122,39 @@ def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol,
     choice = None if case is None else case.protocol
     name = arguments.protocol or (choice.name if choice else None)
     if name is None:
-        raise InputError(
-            f"case {arguments.case!r} names no protocol: it only measures dose; choose one with --protocol"
-        )
+        return _by_its_own_goals(arguments, case)
     own = choice is not None and arguments.protocol in (None, choice.name)
     limits = arguments.cord_limits or (choice.cord_limits if choice and own else None)
     protocol = load_protocol(name, cord_limits=limits)
+    if case is not None and case.goals:
+        protocol = replace(protocol, goals=protocol.goals + case.goals)
     dose = arguments.dose if arguments.dose is not None else (choice.dose_gy if choice and own else None)
     target = arguments.target or (case.prescription.target if case and case.prescription else "PTV")
     return protocol, protocol.prescription(target, dose)
+
+
+def _by_its_own_goals(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol, Prescription]:
+    """A case that brings goals and a prescription needs no protocol (TG-119)."""
+    if case is None or case.prescription is None or not case.goals:
+        raise InputError(
+            f"case {arguments.case!r} names no protocol: it only measures dose; choose one with --protocol"
+        )
+    if arguments.dose is not None or arguments.cord_limits is not None:
+        raise InputError(
+            f"case {case.name!r} has goals of its own; --dose and --cord-limits choose within a --protocol"
+        )
+    rx = case.prescription
+    protocol = Protocol(
+        name=case.name,
+        description=case.description,
+        technique=case.beams.technique or Technique.STEREOTACTIC,
+        dose_levels=(DoseLevel(rx.dose_gy, rx.fractions, default=True),),
+        goals=case.goals,
+        cord_margin_mm=0.0,
+        ptv_margin_mm=0.0,
+        coverage_percent=rx.coverage_percent,
+    )
+    return protocol, protocol.prescription(rx.target)
 
 
 def _phantom(arguments: argparse.Namespace, case: Case | None, progress: Progress | None) -> Phantom:
@@ -155,6 +181,8 @@ def _override(text: str) -> DensityOverride:
 
 def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Protocol, target: str) -> Phantom:
     cord = arguments.cord
+    if cord is None and phantom[target].role is Role.PTV and not protocol.cord_limit:
+        return with_external(phantom)
     if cord is None:
         found = find_cord(phantom)
         if found is None:
@@ -174,17 +202,26 @@ def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Proto
     return with_planning_volumes(phantom, volumes)
 
 
-def _fields(arguments: argparse.Namespace, case: Case | None) -> Fields:
+def _fields(arguments: argparse.Namespace, case: Case | None, technique: Technique) -> Fields:
     if arguments.fields is not None:
         return Fields(arguments.fields)
     named = case.beams.arrangement if case else None
-    if named is None:
+    if named is None or technique is Technique.STEREOTACTIC:
         return Fields.PA_OBLIQUES
     if named not in _CASE_ARRANGEMENTS:
         raise InputError(
             unknown_name("arrangement of a conventional plan", named.value, [a.value for a in _CASE_ARRANGEMENTS])
         )
     return _CASE_ARRANGEMENTS[named]
+
+
+def _gantry_deg(case: Case | None) -> tuple[float, ...]:
+    """Angles of an intensity-modulated plan; empty leaves them to the planner (nine posterior beams)."""
+    if case is None:
+        return ()
+    if case.beams.arrangement is Arrangement.EQUIDISTANT:
+        return tuple(40.0 * n for n in range(9))
+    return case.beams.gantry_deg
 
 
 def case_name(arguments: argparse.Namespace) -> str:
