@@ -14,7 +14,6 @@ import numpy as np
 
 from rtsim.beams import beamlet_opening
 from rtsim.beams.model import Aperture, Beam, Beamlets
-from rtsim.dose.result import Dose
 from rtsim.errors import InfeasiblePlanError
 from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import FluencePlan, Planning
@@ -84,13 +83,62 @@ def beams_of(planning: Planning, segments: tuple[Segment, ...], machine: Machine
     return tuple(out)
 
 
-def correction(
-    planning: Planning, columns: AnyFloatArray, segments: tuple[Segment, ...], delivered: Dose
-) -> FloatArray:
-    """(rows,) Gy per monitor unit, of any segment, by which the matrix falls short of the delivered dose."""
-    units = np.array([s.monitor_units for s in segments])
-    missing = planning.rows.dose_of(delivered) - columns.astype(np.float64) @ units
-    return np.asarray(missing / units.sum(), dtype=np.float64)
+def openings_of(planning: Planning, segments: tuple[Segment, ...], machine: Machine) -> FloatArray:
+    """(segments,) mm2 of each aperture in the isocenter plane, leakage included; its scatter goes with it."""
+    out = np.zeros(len(segments))
+    for s, segment in enumerate(segments):
+        beamlets = planning.influence.beams[segment.beam].beamlets
+        if beamlets is not None:
+            out[s] = _opening(segment.aperture, beamlets, machine) @ (beamlets.width_x_mm * beamlets.width_y_mm)
+    return out
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Correction:
+    """By how much the matrix falls short of the delivered dose, beam by beam.
+
+    Most of it is scatter beyond the reach of the beamlets' columns, so that it goes with open area times
+    monitor units: a change of apertures takes its share along.
+
+    Attributes:
+        gy_per_mm2_mu: (rows, beams).
+    """
+
+    gy_per_mm2_mu: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        planning: Planning,
+        columns: AnyFloatArray,
+        segments: tuple[Segment, ...],
+        machine: Machine,
+        delivered_gy: FloatArray,
+    ) -> Correction:
+        """From ``delivered_gy`` (rows, beams), the forward dose of each beam of these segments.
+
+        A beam without segments takes the mean of the others.
+        """
+        units = np.array([s.monitor_units for s in segments])
+        output = units * openings_of(planning, segments, machine)
+        beam = np.array([s.beam for s in segments])
+        out = np.zeros_like(delivered_gy)
+        delivers = [k for k in range(delivered_gy.shape[1]) if output[beam == k].sum() > 0]
+        for k in delivers:
+            own = beam == k
+            missing = delivered_gy[:, k] - columns[:, own].astype(np.float64) @ units[own]
+            out[:, k] = missing / output[own].sum()
+        rest = [k for k in range(delivered_gy.shape[1]) if k not in delivers]
+        out[:, rest] = out[:, delivers].mean(axis=1)[:, None]
+        return cls(gy_per_mm2_mu=out)
+
+    def added_to(
+        self, columns: AnyFloatArray, planning: Planning, segments: tuple[Segment, ...], machine: Machine
+    ) -> AnyFloatArray:
+        """(rows, segments) columns with the correction."""
+        beam = [s.beam for s in segments]
+        area = openings_of(planning, segments, machine)
+        return np.asarray(columns + (self.gy_per_mm2_mu[:, beam] * area).astype(np.float32))
 
 
 def optimize_weights(
@@ -98,7 +146,7 @@ def optimize_weights(
     segments: tuple[Segment, ...],
     machine: Machine,
     *,
-    per_monitor_unit_gy: FloatArray | None = None,
+    correction: Correction | None = None,
     levels_gy: dict[int, float] | None = None,
     solver: AugmentedLagrangian | None = None,
     progress: Progress | None = None,
@@ -106,12 +154,12 @@ def optimize_weights(
     """Monitor units of the segments for the same objectives and hard limits.
 
     Args:
-        per_monitor_unit_gy: (rows,) of :func:`correction`.
+        correction: what an earlier forward dose showed to be missing from the matrix.
         levels_gy: replaces hard limits by position.
     """
     columns = columns_of(planning, segments, machine)
-    if per_monitor_unit_gy is not None:
-        columns = columns + per_monitor_unit_gy.astype(np.float32)[:, None]
+    if correction is not None:
+        columns = correction.added_to(columns, planning, segments, machine)
     problem = Problem(
         matrix=np.ascontiguousarray(columns),
         offset_gy=np.zeros(planning.rows.count),

@@ -12,6 +12,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from rtsim.beams import posterior, with_beamlets
 from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
@@ -26,10 +28,10 @@ from rtsim.optimize.plan import Plan
 from rtsim.optimize.rows import Sampling
 from rtsim.optimize.segment_weights import (
     WEIGHT_SOLVER,
+    Correction,
     Segment,
     beams_of,
     columns_of,
-    correction,
     optimize_weights,
     segments_of,
     without_small,
@@ -147,10 +149,15 @@ def _part(progress: Progress | None, start: float, stop: float) -> Progress | No
     return lambda done, text: progress(start + (stop - start) * done, text)
 
 
+def _share(progress: Progress | None, n: int, count: int) -> Progress | None:
+    return _part(progress, n / count, (n + 1) / count)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Candidate:
     beams: tuple[Beam, ...]
     dose: Dose
+    rows_by_beam_gy: FloatArray
     reading: Reading
     factor: float
     coverage_percent: float
@@ -185,24 +192,28 @@ class _Rounds:
     def run(self, segments: tuple[Segment, ...]) -> _Candidate:
         """All rounds; the best candidate."""
         self.frames = {s.beam: s.aperture for s in segments}
-        per_unit: FloatArray | None = None
+        correction: Correction | None = None
         best: _Candidate | None = None
         for k in range(self.settings.rounds):
-            segments = self._improve(segments, per_unit, k)
+            segments = self._improve(segments, correction, k)
             candidate = self._deliver(segments, k)
             if best is None or candidate.rank > best.rank:
                 best = candidate
             if k > 0 and candidate.coverage_percent > self.plan.prescription.coverage_percent - 0.1:
                 break
-            per_unit = correction(
-                self.planning, columns_of(self.planning, segments, self.machine), segments, candidate.dose
+            correction = Correction.of(
+                self.planning,
+                columns_of(self.planning, segments, self.machine),
+                segments,
+                self.machine,
+                candidate.rows_by_beam_gy,
             )
             self._move_levels(candidate)
             self._move_aim(candidate)
         assert best is not None
         return best
 
-    def _improve(self, segments: tuple[Segment, ...], per_unit: FloatArray | None, k: int) -> tuple[Segment, ...]:
+    def _improve(self, segments: tuple[Segment, ...], correction: Correction | None, k: int) -> tuple[Segment, ...]:
         """Weights; then new apertures where they pay, weights again; at the end without small segments."""
         settings, n = self.settings, self.settings.rounds
         searches = settings.searches if k == 0 else settings.searches_later
@@ -214,7 +225,7 @@ class _Rounds:
                 self.planning,
                 segments,
                 self.machine,
-                per_monitor_unit_gy=per_unit,
+                correction=correction,
                 levels_gy=self.levels,
                 solver=settings.weight_solver,
                 progress=part,
@@ -226,17 +237,28 @@ class _Rounds:
                 segments += tuple(Segment(beam=b, aperture=a, monitor_units=0.1 * start) for b, a in new)
         return without_small(self.planning, segments, self.machine)
 
+    def _forward(
+        self, beams: tuple[Beam, ...], segments: tuple[Segment, ...], progress: Progress | None
+    ) -> tuple[Dose, FloatArray]:
+        """Forward dose of the beams, and what each gives to the rows (rows, beams of the matrix)."""
+        fractions = self.plan.prescription.fractions
+        rows = np.zeros((self.planning.rows.count, len(self.planning.influence.beams)))
+        indices = sorted({s.beam for s in segments})
+        total: Dose | None = None
+        for n, (k, beam) in enumerate(zip(indices, beams, strict=True)):
+            part = _share(progress, n, len(beams))
+            dose = self.engine.forward(self.phantom, (beam,), fractions=fractions, progress=part)
+            rows[:, k] = self.planning.rows.dose_of(dose)
+            total = dose if total is None else replace(dose, values_gy=total.values_gy + dose.values_gy)
+        assert total is not None
+        return total, rows
+
     def _deliver(self, segments: tuple[Segment, ...], k: int) -> _Candidate:
         """Forward dose of the segments, and what of it remains after scaling to coverage or limit."""
         prescription = self.plan.prescription
         beams = beams_of(self.planning, segments, self.machine)
         n = self.settings.rounds
-        dose = self.engine.forward(
-            self.phantom,
-            beams,
-            fractions=prescription.fractions,
-            progress=_part(self.progress, (k + 0.5) / n, (k + 1) / n),
-        )
+        dose, by_beam = self._forward(beams, segments, _part(self.progress, (k + 0.5) / n, (k + 1) / n))
         reading = self.reader.read(dose)
         factor = reading.factor(self.limits, prescription)
         coverage = reading.coverage_percent(prescription, factor)
@@ -256,6 +278,7 @@ class _Rounds:
         return _Candidate(
             beams=beams,
             dose=dose,
+            rows_by_beam_gy=by_beam,
             reading=reading,
             factor=factor,
             coverage_percent=coverage,
