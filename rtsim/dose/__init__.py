@@ -1,6 +1,6 @@
 """Dose: engines that turn a phantom and beams into a Dose or a dose-influence matrix."""
 
-from rtsim.dose.collapsed_cone.influence import InfluenceSettings
+from rtsim.dose.beamlets.influence import InfluenceSettings
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
 from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence

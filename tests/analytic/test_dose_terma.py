@@ -9,10 +9,10 @@ from rtsim import materials
 from rtsim.beams.model import Beam
 from rtsim.dose.collapsed_cone.beam_dose import water_medium
 from rtsim.dose.collapsed_cone.kernel import collapse
-from rtsim.dose.collapsed_cone.medium import Medium
-from rtsim.dose.collapsed_cone.terma import FanPaths, Pose, energy_groups
 from rtsim.dose.fluence.model import fluence_maps
 from rtsim.dose.fluence.raster import Raster, covered
+from rtsim.dose.medium import Medium
+from rtsim.dose.terma.fan import FanPaths, Pose, energy_groups
 from rtsim.geometry.grid import Grid
 from rtsim.machine import point_source
 
@@ -26,10 +26,9 @@ def beam(gantry_deg: float = 0.0, size_mm: tuple[float, float] = (60.0, 60.0), i
 
 def terma(medium: Medium, b: Beam) -> np.ndarray:
     fluence = fluence_maps(b)[0]
-    soft, hard = FanPaths.trace(medium, fluence, Pose.of(b, b.gantry_deg)).released_energy(
-        fluence, SPECTRUM, collapse(SPECTRUM, 32)
-    )
-    return (soft + hard).astype(np.float64) / medium.density_g_cm3
+    hardness = collapse(SPECTRUM, 32).hardness(energy_groups(SPECTRUM).energy_mev)
+    released = FanPaths.trace(medium, (fluence,), Pose.of(b, b.gantry_deg)).released_energy(fluence, SPECTRUM, hardness)
+    return (released.soft + released.hard).astype(np.float64) / medium.density_g_cm3
 
 
 def test_slab_exponential_and_inverse_square_on_the_axis() -> None:
@@ -64,7 +63,7 @@ def test_fan_paths_equal_exact_paths_through_a_layered_box(gantry_deg: float) ->
     density = np.broadcast_to((1.0 + 0.005 * grid.y_mm)[None, :, None], grid.shape).astype(np.float32)
     medium = Medium(grid, density, density, density[None].copy(), (0,))
     b = beam(gantry_deg)
-    fan = FanPaths.trace(medium, fluence_maps(b)[0], Pose.of(b, gantry_deg))
+    fan = FanPaths.trace(medium, fluence_maps(b), Pose.of(b, gantry_deg))
     nv, nu, nodes, _ = fan.paths.shape
     pose = Pose.of(b, gantry_deg)
     u, v = fan.fan[0] + fan.fan[1] * (nu // 3), fan.fan[2] + fan.fan[3] * (nv // 4)

@@ -14,11 +14,11 @@ from scipy.ndimage import gaussian_filter
 
 from rtsim.beams.model import Beam
 from rtsim.dose.collapsed_cone.kernel import collapse
-from rtsim.dose.collapsed_cone.medium import Medium
-from rtsim.dose.collapsed_cone.terma import FanPaths, Pose
 from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
 from rtsim.dose.fluence.model import fluence_maps
 from rtsim.dose.fluence.raster import FluenceMap, Raster
+from rtsim.dose.medium import Medium
+from rtsim.dose.terma.fan import FanPaths, Pose, energy_groups
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Calibration, ElectronContamination, Machine
@@ -60,7 +60,7 @@ def water_reference(machine: Machine) -> WaterReference:
     grid = Grid.covering((-half, surface, -half), (half, surface + deepest, half), _REFERENCE_SPACING_MM)
     medium = water_medium(grid)
     field = Beam.open_field(machine, setup.field_mm, monitor_units=1.0, name="calibration field")
-    photon = _photon_dose(medium, field, fluence_maps(field)[0], REFERENCE_CONES)
+    photon = _map_dose(medium, field, fluence_maps(field)[0], REFERENCE_CONES, electrons=False)
     depth = grid.y_mm - surface
     axis = _on_axis(photon, grid)
     maximum = float(axis.max())
@@ -104,35 +104,40 @@ def beam_dose(medium: Medium, beam: Beam, fluences: Sequence[FluenceMap], cones:
     total = np.zeros(medium.grid.shape, dtype=np.float32)
     for fluence in fluences:
         _check_resolved(medium.grid, fluence, beam)
-        total += _photon_dose(medium, beam, fluence, cones)
-        if beam.machine.electrons.fraction > 0.0:
-            total += _electron_dose(medium, beam, fluence)
+        total += _map_dose(medium, beam, fluence, cones, electrons=beam.machine.electrons.fraction > 0.0)
     return total * np.float32(photons_per_unit(beam.machine))
 
 
-def _photon_dose(medium: Medium, beam: Beam, fluence: FluenceMap, cones: int) -> Float32Array:
-    """Gy for a fluence in photons per cm2."""
-    kernel = collapse(beam.machine.spectrum, cones)
-    pose = Pose.of(beam, fluence.gantry_deg)
-    fan = FanPaths.trace(medium, fluence, pose, beam.name)
-    soft, hard = fan.released_energy(fluence, beam.machine.spectrum, kernel, beam.machine.off_axis.softening)
-    per_electron = energy_to_dose_per_electron(
-        medium.electron_density, soft, hard, medium.grid, kernel, pose.rotation, pose.source_mm
-    )
-    return np.asarray(per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G))
-
-
-def _electron_dose(medium: Medium, beam: Beam, fluence: FluenceMap) -> Float32Array:
-    """Contaminating electrons: fraction x D_max x (blurred fluence) x exp(-k x mass depth) x (SAD/d)^2, Gy per
-    photon/cm2."""
+def _map_dose(medium: Medium, beam: Beam, fluence: FluenceMap, cones: int, *, electrons: bool) -> Float32Array:
+    """Gy for a fluence in photons per cm2. One trace of the rays serves photons and electrons."""
     machine = beam.machine
-    blurred = _blurred(fluence, machine.electrons)
+    kernel = collapse(machine.spectrum, cones)
+    pose = Pose.of(beam, fluence.gantry_deg)
+    blurred = _blurred(fluence, machine.electrons) if electrons else None
+    fan = FanPaths.trace(medium, (fluence,) if blurred is None else (fluence, blurred), pose, beam.name)
+    released = fan.released_energy(
+        fluence,
+        machine.spectrum,
+        kernel.hardness(energy_groups(machine.spectrum).energy_mev),
+        machine.off_axis.softening,
+        None if blurred is None else (blurred, 10.0 * machine.electrons.attenuation_per_mm),
+    )
+    per_electron = energy_to_dose_per_electron(
+        medium.electron_density, released.soft, released.hard, medium.grid, kernel, pose.rotation, pose.source_mm
+    )
+    dose = per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G)
+    if released.electrons is not None:
+        dose += released.electrons * np.float32(_electron_scale(machine))
+    return np.asarray(dose)
+
+
+def _electron_scale(machine: Machine) -> float:
+    """Electron dose = this x (blurred fluence) x exp(-k x mass depth) x (SAD/d)^2: at the surface on the axis of the
+    calibration field it is ``fraction`` x D_max. Gy per photon/cm2."""
     size = (100.0, 100.0) if machine.calibration is None else machine.calibration.field_mm
     root = machine.electrons.sigma_mm * math.sqrt(2.0)
     center = math.prod(math.erf(0.5 * w / root) for w in size)
-    fan = FanPaths.trace(medium, blurred, Pose.of(beam, fluence.gantry_deg), beam.name)
-    scale = machine.electrons.fraction * water_reference(machine).maximum_gy / center
-    return fan.exponential(blurred, 10.0 * machine.electrons.attenuation_per_mm) * np.float32(scale)
+    return machine.electrons.fraction * water_reference(machine).maximum_gy / center
 
 
 def _blurred(fluence: FluenceMap, electrons: ElectronContamination) -> FluenceMap:

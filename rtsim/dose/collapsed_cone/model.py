@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtsim.beams.model import Beam
+from rtsim.dose.beamlets.influence import InfluenceSettings, influence_matrix
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, wedge_gradient_per_mm
-from rtsim.dose.collapsed_cone.influence import InfluenceSettings, influence_matrix
-from rtsim.dose.collapsed_cone.medium import medium_of
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
+from rtsim.dose.medium import medium_of
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid

@@ -12,18 +12,57 @@ from rtsim.dose.collapsed_cone.kernel import ConeKernel
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array, FloatArray
 
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
 AXES: Final = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], dtype=np.int64)
 """xyz numbers of the axes (a, b, c) of the volume whose dominant axis is x, y, z."""
+BOX_AXES: Final = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0]], dtype=np.int64)
+"""The same for boxes about beamlets (x, y across, z depth): rows across that hold no energy yet are skipped."""
 _DIRECTIONS_PER_TASK: Final = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Tasks:
-    axis: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    first: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    last: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    slot: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-    slots: tuple[int, int, int]
+class OrderedCones:
+    """The cones of a kernel, sorted by dominant axis.
+
+    Attributes:
+        order: (n,) cone numbers.
+        limits: (4,) first cone of each dominant axis x, y, z.
+        axes: (n, 3) xyz numbers of the axes (a, b, c) of each cone.
+        directions: (n, 3) unit vectors, components in the order of ``axes``.
+    """
+
+    order: IntArray
+    limits: IntArray
+    axes: IntArray
+    directions: FloatArray
+
+    @classmethod
+    def of(cls, directions: FloatArray, axes: IntArray) -> OrderedCones:
+        """From (n, 3) unit vectors x, y, z; ``axes`` (3, 3) says in which order each dominant axis keeps the others."""
+        dominant = np.argmax(np.abs(directions) + np.array([0.0, 1e-9, 2e-9]), axis=1)
+        order = np.argsort(dominant, kind="stable")
+        own = axes[dominant[order]]
+        return cls(
+            order=order,
+            limits=np.searchsorted(dominant[order], np.arange(4)),
+            axes=own,
+            directions=np.take_along_axis(directions[order], own, axis=1),
+        )
+
+    def terms(self, kernel: ConeKernel, spacing_mm: FloatArray, *, tilt: bool) -> Float32Array:
+        """(n, 2, 8) of the primary and the scattered part: quarter of a dl, soft and hard share of either term, tilt
+        A, B, C; ``spacing_mm`` (3,) x, y, z."""
+        step_cm = 0.1 * spacing_mm[self.axes[:, 0]] / np.abs(self.directions[:, 0])
+        out = np.zeros((self.order.size, 2, 8), dtype=np.float32)
+        for part, first in enumerate((0, 2)):
+            out[:, part, 0] = 0.25 * step_cm * kernel.exponents_per_cm[self.order, first]
+            for term in (0, 1):
+                out[:, part, 1 + 2 * term] = kernel.soft[self.order, first + term]
+                out[:, part, 2 + 2 * term] = kernel.hard[self.order, first + term]
+            if tilt:
+                out[:, part, 5:] = kernel.tilt[self.order, part]
+        return out
 
 
 def energy_to_dose_per_electron(
@@ -53,80 +92,66 @@ def energy_to_dose_per_electron(
     directions = kernel.directions @ forward.T
     across = directions - kernel.directions[:, 2:3] * forward[:, 2]
     across /= np.linalg.norm(across, axis=1)[:, None]
-    dominant = np.argmax(np.abs(directions) + np.array([0.0, 1e-9, 2e-9]), axis=1)
-    order = np.argsort(dominant, kind="stable")
-    tasks = _tasks(dominant[order])
-    volumes = [_ordered(v, a, bool(tasks.slots[a])) for a in (2, 1, 0) for v in (electron_density, soft, hard)]
-    outs = [
-        np.zeros((max(tasks.slots[a], 1), *volumes[3 * n].shape), dtype=np.float32) for n, a in enumerate((2, 1, 0))
-    ]
-    tilts = kernel.tilt * (1.0 if tilt else 0.0)
+    cones = OrderedCones.of(directions, AXES)
+    spacing = np.array(grid.spacing_mm)
+    used = [axis for axis in range(3) if cones.limits[axis + 1] > cones.limits[axis]]
+    counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
+    shapes = counts[AXES] + np.array([0, 2, 2])
+    sizes = shapes.prod(axis=1)
+    starts = np.zeros(3, dtype=np.int64)
+    volumes = np.zeros(3 * sum(int(sizes[a]) for a in used), dtype=np.float32)
+    at = 0
+    for axis in used:
+        starts[axis] = at
+        ordered = volumes[at : at + 3 * sizes[axis]].reshape(3, *shapes[axis])
+        for part, volume in enumerate((electron_density, soft, hard)):
+            ordered[part, :, 1:-1, 1:-1] = volume.transpose(2 - AXES[axis])
+        at += 3 * int(sizes[axis])
+    tasks = _tasks(cones.limits, sizes)
+    outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
     _kernels.transport(
-        *volumes,
-        *outs,
-        AXES,
-        tasks.axis,
-        tasks.first,
-        tasks.last,
-        tasks.slot,
-        np.ascontiguousarray(directions[order]),
-        np.ascontiguousarray(across[order]),
-        np.ascontiguousarray(forward[:, 2]),
-        np.asarray(source_mm, dtype=np.float64),
-        np.array(grid.origin_mm),
-        np.array(grid.spacing_mm),
-        np.ascontiguousarray(kernel.exponents_per_cm[order]),
-        np.ascontiguousarray(kernel.soft[order]),
-        np.ascontiguousarray(kernel.hard[order]),
-        np.ascontiguousarray(tilts[order]),
-        _residual_size(grid, directions, dominant),
+        volumes,
+        outs,
+        shapes,
+        starts,
+        spacing[AXES],
+        np.array(grid.origin_mm)[AXES],
+        forward[:, 2][AXES],
+        np.asarray(source_mm, dtype=np.float64)[AXES],
+        tasks,
+        cones.directions,
+        np.take_along_axis(across[cones.order], cones.axes, axis=1),
+        cones.terms(kernel, spacing, tilt=tilt),
     )
     total = np.zeros(grid.shape, dtype=np.float32)
-    for out, back in zip(outs, ((0, 1, 2), (1, 0, 2), (1, 2, 0)), strict=True):
-        if out.shape[1] > 1 or out.any():
-            total += out.sum(axis=0)[:, 1:-1, 1:-1].transpose(back)
+    for axis in used:
+        parts = [outs[t[3] : t[3] + sizes[axis]].reshape(shapes[axis]) for t in tasks if t[0] == axis]
+        summed = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+        total += summed[:, 1:-1, 1:-1].transpose(np.argsort(2 - AXES[axis]))
     return total
 
 
-def _ordered(volume: Float32Array, axis: int, needed: bool) -> Float32Array:
-    """The volume with ``axis`` (x 0, y 1, z 2) first and a border of zeros about the other two."""
-    if not needed:
-        return np.zeros((1, 3, 3), dtype=np.float32)
-    turned = volume.transpose(((2, 0, 1), (1, 0, 2), (0, 1, 2))[axis])
-    out = np.zeros((turned.shape[0], turned.shape[1] + 2, turned.shape[2] + 2), dtype=np.float32)
-    out[:, 1:-1, 1:-1] = turned
-    return out
+def transport_boxes(
+    volumes: Float32Array, out: Float32Array, depths: IntArray, kernel: ConeKernel, pitch_mm: float
+) -> None:
+    """Fill ``out`` (n, depth, y, x) with energy per relative electron density of boxes about n beamlets.
+
+    Args:
+        volumes: (n, 3, depth, y, x) relative electron density, soft and hard released energy, in boxes of cubes of
+            side ``pitch_mm`` whose axis 0 is the photon direction. Rays are taken as parallel to it.
+        depths: (n,) planes of each box that are in use.
+    """
+    cones = OrderedCones.of(kernel.directions, BOX_AXES)
+    terms = cones.terms(kernel, np.full(3, pitch_mm), tilt=False)
+    _kernels.box_transport(volumes, out, depths, cones.directions, cones.limits, terms, pitch_mm)
 
 
-def _tasks(dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> _Tasks:
-    axis: list[int] = []
-    first: list[int] = []
-    last: list[int] = []
-    slot: list[int] = []
-    slots = [0, 0, 0]
-    for a in range(3):
-        start, stop = int(np.searchsorted(dominant, a)), int(np.searchsorted(dominant, a, side="right"))
-        for lo in range(start, stop, _DIRECTIONS_PER_TASK):
-            axis.append(a)
-            first.append(lo)
-            last.append(min(lo + _DIRECTIONS_PER_TASK, stop))
-            slot.append(slots[a])
-            slots[a] += 1
-    return _Tasks(np.array(axis), np.array(first), np.array(last), np.array(slot), (slots[0], slots[1], slots[2]))
-
-
-def _residual_size(
-    grid: Grid, directions: FloatArray, dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-) -> int:
-    """Elements that the line energies of the widest direction need."""
-    counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
-    spacing = np.array(grid.spacing_mm)
-    largest = 0
-    for d, a in zip(directions, dominant, strict=True):
-        lines = [
-            counts[n] + 4 + int(np.ceil(abs(d[n] / d[a]) * counts[a] * spacing[a] / spacing[n]))
-            for n in range(3)
-            if n != a
-        ]
-        largest = max(largest, 4 * lines[0] * lines[1])
-    return largest
+def _tasks(limits: IntArray, sizes: IntArray) -> IntArray:
+    """(tasks, 4): dominant axis, first and last cone, start of the accumulator."""
+    out: list[tuple[int, int, int, int]] = []
+    at = 0
+    for axis in range(3):
+        for first in range(int(limits[axis]), int(limits[axis + 1]), _DIRECTIONS_PER_TASK):
+            out.append((axis, first, min(first + _DIRECTIONS_PER_TASK, int(limits[axis + 1])), at))
+            at += int(sizes[axis])
+    return np.array(out, dtype=np.int64)

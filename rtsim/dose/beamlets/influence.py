@@ -11,17 +11,20 @@ import numpy as np
 from scipy import sparse
 
 from rtsim.beams.model import Beam, Beamlets
-from rtsim.dose.collapsed_cone import _kernels
+from rtsim.dose.beamlets import _kernels
 from rtsim.dose.collapsed_cone.kernel import ConeKernel, collapse
-from rtsim.dose.collapsed_cone.medium import Medium
-from rtsim.dose.collapsed_cone.terma import Pose, check_source, corners_mm, energy_groups
-from rtsim.dose.collapsed_cone.transport import AXES
+from rtsim.dose.collapsed_cone.transport import transport_boxes
 from rtsim.dose.fluence.model import beamlet_sigmas_mm
+from rtsim.dose.medium import Medium
+from rtsim.dose.terma.fan import Pose, check_source, corners_mm, energy_groups
 from rtsim.errors import GeometryError, InputError, ResourceError
 from rtsim.typing import BoolArray, FloatArray, Progress
 from rtsim.units import BYTES_PER_GB, GY_PER_MEV_PER_G
 
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 _CHUNK: Final = 32
+_CHUNK_BYTES: Final = 1 << 27
+"""At most so many beamlets, and so many bytes of their boxes, at a time."""
 _BYTES_PER_ENTRY: Final = 8 + 8
 """float32 and int32, once by columns while it is built and once by rows."""
 
@@ -72,7 +75,7 @@ class _Geometry:
 
     frames: FloatArray
     starts_mm: FloatArray
-    depths: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    depths: IntArray
     boxes_mm: FloatArray
     lateral: tuple[int, int]
 
@@ -81,7 +84,7 @@ class _Geometry:
 class _Columns:
     """Some columns of the matrix: entries of each, voxel indices and values one after another."""
 
-    counts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+    counts: IntArray
     indices: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
     values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     summed: float
@@ -117,8 +120,8 @@ def influence_matrix(
     columns: list[_Columns] = []
     done = 0
     for work in works:
-        for first in range(0, work.count, _CHUNK):
-            chosen = np.arange(first, min(first + _CHUNK, work.count))
+        for first in range(0, work.count, work.chunk):
+            chosen = np.arange(first, min(first + work.chunk, work.count))
             columns.append(work.columns(chosen))
             done += chosen.size
             if progress is not None:
@@ -168,6 +171,12 @@ class _BeamWork:
     capacity: int
 
     @property
+    def chunk(self) -> int:
+        """How many beamlets are computed at a time."""
+        box = 16 * int(self.geometry.depths.max()) * self.geometry.lateral[0] * self.geometry.lateral[1]
+        return max(1, min(_CHUNK, _CHUNK_BYTES // box))
+
+    @property
     def count(self) -> int:
         """Number of beamlets."""
         return int(self.factors.size)
@@ -213,45 +222,50 @@ class _BeamWork:
             capacity=capacity,
         )
 
-    def columns(self, chosen: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> _Columns:
+    def columns(self, chosen: IntArray) -> _Columns:
         """Columns of some beamlets."""
         n = chosen.size
-        counts, sums = np.zeros(n, dtype=np.int64), np.zeros((n, 2))
-        indices, values = np.empty((n, self.capacity), dtype=np.int32), np.empty((n, self.capacity), dtype=np.float32)
-        m, g, k = self.medium, self.geometry, self.kernel
+        m, g = self.medium, self.geometry
         groups = energy_groups(self.beam.machine.spectrum)
-        dominant = np.argmax(np.abs(k.directions) + np.array([0.0, 1e-9, 2e-9]), axis=1)
-        size = (max(g.lateral) * 3 + 16) * (int(g.depths.max()) * 2 + 2 * max(g.lateral) + 16) * 4
-        _kernels.beamlet_doses(
+        origin, spacing = np.array(m.grid.origin_mm), np.array(m.grid.spacing_mm)
+        frames, starts, depths = np.ascontiguousarray(g.frames[chosen]), g.starts_mm[chosen], g.depths[chosen]
+        shape = (int(depths.max()), g.lateral[1], g.lateral[0])
+        volumes, doses = np.empty((n, 3, *shape), dtype=np.float32), np.empty((n, *shape), dtype=np.float32)
+        _kernels.box_termas(
             m.electron_density,
             m.partial_g_cm3,
-            self.per_gram,
-            self.wanted,
-            np.array(m.grid.origin_mm),
-            np.array(m.grid.spacing_mm),
+            origin,
+            spacing,
             self.pose.source_mm,
             self.pose.rotation,
             self.pose.sad_mm,
-            np.ascontiguousarray(g.frames[chosen]),
-            g.starts_mm[chosen],
-            g.depths[chosen],
-            np.array(g.lateral),
-            self.step_mm,
+            frames,
+            starts,
+            depths,
             self.step_mm,
             np.ascontiguousarray(g.boxes_mm[chosen]),
             np.array(beamlet_sigmas_mm(self.beam.machine)),
             m.basis_attenuation_cm2_g(groups.energy_mev),
             groups.photons * groups.energy_mev,
-            k.hardness(groups.energy_mev),
+            self.kernel.hardness(groups.energy_mev),
             self.factors[chosen],
-            AXES,
-            dominant,
-            k.directions,
-            k.exponents_per_cm,
-            k.soft,
-            k.hard,
+            volumes,
+        )
+        transport_boxes(volumes, doses, depths, self.kernel, self.step_mm)
+        counts, sums = np.zeros(n, dtype=np.int64), np.zeros((n, 2))
+        indices, values = np.empty((n, self.capacity), dtype=np.int32), np.empty((n, self.capacity), dtype=np.float32)
+        _kernels.collect(
+            doses,
+            depths,
+            frames,
+            self.pose.source_mm,
+            starts,
+            self.step_mm,
+            origin,
+            spacing,
+            self.per_gram,
+            self.wanted,
             self.settings.cutoff,
-            max(size, _residual_size(g, k, dominant)),
             counts,
             sums,
             indices,
@@ -265,15 +279,6 @@ class _BeamWork:
             float(sums[:, 0].sum()),
             float(sums[:, 1].sum()),
         )
-
-
-def _residual_size(g: _Geometry, kernel: ConeKernel, dominant: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> int:
-    counts = np.array([g.lateral[0], g.lateral[1], int(g.depths.max())])
-    largest = 0
-    for d, a in zip(kernel.directions, dominant, strict=True):
-        lines = [counts[n] + 4 + int(np.ceil(abs(d[n] / d[a]) * counts[a])) for n in range(3) if n != a]
-        largest = max(largest, 4 * lines[0] * lines[1])
-    return largest
 
 
 def _geometry(medium: Medium, beam: Beam, beamlets: Beamlets, pose: Pose, step: float, margin_mm: float) -> _Geometry:

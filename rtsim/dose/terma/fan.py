@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from rtsim.beams.model import Beam
-from rtsim.dose.collapsed_cone import _kernels
-from rtsim.dose.collapsed_cone.kernel import ConeKernel
-from rtsim.dose.collapsed_cone.medium import Medium
 from rtsim.dose.fluence.raster import FluenceMap
+from rtsim.dose.medium import Medium
+from rtsim.dose.terma import _kernels
 from rtsim.errors import GeometryError
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.iec61217 import bld_to_lps
@@ -76,6 +76,16 @@ def check_source(pose: Pose, grid: Grid, name: str) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Released:
+    """All [k, j, i]: energy released per volume (MeV/cm3) in a soft and a hard part, and fluence x exp(-k x mass depth)
+    x (SAD/d)^2 of the electrons, if asked for."""
+
+    soft: Float32Array
+    hard: Float32Array
+    electrons: Float32Array | None
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FanPaths:
     """Radiological paths of one beam through a medium, on a divergent grid of rays.
@@ -93,8 +103,8 @@ class FanPaths:
     half: FloatArray
 
     @classmethod
-    def trace(cls, medium: Medium, fluence: FluenceMap, pose: Pose, name: str = "") -> FanPaths:
-        """Trace the rays that matter for a fluence.
+    def trace(cls, medium: Medium, fluences: Sequence[FluenceMap], pose: Pose, name: str = "") -> FanPaths:
+        """Trace the rays that matter for some fluences: photons, and the electrons that come with them.
 
         Raises:
             GeometryError: the source lies in or behind the phantom, or the field misses it.
@@ -103,13 +113,13 @@ class FanPaths:
         check_source(pose, grid, name)
         spacing = np.array(grid.spacing_mm)
         half = 0.5 * np.sqrt(((pose.rotation[:, :2] * spacing[:, None]) ** 2).sum(axis=0))
-        u, v, distances = _fan(grid, fluence, pose, half)
+        u, v, distances = _fan(grid, fluences, pose, half)
         step = float(spacing.min())
         us, vs = _samples(u, 0.8 * step), _samples(v, 0.8 * step)
         nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
         paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
         _kernels.fan_paths(
-            medium.partial_g_cm3,
+            np.ascontiguousarray(np.moveaxis(medium.partial_g_cm3, 0, 3)),
             np.array(grid.origin_mm),
             spacing,
             pose.source_mm,
@@ -119,7 +129,6 @@ class FanPaths:
             vs,
             distances[0],
             step,
-            nodes,
             2,
             paths,
         )
@@ -130,36 +139,22 @@ class FanPaths:
         self,
         fluence: FluenceMap,
         spectrum: Spectrum,
-        kernel: ConeKernel,
-        softening: tuple[float, float, float] = (0.0, 0.0, 0.0),
-    ) -> tuple[Float32Array, Float32Array]:
-        """Energy released per volume (MeV/cm3) [k, j, i], soft and hard part, for a fluence in photons per cm2."""
-        groups = energy_groups(spectrum)
-        return self._attenuated(
-            fluence,
-            self.medium.basis_attenuation_cm2_g(groups.energy_mev),
-            groups.photons * groups.energy_mev,
-            kernel.hardness(groups.energy_mev),
-            softening,
-        )
-
-    def exponential(self, fluence: FluenceMap, attenuation_cm2_g: float) -> Float32Array:
-        """fluence x exp(-attenuation x mass depth) x (SAD/d)^2 [k, j, i]: something that falls off with depth alone."""
-        per_mass = np.full((1, self.paths.shape[3]), attenuation_cm2_g)
-        soft, _ = self._attenuated(fluence, per_mass, np.ones(1), np.zeros(1), (0.0, 0.0, 0.0))
-        local = self.medium.partial_g_cm3.sum(axis=0) * np.float32(attenuation_cm2_g)
-        return np.asarray(soft / np.maximum(local, np.float32(1e-12)))
-
-    def _attenuated(
-        self,
-        fluence: FluenceMap,
-        attenuation: FloatArray,
-        energy_fluence: FloatArray,
         hardness: FloatArray,
-        softening: tuple[float, float, float],
-    ) -> tuple[Float32Array, Float32Array]:
-        grid, pose, raster = self.medium.grid, self.pose, fluence.raster
+        softening: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        electrons: tuple[FluenceMap, float] | None = None,
+    ) -> Released:
+        """What a fluence in photons per cm2 releases, and contaminating electrons.
+
+        Args:
+            hardness: (groups,) share of the hard kernel at the energies of :func:`energy_groups`.
+            softening: of the off-axis spectrum, per degree.
+            electrons: their fluence, and k (cm2/g) of their exp(-k x mass depth).
+        """
+        groups = energy_groups(spectrum)
+        grid, pose = self.medium.grid, self.pose
         soft, hard = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
+        beside = np.zeros(grid.shape if electrons is not None else (1, 1, 1), dtype=np.float32)
+        loose = fluence if electrons is None else electrons[0]
         _kernels.released_energy(
             self.medium.partial_g_cm3,
             np.array(grid.origin_mm),
@@ -169,45 +164,62 @@ class FanPaths:
             pose.sad_mm,
             self.paths,
             self.fan,
-            fluence.summed(),
-            np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]),
             self.half,
-            attenuation,
-            energy_fluence,
-            hardness,
+            fluence.summed(),
+            _corner(fluence),
+            self.medium.basis_attenuation_cm2_g(groups.energy_mev).astype(np.float32),
+            (groups.photons * groups.energy_mev).astype(np.float32),
+            hardness.astype(np.float32),
             np.array(softening),
+            np.zeros((1, 1)) if electrons is None else loose.summed(),
+            _corner(loose),
+            0.0 if electrons is None else float(electrons[1]),
             soft,
             hard,
+            beside,
         )
-        return soft, hard
+        return Released(soft, hard, None if electrons is None else beside)
+
+
+def _corner(fluence: FluenceMap) -> FloatArray:
+    return np.array([fluence.raster.left_mm, fluence.raster.bottom_mm, fluence.raster.pitch_mm])
 
 
 def _fan(
-    grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray
+    grid: Grid, fluences: Sequence[FluenceMap], pose: Pose, half: FloatArray
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    """Limits in u, v and axial distance of the rays that matter: the phantom's shadow cut by where there is fluence."""
+    """Limits in u, v and axial distance of the rays that matter: the phantom's shadow cut by where there is fluence.
+
+    The first fluence has to meet the phantom.
+    """
     bev, distance = pose.project(corners_mm(grid))
-    raster = fluence.raster
-    rows, columns = np.flatnonzero(fluence.values.any(axis=1)), np.flatnonzero(fluence.values.any(axis=0))
     near, far = float(distance.min()), float(distance.max())
-    if not rows.size:
-        return (0.0, 1.0), (0.0, 1.0), (near, far)
     reach = half * pose.sad_mm / near + 1e-6
-    x, y = raster.x_edges_mm, raster.y_edges_mm
-    u = (
-        max(float(bev[:, 0].min()), float(x[columns[0]] - reach[0])),
-        min(float(bev[:, 0].max()), float(x[columns[-1] + 1] + reach[0])),
-    )
-    v = (
-        max(float(bev[:, 1].min()), float(y[rows[0]] - reach[1])),
-        min(float(bev[:, 1].max()), float(y[rows[-1] + 1] + reach[1])),
-    )
-    if u[1] <= u[0] or v[1] <= v[0]:
-        raise GeometryError(
-            f"the field x {x[columns[0]]:g} .. {x[columns[-1] + 1]:g}, y {y[rows[0]]:g} .. {y[rows[-1] + 1]:g} mm "
-            f"(isocenter plane) misses the phantom; isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}"
-        )
-    return u, v, (near, far)
+    shadow = [(float(bev[:, n].min()), float(bev[:, n].max())) for n in (0, 1)]
+    boxes = [box for box in map(_filled, fluences) if box is not None]
+    if not boxes:
+        return (0.0, 1.0), (0.0, 1.0), (near, far)
+    limits = []
+    for n in (0, 1):
+        first = (max(shadow[n][0], boxes[0][n][0] - reach[n]), min(shadow[n][1], boxes[0][n][1] + reach[n]))
+        if first[1] <= first[0]:
+            (left, right), (low, high) = boxes[0]
+            raise GeometryError(
+                f"the field x {left:g} .. {right:g}, y {low:g} .. {high:g} mm (isocenter plane) misses the phantom; "
+                f"isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}"
+            )
+        lower, upper = min(b[n][0] for b in boxes) - reach[n], max(b[n][1] for b in boxes) + reach[n]
+        limits.append((float(max(shadow[n][0], lower)), float(min(shadow[n][1], upper))))
+    return limits[0], limits[1], (near, far)
+
+
+def _filled(fluence: FluenceMap) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """x and y limits of the pixels that hold fluence."""
+    rows, columns = np.flatnonzero(fluence.values.any(axis=1)), np.flatnonzero(fluence.values.any(axis=0))
+    if not rows.size:
+        return None
+    x, y = fluence.raster.x_edges_mm, fluence.raster.y_edges_mm
+    return (float(x[columns[0]]), float(x[columns[-1] + 1])), (float(y[rows[0]]), float(y[rows[-1] + 1]))
 
 
 def _samples(limits: tuple[float, float], pitch: float) -> FloatArray:

@@ -1,0 +1,1 @@
+"""TERMA: what the beam releases, from radiological paths along its divergent rays."""
