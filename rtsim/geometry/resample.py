@@ -16,9 +16,9 @@ def sample_linear(volume: AnyFloatArray, grid: Grid, points_mm: AnyFloatArray, f
     Between the outermost centers and the outer edges the edge value holds; beyond the edges ``fill``.
     """
     points = np.asarray(points_mm, dtype=np.float64)
-    index = np.moveaxis(grid.index_of(points), -1, 0)
+    index = np.moveaxis(grid.index_of(points.reshape(-1, 3)), -1, 0)
     values = map_coordinates(np.asarray(volume, dtype=np.float64), index, order=1, mode="nearest")
-    return np.where(grid.contains(points), values, fill)
+    return np.where(grid.contains(points), values.reshape(points.shape[:-1]), fill)
 
 
 def _linear_weights(

@@ -173,3 +173,11 @@ def test_one_voxel_along_an_axis_resamples() -> None:
     flat = Grid((1, 5, 6), (1.0, 2.0, 3.0), (-10.0, 20.0, 30.0))
     volume = np.arange(30.0).reshape(flat.shape)
     np.testing.assert_array_equal(resample_linear(volume, flat, flat), volume)
+
+
+def test_sampling_one_point_gives_one_value() -> None:
+    grid = Grid((3, 4, 5), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+    volume = np.broadcast_to(grid.x_mm, grid.shape)
+    value = sample_linear(volume, grid, np.array([3.0, 1.0, 1.0]))
+    assert value.shape == ()
+    assert float(value) == 3.0

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from scipy.special import erf
 
-from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, same_aperture
+from rtsim.beams.model import Aperture, Beam, Beamlets, same_aperture
 from rtsim.dose.fluence.raster import FluenceMap, Raster, covered
 from rtsim.errors import InputError
 from rtsim.machine.model import Machine, Wedge
@@ -79,18 +79,21 @@ def primary_profile(machine: Machine, raster: Raster) -> FloatArray:
 def _delivered(beam: Beam) -> Iterator[FluenceMap]:
     raster = _raster_of(beam)
     profile = primary_profile(beam.machine, raster)
-    fixed: FloatArray | None = None
+    fixed: list[tuple[float, Aperture]] = []
     for a, b in zip(beam.control_points, beam.control_points[1:], strict=False):
         units = b.cumulative_monitor_units - a.cumulative_monitor_units
         if units <= 0.0:
             continue
-        values = units * _interval(beam.machine, a, b, raster, profile)
+        apertures = _apertures(a.aperture, b.aperture, units, raster.pitch_mm)
         if beam.is_arc:
+            values = _summed(beam.machine, apertures, raster, profile)
             yield FluenceMap(raster, values, _middle_angle(a.gantry_deg, b.gantry_deg))
         else:
-            fixed = values if fixed is None else fixed + values
-    if fixed is not None:
-        yield FluenceMap(raster, fixed, beam.control_points[0].gantry_deg)
+            fixed += apertures
+    if fixed:
+        yield FluenceMap(
+            raster, _summed(beam.machine, fixed, raster, profile), beam.control_points[0].gantry_deg
+        )
 
 
 def _middle_angle(a_deg: float, b_deg: float) -> float:
@@ -143,21 +146,18 @@ def _opening(machine: Machine, aperture: Aperture) -> tuple[float, float, float,
     )
 
 
-def _interval(machine: Machine, a: ControlPoint, b: ControlPoint, raster: Raster, profile: FloatArray) -> FloatArray:
-    """Mean fluence per monitor unit between two control points, everything moving linearly."""
-    if same_aperture(a.aperture, b.aperture):
-        return _aperture_fluence(machine, a.aperture, raster, profile)
+def _apertures(a: Aperture, b: Aperture, units: float, pitch_mm: float) -> list[tuple[float, Aperture]]:
+    """(monitor units, aperture) of an interval in which everything moves linearly, in steps of at most one pixel."""
+    if same_aperture(a, b):
+        return [(units, a)]
     moves = [
-        abs(np.subtract(b.aperture.jaws_x_mm, a.aperture.jaws_x_mm)).max(),
-        abs(np.subtract(b.aperture.jaws_y_mm, a.aperture.jaws_y_mm)).max(),
+        abs(np.subtract(b.jaws_x_mm, a.jaws_x_mm)).max(),
+        abs(np.subtract(b.jaws_y_mm, a.jaws_y_mm)).max(),
     ]
-    if a.aperture.leaf_pairs_mm is not None and b.aperture.leaf_pairs_mm is not None:
-        moves.append(abs(b.aperture.leaf_pairs_mm - a.aperture.leaf_pairs_mm).max())
-    steps = max(1, math.ceil(max(moves) / max(raster.pitch_mm, 1.0)))
-    total = np.zeros_like(profile)
-    for n in range(steps):
-        total += _aperture_fluence(machine, _between(a.aperture, b.aperture, (n + 0.5) / steps), raster, profile)
-    return np.asarray(total / steps, dtype=np.float64)
+    if a.leaf_pairs_mm is not None and b.leaf_pairs_mm is not None:
+        moves.append(abs(b.leaf_pairs_mm - a.leaf_pairs_mm).max())
+    steps = max(1, math.ceil(max(moves) / max(pitch_mm, 1.0)))
+    return [(units / steps, _between(a, b, (n + 0.5) / steps)) for n in range(steps)]
 
 
 def _between(a: Aperture, b: Aperture, t: float) -> Aperture:
@@ -172,17 +172,45 @@ def _between(a: Aperture, b: Aperture, t: float) -> Aperture:
     )
 
 
-def _aperture_fluence(machine: Machine, aperture: Aperture, raster: Raster, profile: FloatArray) -> FloatArray:
-    jaw_x, jaw_y = _jaw_openings(machine, aperture, raster)
-    field = jaw_y[:, None] * jaw_x[None, :]
-    if machine.jaws is not None and machine.jaws.transmission > 0.0:
-        field = machine.jaws.transmission + (1.0 - machine.jaws.transmission) * field
-    if aperture.leaf_pairs_mm is not None and machine.mlc is not None:
-        field = field * _leaf_transmission(machine, aperture.leaf_pairs_mm, raster)
-    values = field * profile
-    if machine.extra_focal.fraction > 0.0:
-        values = values + _extra_focal(machine, aperture, raster)
-    return np.asarray(values)
+def _summed(
+    machine: Machine, apertures: list[tuple[float, Aperture]], raster: Raster, profile: FloatArray
+) -> FloatArray:
+    """Fluence of apertures times their monitor units.
+
+    Apertures of the same jaws differ by their leaves alone, and their leaves only along BLD x: the sum over apertures
+    is taken of these openings (leaves, columns), before they are spread over the raster's rows.
+    """
+    total = np.zeros((raster.rows, raster.columns))
+    across = _across_leaves(machine, raster)
+    for group in _same_jaws(apertures):
+        first = group[0][1]
+        units = sum(u for u, _ in group)
+        bare = sum(u for u, aperture in group if aperture.leaf_pairs_mm is None)
+        behind = [(u, a.leaf_pairs_mm) for u, a in group if a.leaf_pairs_mm is not None]
+        jaw_x, jaw_y = _jaw_openings(machine, first, raster)
+        field = jaw_y[:, None] * jaw_x[None, :]
+        if machine.jaws is not None and machine.jaws.transmission > 0.0:
+            field = machine.jaws.transmission + (1.0 - machine.jaws.transmission) * field
+        if behind:
+            opened = np.sum([u * _along_leaves(machine, pairs, raster) for u, pairs in behind], axis=0)
+            leak = 0.0 if machine.mlc is None else machine.mlc.transmission
+            through = across.T @ ((1.0 - leak) * opened)
+            through += bare + leak * sum(u for u, _ in behind)
+            field *= through
+        else:
+            field *= units
+        field *= profile
+        total += field
+        if machine.extra_focal.fraction > 0.0:
+            total += units * _extra_focal(machine, first, raster)
+    return total
+
+
+def _same_jaws(apertures: list[tuple[float, Aperture]]) -> list[list[tuple[float, Aperture]]]:
+    groups: dict[tuple[tuple[float, float], tuple[float, float]], list[tuple[float, Aperture]]] = {}
+    for units, aperture in apertures:
+        groups.setdefault((aperture.jaws_x_mm, aperture.jaws_y_mm), []).append((units, aperture))
+    return list(groups.values())
 
 
 def _jaw_openings(machine: Machine, aperture: Aperture, raster: Raster) -> tuple[FloatArray, FloatArray]:
@@ -196,19 +224,23 @@ def _jaw_openings(machine: Machine, aperture: Aperture, raster: Raster) -> tuple
     )
 
 
-def _leaf_transmission(machine: Machine, leaf_pairs_mm: FloatArray, raster: Raster) -> FloatArray:
-    """(rows, columns) transmission of the leaves. Rounded ends: each end transmits as if drawn back by half the leaf
+def _across_leaves(machine: Machine, raster: Raster) -> FloatArray:
+    """(leaves, rows) how much of each row of pixels lies behind a leaf pair."""
+    if machine.mlc is None:
+        return np.zeros((0, raster.rows))
+    edges = np.asarray(machine.mlc.leaf_edges_mm)
+    return covered(raster.y_edges_mm, edges[:-1], edges[1:], projected_sigma_mm(machine, machine.mlc.distance_mm, 1))
+
+
+def _along_leaves(machine: Machine, leaf_pairs_mm: FloatArray, raster: Raster) -> FloatArray:
+    """(leaves, columns) opening of the leaf pairs. Rounded ends: each end transmits as if drawn back by half the leaf
     gap."""
     mlc = machine.mlc
     if mlc is None:
         raise InputError(f"{machine.name} has no MLC, but leaf positions are given")
     half_gap = 0.5 * mlc.dosimetric_leaf_gap_mm
-    sx, sy = projected_sigma_mm(machine, mlc.distance_mm, 0), projected_sigma_mm(machine, mlc.distance_mm, 1)
-    edges = np.asarray(mlc.leaf_edges_mm)
-    along = covered(raster.x_edges_mm, leaf_pairs_mm[:, 0] - half_gap, leaf_pairs_mm[:, 1] + half_gap, sx)
-    across = covered(raster.y_edges_mm, edges[:-1], edges[1:], sy)
-    opened = np.asarray(across.T @ along)
-    return mlc.transmission + (1.0 - mlc.transmission) * opened
+    sigma = projected_sigma_mm(machine, mlc.distance_mm, 0)
+    return covered(raster.x_edges_mm, leaf_pairs_mm[:, 0] - half_gap, leaf_pairs_mm[:, 1] + half_gap, sigma)
 
 
 def _visible(

@@ -100,9 +100,13 @@ def covered(edges_mm: AnyFloatArray, lower_mm: AnyFloatArray, upper_mm: AnyFloat
         x = edges - np.asarray(edge, dtype=np.float64)[..., None]
         if sigma_mm <= 0.0:
             return np.maximum(x, 0.0)
+        out = np.maximum(x, 0.0)
+        # beyond 8 sigma the blurred ramp is the bare one to the last digit
+        near = np.abs(x) < 8.0 * sigma_mm
+        x = x[near]
         z = x / sigma_mm
-        return np.asarray(
-            x * 0.5 * (1.0 + erf(z / math.sqrt(2.0))) + sigma_mm * np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
-        )
+        density = np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi)
+        out[near] = x * 0.5 * (1.0 + erf(z / math.sqrt(2.0))) + sigma_mm * density
+        return np.asarray(out)
 
     return np.diff(ramp(lower_mm) - ramp(upper_mm), axis=-1) / np.diff(edges)
