@@ -26,11 +26,10 @@ def main(out: Path, folder: Path | None = None, target: str = "GTV", cord: str =
         phantom = phantom.overriding(
             rt.DensityOverride(structure="Rods", density_g_cm3=4.43, material=rt.materials.get("ti6al4v"))
         )
-    phantom = with_planning_volumes(
-        phantom, PlanningVolumes(target=target, cord=cord, ptv_margin_mm=10.0, cord_margin_mm=3.0, spare_cord=False)
-    )
+    volumes = PlanningVolumes(target=target, cord=cord, ptv_margin_mm=10.0, cord_margin_mm=3.0, spare_cord=False)
+    phantom, ptv = with_planning_volumes(phantom, volumes)
     protocol = rt.load_protocol("spine_conventional_1fx")
-    prescription = protocol.prescription("PTV")
+    prescription = protocol.prescription(ptv)
     planned = rt.optimize.plan_conventional(
         phantom,
         prescription,

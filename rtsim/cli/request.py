@@ -19,7 +19,7 @@ from rtsim.optimize import FieldArrangement
 from rtsim.phantom.external import with_external
 from rtsim.phantom.phantom import DensityOverride, Phantom
 from rtsim.phantom.structure import Role
-from rtsim.phantom.targets import CORD, PlanningVolumes, with_planning_volumes
+from rtsim.phantom.targets import CORD, CORD_PRV, PlanningVolumes, with_planning_volumes
 from rtsim.protocol import DoseLevel, Prescription, Protocol, Technique, load_protocol
 from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Progress
@@ -102,8 +102,8 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
     cells = None if tumor is None else histology(tumor)
     fields = _fields(arguments, case, protocol.technique)
     phantom = _phantom(arguments, case, progress)
-    phantom = _planned_on(arguments, phantom, protocol, prescription.target)
-    rx = Prescription("PTV", prescription.dose_gy, prescription.fractions, prescription.coverage_percent)
+    phantom, ptv = _planned_on(arguments, phantom, protocol, prescription.target)
+    rx = replace(prescription, target=ptv)
     return Request(
         phantom=phantom,
         prescription=rx,
@@ -179,27 +179,43 @@ def _override(text: str) -> DensityOverride:
         ) from None
 
 
-def _planned_on(arguments: argparse.Namespace, phantom: Phantom, protocol: Protocol, target: str) -> Phantom:
-    cord = arguments.cord
-    if cord is None and phantom[target].role is Role.PTV and not protocol.cord_limit:
-        return with_external(phantom)
-    if cord is None:
-        found = find_cord(phantom)
-        if found is None:
-            raise InputError(
-                "no structure is named like a spinal cord, canal or thecal sac; say which it is with --cord NAME. "
-                f"Drawn are: {', '.join(phantom.structures)}"
-            )
-        cord = found.name
+def _planned_on(
+    arguments: argparse.Namespace, phantom: Phantom, protocol: Protocol, target: str
+) -> tuple[Phantom, str]:
+    """The phantom with its planning volumes, and the name of the PTV."""
+    if arguments.cord is None and phantom[target].role is Role.PTV and not protocol.cord_limit:
+        return with_external(phantom), target
+    cord, is_only_cord = _cord(arguments, phantom)
+    drawn = [s.name for s in phantom.structures.values() if canonical(s.name) == CORD_PRV]
     volumes = PlanningVolumes(
         target=target,
         cord=cord,
         ptv_margin_mm=protocol.ptv_margin_mm,
         cord_margin_mm=protocol.cord_margin_mm,
         spare_cord=protocol.technique is Technique.STEREOTACTIC,
-        is_known_as_cord=canonical(cord) == CORD,
+        is_only_cord=is_only_cord,
+        cord_prv=drawn[0] if drawn else None,
     )
     return with_planning_volumes(phantom, volumes)
+
+
+def _cord(arguments: argparse.Namespace, phantom: Phantom) -> tuple[str, bool]:
+    """The structure that is the cord, and whether it is the only one that goes by that name."""
+    named = [s.name for s in phantom.structures.values() if canonical(s.name) == CORD]
+    if arguments.cord is not None:
+        chosen = phantom[arguments.cord].name
+        return chosen, named == [chosen]
+    if len(named) > 1:
+        raise InputError(
+            f"{len(named)} structures are named like a spinal cord: {', '.join(named)}; say which one is it with --cord"
+        )
+    found = find_cord(phantom)
+    if found is None:
+        raise InputError(
+            "no structure is named like a spinal cord, canal or thecal sac; say which it is with --cord NAME. "
+            f"Drawn are: {', '.join(phantom.structures)}"
+        )
+    return found.name, named == [found.name]
 
 
 def _fields(arguments: argparse.Namespace, case: Case | None, technique: Technique) -> Fields:

@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             )
             write_outputs(folder, request, planned, report, record, progress)
     _say(output, planned, report, clock)
-    return ExitCode.DONE if all(c.held for c in planned.plan.certificates) else ExitCode.LIMIT_NOT_HELD
+    held = report.hard_limits_held and all(c.held for c in planned.plan.certificates)
+    return ExitCode.DONE if held else ExitCode.LIMIT_NOT_HELD
 
 
 def plan_of(request: Request, progress: Progress | None) -> Planned:

@@ -30,8 +30,9 @@ class PlanningVolumes:
         ptv_margin_mm: grows a target that is not a PTV itself.
         cord_margin_mm: grows the cord to its PRV.
         spare_cord: take the PRV out of the PTV (stereotactic); False treats the canal with the target (conventional).
-        is_known_as_cord: the name of ``cord`` tells what it is ("SpinalCord"); otherwise a copy named ``spinal_cord``
-            is added, so that goals on the cord find it.
+        is_only_cord: no other structure goes by a name of the cord. Otherwise a copy of ``cord`` named ``spinal_cord``
+            is added, so that every goal on the cord is about the structure that was chosen.
+        cord_prv: name of the PRV that was drawn, or None to make one.
     """
 
     target: str
@@ -39,13 +40,15 @@ class PlanningVolumes:
     ptv_margin_mm: float
     cord_margin_mm: float
     spare_cord: bool
-    is_known_as_cord: bool = False
+    is_only_cord: bool = False
+    cord_prv: str | None = None
 
 
-def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> Phantom:
-    """The phantom with ``PTV``, ``spinal_cord``, ``spinal_cord_prv`` and an EXTERNAL outline where they are missing.
+def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> tuple[Phantom, str]:
+    """The phantom with PTV, cord PRV and outline added where they are missing, and the name of the PTV.
 
-    PTV = target + ``ptv_margin_mm``, cut 0 mm inside the outline, minus the PRV when ``spare_cord``.
+    PTV = target + ``ptv_margin_mm``, cut at the outline, minus the PRV when ``spare_cord``. A target whose role is
+    PTV is taken as it is. ``phantom.notes`` says what was made, and what a name now stands for.
 
     Raises:
         GeometryError: the target lies outside the body, or target and cord overlap where the cord is to be spared.
@@ -56,28 +59,49 @@ def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> Phantom
     _check_inside_body(phantom, target)
     if volumes.spare_cord:
         _check_apart(phantom, target, cord)
-    grid = phantom.grid
+    added, notes = _cord_structures(phantom, cord, volumes)
+    phantom = replace(phantom.with_structures(*added), notes=(*phantom.notes, *notes))
+    if target.role is Role.PTV:
+        return phantom, target.name
+    prv = added[-1] if added and added[-1].role is Role.PRV else phantom[volumes.cord_prv or CORD_PRV]
+    name = PTV if PTV not in phantom.structures else f"{PTV}_{target.name}"
+    ptv = expand(target, volumes.ptv_margin_mm, phantom.grid, name=name, role=Role.PTV)
+    if volumes.spare_cord:
+        ptv = subtract(ptv, prv, phantom.grid, name=name, role=Role.PTV)
+    less = f" less {prv.name}" if volumes.spare_cord else ""
+    note = f"{name} = {target.name} + {volumes.ptv_margin_mm:g} mm{less}"
+    if name != PTV:
+        note += f"; the drawn {PTV!r} is kept and not planned on"
+    return replace(phantom.with_structures(_inside_body(phantom, ptv)), notes=(*phantom.notes, note)), name
+
+
+def _cord_structures(phantom: Phantom, cord: Structure, volumes: PlanningVolumes) -> tuple[list[Structure], list[str]]:
+    """What has to be added so that ``spinal_cord`` and its PRV are those of the chosen cord, and what to say of it."""
     added: list[Structure] = []
     notes: list[str] = []
-    if cord.name != CORD and not volumes.is_known_as_cord:
+    if cord.name != CORD and not volumes.is_only_cord:
+        note = f"structure {cord.name!r} is the spinal cord of this plan"
+        if CORD in phantom.structures:
+            added.append(replace(phantom[CORD], name=f"{CORD} (as drawn, not used)", role=Role.CONTROL))
+            note += f"; the drawn {CORD!r} is kept under the name {added[0].name!r}"
         added.append(replace(cord, name=CORD))
-        notes.append(f"structure {cord.name!r} stands for the spinal cord")
-    if cord.name == CORD and CORD_PRV in phantom.structures:
-        prv = phantom[CORD_PRV]
-    else:
-        prv = expand(cord, volumes.cord_margin_mm, grid, name=CORD_PRV, role=Role.PRV)
-        added.append(prv)
-        notes.append(f"{CORD_PRV} = {cord.name} + {volumes.cord_margin_mm:g} mm")
-    if target.role is not Role.PTV:
-        ptv = expand(target, volumes.ptv_margin_mm, grid, name=PTV, role=Role.PTV)
-        if volumes.spare_cord:
-            ptv = subtract(ptv, prv, grid, name=PTV, role=Role.PTV)
-        added.append(_inside_body(phantom, ptv))
-        less = f" less {CORD_PRV}" if volumes.spare_cord else ""
-        notes.append(f"{PTV} = {target.name} + {volumes.ptv_margin_mm:g} mm{less}")
-    elif target.name != PTV:
-        added.append(replace(target, name=PTV))
-    return replace(phantom.with_structures(*added), notes=(*phantom.notes, *notes))
+        notes.append(note)
+    drawn = None if volumes.cord_prv is None else phantom[volumes.cord_prv]
+    if drawn is not None and _holds(drawn, cord):
+        return added, notes
+    prv = expand(cord, volumes.cord_margin_mm, phantom.grid, name=CORD_PRV, role=Role.PRV)
+    note = f"{CORD_PRV} = {cord.name} + {volumes.cord_margin_mm:g} mm"
+    if drawn is not None:
+        note += f"; the drawn {drawn.name!r} does not hold {cord.name!r}"
+        if drawn.name == CORD_PRV:
+            note += " and was replaced"
+    return [*added, prv], [*notes, note]
+
+
+def _holds(outer: Structure, inner: Structure) -> bool:
+    """True when ``outer`` covers ``inner`` but for the coarseness of contours."""
+    shared = np.minimum(inner.coverage, outer.coverage_on(inner.grid)).sum(dtype=np.float64)
+    return bool(shared >= 0.98 * inner.coverage.sum(dtype=np.float64))
 
 
 def _outline(phantom: Phantom) -> Structure:

@@ -128,6 +128,10 @@ _VERTEBRA: Final = re.compile(r"(?:vertebra|vertebrae|vb|vert)?([ctdls]|th|hwk|b
 _VERTEBRAL_BODY: Final = re.compile(r"(?:vertebralbody|vertebraebody|corpus)([ctdls])0?(\d{1,2})")
 _ROLE_WITH_DETAIL: Final = re.compile(r"(gtv|ctv|itv|ptv)[\W_]*(\d.*|[ctls]\d{1,2}|cshape|total|final|eval|boost)")
 
+_GROWN: Final = re.compile(r"(?P<organ>.+?)(?:[\s_.\-]*prv[\s_.\-]*\d*\s*(?:mm)?|\s*\+\s*\d+\s*(?:mm)?)")
+"""SpinalCord_PRV02, Cord PRV 3mm, Cord+2mm: TG-263 writes the margin of a PRV in mm behind it."""
+_PRV_FIRST: Final = re.compile(r"prv[\s_.\-]*\d*\s*(?:mm)?[\s_.\-]+(?P<organ>.+)")
+
 
 def _plain(label: str) -> str:
     return re.sub(r"[\s_.\-+,()/\[\]]+", "", label.lower())
@@ -168,7 +172,10 @@ def canonical(label: str) -> str | None:
             level = _REGION.get(match[1], match[1].upper()) + match[2]
             return f"{stem}_{level}" if level in _LEVELS else None
     role = _ROLE_WITH_DETAIL.fullmatch(label.strip().lower())
-    return role[1].upper() if role else None
+    if role:
+        return role[1].upper()
+    grown = _GROWN.fullmatch(label.strip().lower()) or _PRV_FIRST.fullmatch(label.strip().lower())
+    return "spinal_cord_prv" if grown and _BY_LABEL.get(_plain(grown["organ"])) == "spinal_cord" else None
 
 
 def organs() -> tuple[str, ...]:

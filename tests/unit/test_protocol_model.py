@@ -211,3 +211,13 @@ def test_labels_of_the_real_lumbar_case() -> None:
     masks = json.loads((SHARED / "data/lumbar_totalseg/case.json").read_text())["masks"]
     unknown = {label for label in masks if canonical(label) is None}
     assert unknown == {"high_density_gt_2000HU_derived"}
+
+
+@pytest.mark.parametrize("label", ["SpinalCord_PRV02", "PRV02_SpinalCord", "Cord+2mm", "Cord PRV 3mm", "Myelon_PRV"])
+def test_a_grown_cord_is_a_prv_not_a_cord(label: str) -> None:
+    assert canonical(label) == "spinal_cord_prv"
+
+
+@pytest.mark.parametrize("label", ["Liver_PRV05", "Liver+5mm", "PRV"])
+def test_a_grown_organ_is_not_the_organ(label: str) -> None:
+    assert canonical(label) is None
