@@ -79,10 +79,10 @@ def test_tg101_rows_and_the_interpolated_columns() -> None:
         (goal,) = [g for g in goals if (g.structure, g.metric) == (structure, metric)]
         return goal.value, goal.source.standing
 
-    # source: AAPM TG-101 table III
-    assert row(1, "esophagus", "D5cc") == (11.9, Standing.VERIFIED)
-    assert row(3, "esophagus", "D0.035cc") == (25.2, Standing.VERIFIED)
-    assert row(5, "cauda_equina", "D0.035cc") == (32.0, Standing.VERIFIED)
+    # source: AAPM TG-101 table III, known from a secondary compilation: not verified
+    assert row(1, "esophagus", "D5cc") == (11.9, Standing.LITERATURE)
+    assert row(3, "esophagus", "D0.035cc") == (25.2, Standing.LITERATURE)
+    assert row(5, "cauda_equina", "D0.035cc") == (32.0, Standing.LITERATURE)
     two, standing = row(2, "heart", "D15cc")
     assert standing is Standing.ASSUMPTION
     assert 16.0 < two < 24.0  # between its neighbors of 1 and 3 fractions
