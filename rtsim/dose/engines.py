@@ -63,6 +63,14 @@ def beams_and_fractions(
     return tuple(delivery), fractions or 1
 
 
+def _checked(engine: Engine | None) -> Engine:
+    if engine is None:
+        return CollapsedCone()
+    if not isinstance(engine, Engine):
+        raise InputError(f"engine is {engine!r}; give an engine object such as rt.CollapsedCone(spacing_mm=2.0)")
+    return engine
+
+
 def forward(
     phantom: Phantom,
     delivery: Beam | Sequence[Beam] | Deliverable,
@@ -78,7 +86,7 @@ def forward(
         fractions: how many equal deliveries; default 1, or the prescription's for a plan.
     """
     beams, count = beams_and_fractions(delivery, fractions)
-    chosen = CollapsedCone() if engine is None else engine
+    chosen = _checked(engine)
     return chosen.forward(phantom, beams, fractions=count, progress=progress)
 
 
@@ -95,5 +103,5 @@ def influence(
         engine: default ``CollapsedCone()``.
     """
     beams, _ = beams_and_fractions(delivery, 1)
-    chosen = CollapsedCone() if engine is None else engine
+    chosen = _checked(engine)
     return chosen.influence(phantom, beams, progress=progress)

@@ -25,7 +25,9 @@ def test_transport_equals_the_recursion_of_ahnesjo(gantry_deg: float) -> None:
     density = rng.uniform(0.05, 2.0, grid.shape).astype(np.float32)
     soft, hard = (rng.uniform(0.0, 1.0, grid.shape).astype(np.float32) for _ in range(2))
     rotation = bld_to_lps(gantry_deg, 20.0)
-    got = energy_to_dose_per_electron(density, soft, hard, grid, kernel, rotation, FAR, tilt=False) * density
+    got = density * energy_to_dose_per_electron(
+        density, soft, hard, grid, kernel, rotation, FAR, tilt=False, sharpen=False
+    )
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
     expected = oracle.transport(
         density.astype(np.float64),
@@ -95,3 +97,29 @@ def test_kernel_conserves_the_monte_carlo_energy_and_its_primary_share() -> None
     # source: EDKnrc, polyenergetic 6 MV kernel (reference README): primary 0.5177
     assert primary == pytest.approx(0.5177, abs=0.003)
     assert mono.fraction.sum(axis=(1, 2, 3)).max() < 1.0
+
+
+def test_sharpening_keeps_energy_leaves_uniform_terma_alone_and_narrows_the_penumbra() -> None:
+    kernel = collapse(SPECTRUM, 64)
+    grid = Grid((40, 24, 40), (2.5, 2.5, 2.5), (-48.75, 0.0, -48.75))
+    density = np.ones(grid.shape, dtype=np.float32)
+    rotation = bld_to_lps(0.0)
+
+    def dose(released: np.ndarray, sharpen: bool) -> np.ndarray:
+        soft = (density * released).astype(np.float32)
+        return energy_to_dose_per_electron(
+            density, soft, soft, grid, kernel, rotation, FAR, tilt=False, sharpen=sharpen
+        ).astype(np.float64)
+
+    density[10:20] = 0.25
+    uniform = np.ones(grid.shape)
+    # lines start elsewhere between the voxels, which matters at the interface of the two densities
+    inner = (slice(13, 17), slice(8, 16), slice(15, 25))
+    np.testing.assert_allclose(dose(uniform, True)[inner], dose(uniform, False)[inner], rtol=5e-3)
+    density[:] = 1.0
+    field = np.zeros(grid.shape)
+    field[:, :, 10:30] = 1.0
+    bare, sharp = (dose(field, s)[20, 12] for s in (False, True))
+    assert sharp.sum() == pytest.approx(bare.sum(), rel=2e-3)
+    # what falls between the last voxel inside and the first outside the edge
+    assert sharp[10] - sharp[9] > 1.1 * (bare[10] - bare[9])

@@ -13,6 +13,12 @@ from numba import njit, prange
 CHUNK = 512
 """Cells of one pass. The scratch rows of a chunk lie this far apart in one array: a distance known when compiling, so
 that LLVM vectorizes the passes without asking at run time whether the rows overlap."""
+SHARPENINGS = 3
+"""Terms of the inverse blur beyond the first. With three the penumbra of EGSnrc's 1x1 to 10x10 cm2 fields in water is
+met within 0.14 mm on a 2.5 mm grid (without any: 0.4 to 0.7 mm); the highest frequency of a grid keeps (2/3)^4 = 20 %
+of the blur."""
+
+
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -135,8 +141,8 @@ def _run(
 ):  # fmt: skip
     """Transport through the cells first .. stop of one plane, chunk by chunk; their deposits are put back at once.
 
-    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (2, 5 + 3) float32 for the two
-    parts: quarter of a dl, soft and hard share of either term, and the tilt A, B, C.
+    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (2, 9) float32 for the two parts:
+    quarter of a dl, soft and hard share of either term, the tilt A, B, C (and the offset of the lines, b and c).
     """
     w00, w01, w10, w11 = weights[0], weights[1], weights[2], weights[3]
     p, s = terms[0], terms[1]
@@ -201,7 +207,8 @@ def _sweep(
     along = abs(direction[0])
     b_step = direction[1] / along * spacing[0] / spacing[1]
     c_step = direction[2] / along * spacing[0] / spacing[2]
-    b_last, c_last = math.floor((planes - 1) * b_step), math.floor((planes - 1) * c_step)
+    b_last = math.floor((planes - 1) * b_step + terms[0, 8])
+    c_last = math.floor((planes - 1) * c_step + terms[1, 8])
     lines[:, : (rows + abs(b_last) + 3) * width + abs(c_last) + 1] = np.float32(0.0)
     alive = np.zeros(rows + abs(b_last) + 1, np.bool_)
     scratch, offsets, deposits = room[0], room[2:], room[1]
@@ -210,8 +217,9 @@ def _sweep(
     before = 0
     for plane in range(planes):
         k = plane if direction[0] > 0.0 else planes - 1 - plane
-        ib, ic = math.floor(plane * b_step), math.floor(plane * c_step)
-        wb, wc = plane * b_step - ib, plane * c_step - ic
+        wb, wc = plane * b_step + terms[0, 8], plane * c_step + terms[1, 8]
+        ib, ic = math.floor(wb), math.floor(wc)
+        wb, wc = wb - ib, wc - ic
         weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
         pa = origin[0] + k * spacing[0] - source[0]
         view[0] = pa * pa
@@ -254,7 +262,7 @@ def _positions(room, cells, width, b_spacing, c_spacing):
 @njit(cache=True)
 def _line_space(planes, rows, width, steepest):
     """Elements that the lines of any direction need: the plane as far as it is sheared, and a row to each side."""
-    return (rows + math.ceil(planes * steepest[0]) + 4) * width + math.ceil(planes * steepest[1]) + 2
+    return (rows + math.ceil(planes * steepest[0]) + 5) * width + math.ceil(planes * steepest[1]) + 3
 
 
 @njit(cache=True)
@@ -269,7 +277,7 @@ def _cones(volumes, out, width, spacing, origin, directions, across, beam_axis, 
     room = np.ones((4, max(6 * CHUNK, cells + 2 * width + 2)), np.float32)
     _positions(room, cells, width, spacing[1], spacing[2])
     emits = _rows_with_energy(volumes, width)
-    tilted = bool(np.any(terms[first:last, :, 5:] != 0.0))
+    tilted = bool(np.any(terms[first:last, :, 5:8] != 0.0))
     for m in range(first, last):
         _sweep(
             volumes, out, emits, width, spacing, origin, directions[m], across[m], beam_axis, source, terms[m], lines,
@@ -297,6 +305,56 @@ def transport(volumes, outs, shapes, starts, spacing, origin, beam_axis, source,
             width, spacing[axis], origin[axis], directions, across, beam_axis[axis], source[axis], terms,
             tasks[n, 1], tasks[n, 2],
         )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _sharpen(density, released, stride, first, now, per):
+    """Take back, in place, what the sweep will blur along one axis of a plane (flat; neighbors ``stride`` apart).
+
+    Bilinear weights 1 - w, w spread what they carry into the lines, and once more out of them: on the average over the
+    offsets w of a line's planes the blur is K = [1/6, 2/3, 1/6], of variance 1/3 voxel squared. Its inverse is 1 +
+    (1 - K) + (1 - K)^2 + ..., here to SHARPENINGS terms beyond the first (van Cittert). Released energy is S = n T:
+    (1 - K) S is the divergence of the flux -(1/6) n dT through the faces, with n of the thinner voxel. Energy is kept;
+    where T is uniform nothing moves, whatever n does.
+    """
+    sixth, thinnest = np.float32(1 / 6), np.float32(1e-6)
+    cells = released.size
+    for q in range(cells):
+        first[q] = released[q]
+        now[q] = released[q]
+    for _ in range(SHARPENINGS):
+        for q in range(cells):
+            per[q] = now[q] / max(density[q], thinnest)
+        for q in range(cells):
+            now[q] = first[q]
+        for q in range(cells - stride):
+            released[q] = sixth * min(density[q], density[q + stride]) * (per[q + stride] - per[q])
+        for q in range(cells - stride):
+            now[q] -= released[q]
+        for q in range(cells - stride):
+            now[q + stride] += released[q]
+    for q in range(cells):
+        released[q] = now[q]
+
+
+@njit(cache=True)
+def _sharpen_plane(volumes, plane, width, room):
+    """Both parts of a plane's released energy, along both axes; the border of zeros lets nothing through."""
+    for part in range(1, 3):
+        for stride in (1, width):
+            _sharpen(volumes[0, plane], volumes[part, plane], stride, room[0], room[1], room[2])
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def sharpen(volumes, shapes, starts):
+    """Sharpen the volumes of :func:`transport`, in place."""
+    for axis in range(3):
+        planes, rows, width = shapes[axis, 0], shapes[axis, 1], shapes[axis, 2]
+        if starts[axis] >= 0:
+            size = planes * rows * width
+            own = volumes[starts[axis] : starts[axis] + 3 * size].reshape((3, planes, rows * width))
+            for k in prange(planes):
+                _sharpen_plane(own, k, width, np.empty((3, rows * width), np.float32))
 
 
 @njit(cache=True)
@@ -331,8 +389,12 @@ def _box(volumes, out, directions, limits, terms, spacing):
         turned = np.zeros((4, planes, rows, width), np.float32)
         for part in range(3):
             _turned(volumes[part], axis, turned[part])
+        flat = turned[:3].reshape((3, planes, rows * width))
+        room = np.empty((3, rows * width), np.float32)
+        for k in range(planes):
+            _sharpen_plane(flat, k, width, room)
         _cones(
-            turned[:3].reshape((3, planes, rows * width)), turned[3].reshape((planes, rows * width)), width, spacing,
+            flat, turned[3].reshape((planes, rows * width)), width, spacing,
             none[0], directions, none, none[0], none[0], terms, limits[axis], limits[axis + 1],
         )  # fmt: skip
         for k in range(depth):

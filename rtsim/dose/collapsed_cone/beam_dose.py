@@ -125,6 +125,8 @@ def _map_dose(medium: Medium, beam: Beam, fluence: FluenceMap, cones: int, *, el
     per_electron = energy_to_dose_per_electron(
         medium.electron_density, released.soft, released.hard, medium.grid, kernel, pose.rotation, pose.source_mm
     )
+    # taking back the blur leaves down to -0.5 % of the maximum in single voxels beside an edge, 0.003 % of all energy
+    np.maximum(per_electron, np.float32(0.0), out=per_electron)
     dose = per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G)
     if released.electrons is not None:
         dose += released.electrons * np.float32(_electron_scale(machine))

@@ -19,6 +19,8 @@ AXES: Final = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], dtype=np.int64)
 BOX_AXES: Final = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0]], dtype=np.int64)
 """The same for boxes about beamlets (x, y across, z depth): rows across that hold no energy yet are skipped."""
 _DIRECTIONS_PER_TASK: Final = 8
+_PLASTIC: Final = (0.7548776662466927, 0.5698402909980532)
+"""1/p and 1/p^2 of p^3 = p + 1: multiples of the two fill the unit square evenly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,18 +52,25 @@ class OrderedCones:
             directions=np.take_along_axis(directions[order], own, axis=1),
         )
 
-    def terms(self, kernel: ConeKernel, spacing_mm: FloatArray, *, tilt: bool) -> Float32Array:
-        """(n, 2, 8) of the primary and the scattered part: quarter of a dl, soft and hard share of either term, tilt
-        A, B, C; ``spacing_mm`` (3,) x, y, z."""
+    def terms(self, kernel: ConeKernel, spacing_mm: FloatArray, *, tilt: bool, spread: bool) -> Float32Array:
+        """(n, 2, 9) of the primary and the scattered part: quarter of a dl, soft and hard share of either term, tilt
+        A, B, C; and where the lines of a cone start between the voxels of the first plane, along b and c: evenly
+        spread over the cones (else 0), so that their mean blur is the same in every plane.
+
+        Args:
+            spacing_mm: (3,) x, y, z.
+        """
         step_cm = 0.1 * spacing_mm[self.axes[:, 0]] / np.abs(self.directions[:, 0])
-        out = np.zeros((self.order.size, 2, 8), dtype=np.float32)
+        out = np.zeros((self.order.size, 2, 9), dtype=np.float32)
         for part, first in enumerate((0, 2)):
             out[:, part, 0] = 0.25 * step_cm * kernel.exponents_per_cm[self.order, first]
             for term in (0, 1):
                 out[:, part, 1 + 2 * term] = kernel.soft[self.order, first + term]
                 out[:, part, 2 + 2 * term] = kernel.hard[self.order, first + term]
             if tilt:
-                out[:, part, 5:] = kernel.tilt[self.order, part]
+                out[:, part, 5:8] = kernel.tilt[self.order, part]
+            if spread:
+                out[:, part, 8] = np.arange(self.order.size) * _PLASTIC[part] % 1.0
         return out
 
 
@@ -75,6 +84,7 @@ def energy_to_dose_per_electron(
     source_mm: FloatArray,
     *,
     tilt: bool = True,
+    sharpen: bool = True,
 ) -> Float32Array:
     """Absorbed energy per relative electron density, MeV per (cm3 x electron density), [k, j, i] float32.
 
@@ -87,6 +97,7 @@ def energy_to_dose_per_electron(
         rotation: (3, 3), columns BLD axes in LPS; the photons travel along -rotation[:, 2] on the axis.
         source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (ConeKernel.tilt) unless
         ``tilt`` is False.
+        sharpen: take back the blur of the sweep's bilinear weights beforehand (_kernels.SHARPENINGS).
     """
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
     directions = kernel.directions @ forward.T
@@ -98,7 +109,7 @@ def energy_to_dose_per_electron(
     counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
     shapes = counts[AXES] + np.array([0, 2, 2])
     sizes = shapes.prod(axis=1)
-    starts = np.zeros(3, dtype=np.int64)
+    starts = np.full(3, -1, dtype=np.int64)
     volumes = np.zeros(3 * sum(int(sizes[a]) for a in used), dtype=np.float32)
     at = 0
     for axis in used:
@@ -107,6 +118,8 @@ def energy_to_dose_per_electron(
         for part, volume in enumerate((electron_density, soft, hard)):
             ordered[part, :, 1:-1, 1:-1] = volume.transpose(2 - AXES[axis])
         at += 3 * int(sizes[axis])
+    if sharpen:
+        _kernels.sharpen(volumes, shapes, starts)
     tasks = _tasks(cones.limits, sizes)
     outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
     _kernels.transport(
@@ -121,7 +134,7 @@ def energy_to_dose_per_electron(
         tasks,
         cones.directions,
         np.take_along_axis(across[cones.order], cones.axes, axis=1),
-        cones.terms(kernel, spacing, tilt=tilt),
+        cones.terms(kernel, spacing, tilt=tilt, spread=sharpen),
     )
     total = np.zeros(grid.shape, dtype=np.float32)
     for axis in used:
@@ -142,7 +155,7 @@ def transport_boxes(
         depths: (n,) planes of each box that are in use.
     """
     cones = OrderedCones.of(kernel.directions, BOX_AXES)
-    terms = cones.terms(kernel, np.full(3, pitch_mm), tilt=False)
+    terms = cones.terms(kernel, np.full(3, pitch_mm), tilt=False, spread=True)
     _kernels.box_transport(volumes, out, depths, cones.directions, cones.limits, terms, pitch_mm)
 
 
