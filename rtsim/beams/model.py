@@ -167,8 +167,9 @@ class Beam:
         name: str = "",
     ) -> Beam:
         """A rectangular field of the jaws, ``size_mm`` = full widths (BLD x, y) in the isocenter plane, centered."""
-        if min(size_mm) <= 0:
-            raise InputError(f"size_mm is {size_mm}; two widths > 0 mm are needed")
+        check_angle("gantry_deg", gantry_deg)
+        if not isinstance(size_mm, (tuple, list)) or len(size_mm) != 2 or min(size_mm) <= 0:
+            raise InputError(f"size_mm is {size_mm!r}; two widths > 0 mm, BLD x and y, are needed")
         aperture = Aperture(jaws_x_mm=(-size_mm[0] / 2, size_mm[0] / 2), jaws_y_mm=(-size_mm[1] / 2, size_mm[1] / 2))
         return cls(
             machine=machine,

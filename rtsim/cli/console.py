@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -33,9 +35,18 @@ class ExitCode(IntEnum):
     """Ctrl-C; no half file is left."""
 
 
+class _Output(Console):
+    """Standard output; a reader that stops reading (``| head``) does not change the exit status of the work."""
+
+    def on_broken_pipe(self) -> None:
+        """Send the rest nowhere."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def terminal() -> Console:
     """The console for results (standard output)."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Output(highlight=False, soft_wrap=True)
 
 
 def errors() -> Console:

@@ -26,7 +26,7 @@ def info(folder: Path | None) -> ExitCode:
     console.print("\nprotocols (--protocol NAME, --dose GY, --cord-limits SET):")
     for name in protocol.names():
         p = load_protocol(name)
-        levels = ", ".join(str(level) for level in p.dose_levels)
+        levels = ", ".join(f"{level} (default)" if level.default else str(level) for level in p.dose_levels)
         sets = ", ".join(c.name for c in p.cord_limits)
         console.print(f"  {name:<34}{levels}; cord limits: {p.cord_limits_name} (of {sets})", markup=False)
     console.print(f"\nmachines (--machine NAME): {', '.join(machine.names())}", markup=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,6 +76,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (see :class:`ExitCode`)."""
     arguments = parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        # A scheduler that ends the run (SIGTERM) must leave no half file either.
+        signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(name)s: %(message)s")
     try:
         return int(_dispatch(arguments))
@@ -87,6 +92,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, ResourceError):
             return ExitCode.NOT_ENOUGH_MEMORY
         return ExitCode.OUTPUT_EXISTS if isinstance(error, OutputExistsError) else ExitCode.BAD_INPUT
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _dispatch(arguments: argparse.Namespace) -> ExitCode:

@@ -166,7 +166,13 @@ def _phantom(arguments: argparse.Namespace, case: Case | None, progress: Progres
             )
         return case.build(progress).overriding(*overrides)
     curve: CalibrationCurve | None = None if arguments.calibration is None else read_calibration(arguments.calibration)
-    return read_dicom(arguments.dicom, series=arguments.series, calibration=curve).overriding(*overrides)
+    phantom = read_dicom(arguments.dicom, series=arguments.series, calibration=curve)
+    if not phantom.structures:
+        raise InputError(
+            f"{arguments.dicom} holds a CT but no RTSTRUCT; --target {arguments.target} needs one. "
+            f"'rtsim info {arguments.dicom}' lists what was found"
+        )
+    return phantom.overriding(*overrides)
 
 
 def _override(text: str) -> DensityOverride:
@@ -220,6 +226,10 @@ def _cord(arguments: argparse.Namespace, phantom: Phantom) -> tuple[str, bool]:
 
 def _fields(arguments: argparse.Namespace, case: Case | None, technique: Technique) -> Fields:
     if arguments.fields is not None:
+        if technique is Technique.STEREOTACTIC:
+            raise InputError(
+                "--fields arranges the fields of a conventional protocol; a stereotactic plan has its own beams"
+            )
         return Fields(arguments.fields)
     named = case.beams.arrangement if case else None
     if named is None or technique is Technique.STEREOTACTIC:

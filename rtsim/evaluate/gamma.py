@@ -90,6 +90,12 @@ def gamma(
     Raises:
         InputError: criteria that are not > 0, a mask of another shape, or no voxel to evaluate.
     """
+    for name, given in (("reference", reference), ("evaluated", evaluated)):
+        if not isinstance(given, Dose):
+            raise InputError(
+                f"{name} is a {type(given).__name__}; gamma compares doses: "
+                "rt.Dose(values_gy=array, grid=rt.Grid(shape, spacing_mm, origin_mm))"
+            )
     for name, value in (("dose_percent", dose_percent), ("distance_mm", distance_mm), ("cap", cap)):
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} is {value}; gamma needs {name} > 0")

@@ -31,6 +31,10 @@ class Grid:
     origin_mm: Vector3
 
     def __post_init__(self) -> None:
+        for name in ("shape", "spacing_mm", "origin_mm"):
+            given = getattr(self, name)
+            if not hasattr(given, "__len__") or isinstance(given, str):
+                raise GeometryError(f"{name} is {given!r}; three numbers are needed, (nz, ny, nx) or (x, y, z)")
         shape = tuple(int(n) for n in self.shape)
         spacing = tuple(float(s) for s in self.spacing_mm)
         origin = tuple(float(o) for o in self.origin_mm)

@@ -8,6 +8,7 @@ Other patient positions are one more matrix, applied where DICOM is read (rtsim.
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Final
 
 import numpy as np
@@ -46,10 +47,10 @@ def _rotation_y(angle_deg: float) -> FloatArray:
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
 
 
-def check_angle(name: str, angle_deg: float) -> float:
+def check_angle(name: str, angle_deg: object) -> float:
     """Return ``angle_deg`` as a float when 0 <= angle < 360, else raise InputError that names the field."""
-    if not math.isfinite(angle_deg) or not 0.0 <= angle_deg < 360.0:
-        raise InputError(f"{name} is {angle_deg}; IEC 61217 angles are 0 <= {name} < 360")
+    if not isinstance(angle_deg, Real) or not 0.0 <= float(angle_deg) < 360.0:  # NaN is in no range
+        raise InputError(f"{name} is {angle_deg!r}; IEC 61217 angles are 0 <= {name} < 360")
     return float(angle_deg)
 
 

@@ -106,7 +106,9 @@ def _images(inventory: DicomInventory, series: str | None) -> ImageSet:
             raise DicomError(f"series {series} is not in {inventory.folder}; found:\n  {listed}")
         return read_series(matching[0])
     if len(found) > 1:
-        raise DicomError(f"{inventory.folder} holds {len(found)} CT series; choose one with series=UID:\n  {listed}")
+        raise DicomError(
+            f"{inventory.folder} holds {len(found)} CT series; choose one with series=UID (--series UID):\n  {listed}"
+        )
     return read_series(found[0])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rtsim.errors import OutputExistsError
+from rtsim.errors import InputError, OutputExistsError
 
 
 def refuse_existing(folder: Path, *, overwrite: bool) -> None:
@@ -29,10 +29,14 @@ def whole_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputExistsError: ``folder`` holds a result already and ``overwrite`` is False.
+        InputError: it cannot be made.
     """
     refuse_existing(folder, overwrite=overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+    except OSError as error:
+        raise InputError(f"output folder {folder} cannot be made: {error.strerror}; choose another place") from error
     try:
         yield partial
         partial.chmod(0o755)  # mkdtemp makes it private; a result is as readable as any folder of the user's

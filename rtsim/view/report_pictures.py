@@ -9,12 +9,13 @@ from rtsim.evaluate import GradeReport
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
+from rtsim.protocol import Priority
 from rtsim.typing import Progress
 from rtsim.view._backend import RenderingError
 from rtsim.view.dvh_plot import dvh_figure
 from rtsim.view.scene import scene_of
 from rtsim.view.slices import figure_png, slice_figure
-from rtsim.view.style import with_target
+from rtsim.view.style import default_isodoses_gy, with_target
 
 _SCENE_SIZE = (1300, 850)
 _LEAST_HALF_WIDTH_MM, _MOST_HALF_WIDTH_MM = 58.0, 140.0
@@ -61,6 +62,7 @@ def report_pictures(
 ) -> ReportPictures:
     """Draw slices, DVH and 3-D scenes of a graded dose."""
     rx = grade.prescription
+    levels = _levels_gy(dose, grade)
     if progress is not None:
         progress(0.0, "slices")
     figure = slice_figure(
@@ -68,6 +70,7 @@ def report_pictures(
         dose=dose,
         target=rx.target,
         prescription_gy=rx.dose_gy,
+        isodoses_gy=levels,
         title=f"{phantom.name}: {rx}",
         half_width_mm=_half_width_mm(phantom[rx.target]),
     )
@@ -75,8 +78,8 @@ def report_pictures(
         name="slices",
         png=figure_png(figure),
         caption=(
-            "CT, dose and structures through the target. Isodoses in Gy; the heavy line is the prescribed dose. "
-            "Axial slices are seen from the feet."
+            "CT, dose and structures through the target. Isodoses in Gy, among them the prescribed dose and the cord's "
+            "limit; the target is outlined in white, the cord in cyan. Axial slices are seen from the feet."
         ),
     )
     dvh = Picture(
@@ -110,6 +113,23 @@ def _scenes(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None)
     return near, Picture(
         name="scene_beams", png=wide, caption="The same with the beams: outlines of their fields, labeled by name."
     )
+
+
+def _levels_gy(dose: Dose, grade: GradeReport) -> tuple[float, ...]:
+    """The default isodoses, and the hard limit of the cord in the place of what would crowd it."""
+    rx = grade.prescription.dose_gy
+    levels = list(default_isodoses_gy(rx, dose.max_gy))
+    limits = [
+        r.goal.value
+        for r in grade.rows
+        if r.goal.structure in ("spinal_cord", "spinal_cord_prv")
+        and r.goal.priority is Priority.HARD
+        and r.goal.unit == "Gy"
+        and r.goal.value < 0.9 * rx
+    ]
+    if limits:
+        levels = [v for v in levels if abs(v - max(limits)) > 0.06 * rx] + [max(limits)]
+    return tuple(sorted(levels))
 
 
 def _half_width_mm(target: Structure) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,28 @@ def test_phantom_writes_a_series_that_info_reads(tmp_path: Path, capsys: pytest.
     assert main(["phantom", "slab_bone", "-o", str(folder)]) == ExitCode.DONE
     assert main(["info", str(folder)]) == ExitCode.DONE
     assert "BODY" in capsys.readouterr().out
+
+
+def test_an_output_that_cannot_be_made_is_an_error_not_a_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    assert main(["phantom", "slab_bone", "-o", str(tmp_path / "file" / "below")]) == ExitCode.BAD_INPUT
+    assert "cannot be made" in _error(capsys)
+
+
+def test_conventional_fields_are_refused_for_a_stereotactic_plan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["run", "spine_t8_epidural", "--fields", "laterals", "-o", str(tmp_path / "out"), "--quiet"]
+    assert main(argv) == ExitCode.BAD_INPUT
+    assert "conventional protocol" in _error(capsys)
+
+
+def test_a_scheduler_that_ends_the_run_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def terminate(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("rtsim.cli.run.plan_of", terminate)
+    assert main(["run", "spine_l3_conventional", "-o", str(tmp_path / "out"), "--quiet"]) == ExitCode.INTERRUPTED
+    assert list(tmp_path.iterdir()) == []

@@ -181,3 +181,9 @@ def test_sampling_one_point_gives_one_value() -> None:
     value = sample_linear(volume, grid, np.array([3.0, 1.0, 1.0]))
     assert value.shape == ()
     assert float(value) == 3.0
+
+
+@pytest.mark.parametrize("spacing", [3.0, "3", None])
+def test_spacing_that_is_no_triple_is_an_error_with_the_field(spacing: object) -> None:
+    with pytest.raises(GeometryError, match="spacing_mm"):
+        Grid((2, 2, 2), spacing, (0.0, 0.0, 0.0))  # type: ignore[arg-type]
