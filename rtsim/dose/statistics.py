@@ -1,72 +1,41 @@
-"""Sub-voxel points of a structure and what their doses say: pure arrays, for floors that must read D(cc) alike.
+"""Sub-voxel points of a structure, for optimizers that need points: the very samples that the DVH is made of.
 
-A voxel that a structure covers partly is cut by a plane whose normal is the gradient of the coverage and whose position
-conserves the covered volume (PLIC; Youngs 1982, "Time-dependent multi-material flow with large fluid distortion"), as
-the dose-volume histograms of the evaluation do.
+Certificates and grades read the DVH (rtsim.dose.dvh), planners the same D(cc) from these points.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
+from rtsim.dose.dvh.model import default_subvoxels, lattice_points, smoothed
 from rtsim.errors import InputError
 from rtsim.phantom.structure import Structure
 from rtsim.typing import AnyFloatArray, FloatArray
 
-_BISECTIONS = 30
 
-
-def structure_points(structure: Structure, subvoxels: int = 3) -> tuple[FloatArray, FloatArray]:
+def structure_points(structure: Structure, subvoxels: int | None = None) -> tuple[FloatArray, FloatArray]:
     """Points (n, 3) LPS mm inside a structure and the volume (n,) in cm3 that each stands for.
 
     Args:
-        subvoxels: points along each edge of a voxel of the structure's grid, 1..10.
+        subvoxels: n of the n^3 points in each voxel of the structure's grid, 1..10; default: as many as the DVH takes.
     """
-    if not 1 <= subvoxels <= 10:
-        raise InputError(f"subvoxels is {subvoxels}; 1 <= subvoxels <= 10 points along a voxel edge")
+    count = default_subvoxels(structure) if subvoxels is None else subvoxels
+    if not 1 <= count <= 10:
+        raise InputError(f"subvoxels is {count}; 1 <= subvoxels <= 10 gives that number cubed of points a voxel")
     voxels = np.argwhere(structure.coverage > 0.0)
     fraction = structure.coverage[tuple(voxels.T)].astype(np.float64)
-    line = (np.arange(subvoxels) + 0.5) / subvoxels - 0.5
-    offsets = np.stack(np.meshgrid(line, line, line, indexing="ij"), axis=-1).reshape(-1, 3)
+    offsets = lattice_points(count**3)[:, ::-1]
     weights = np.repeat(fraction[:, None], len(offsets), axis=1)
     partial = np.flatnonzero(fraction < 1.0)
-    if partial.size and subvoxels > 1:
-        weights[partial] = _behind_plane(structure, voxels[partial], fraction[partial], offsets, subvoxels)
+    if partial.size and count > 1:
+        inside = voxels[partial, None, :] + offsets[None] + 1.0
+        depth = map_coordinates(smoothed(np.pad(structure.coverage, 1)), inside.reshape(-1, 3).T, order=1)
+        rank = np.argsort(np.argsort(-depth.reshape(len(partial), -1), axis=1), axis=1)
+        weights[partial] = np.clip(fraction[partial, None] * len(offsets) - rank, 0.0, 1.0)
     points = structure.grid.point_at(voxels[:, None, :] + offsets[None])
     keep = weights > 1e-9
     return points[keep], weights[keep] * (structure.grid.voxel_volume_cm3 / len(offsets))
-
-
-def _behind_plane(
-    structure: Structure, voxels: np.ndarray, fraction: FloatArray, offsets: FloatArray, subvoxels: int
-) -> FloatArray:
-    """Weights (n, m) 0..1 of the sub-voxels behind the plane that cuts off ``fraction`` of each voxel."""
-    step = np.array(structure.grid.spacing_mm[::-1])
-    normal = _gradient(np.pad(structure.coverage.astype(np.float64), 1), voxels + 1) / step
-    extent = (np.abs(normal) * step).sum(axis=1)
-    flat = extent < 1e-6
-    width = np.where(flat, 1.0, extent) / subvoxels
-    height = (normal * step) @ offsets.T
-    low, high = -0.5 * extent - width, 0.5 * extent + width
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        share = np.clip(0.5 + (height - middle[:, None]) / width[:, None], 0.0, 1.0)
-        more = share.mean(axis=1) > fraction
-        low, high = np.where(more, middle, low), np.where(more, high, middle)
-    return np.where(flat[:, None], fraction[:, None], share)
-
-
-def _gradient(padded: FloatArray, voxels: np.ndarray) -> FloatArray:
-    """Parker-Youngs 3 x 3 x 3 gradient (n, 3) in the order (z, y, x), per voxel."""
-    out = np.zeros((len(voxels), 3))
-    for shift in np.ndindex(3, 3, 3):
-        d = np.array(shift) - 1
-        value = padded[tuple((voxels + d).T)]
-        weight = 2.0 - np.abs(d)
-        for axis in range(3):
-            others = float(np.prod(np.delete(weight, axis)))
-            out[:, axis] += d[axis] * others * value / 32.0
-    return out
 
 
 def dose_at_hottest(dose_gy: AnyFloatArray, volume_cm3: AnyFloatArray, hottest_cm3: float) -> float:

@@ -340,9 +340,20 @@ def _sharpen(density, released, stride, first, now, per):
 @njit(cache=True)
 def _sharpen_plane(volumes, plane, width, room):
     """Both parts of a plane's released energy, along both axes; the border of zeros lets nothing through."""
+    cells = volumes.shape[2]
     for part in range(1, 3):
+        released = volumes[part, plane]
+        lo, hi = 0, cells
+        while lo < cells and released[lo] == 0.0:
+            lo += 1
+        if lo == cells:
+            continue
+        while released[hi - 1] == 0.0:
+            hi -= 1
+        # energy moves by one voxel in each term
+        lo, hi = max(lo - (SHARPENINGS + 1) * width, 0), min(hi + (SHARPENINGS + 1) * width, cells)
         for stride in (1, width):
-            _sharpen(volumes[0, plane], volumes[part, plane], stride, room[0], room[1], room[2])
+            _sharpen(volumes[0, plane, lo:hi], released[lo:hi], stride, room[0], room[1], room[2])
 
 
 @njit(cache=True, parallel=True, nogil=True)

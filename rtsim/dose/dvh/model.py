@@ -119,7 +119,7 @@ def dvh(dose: Dose, structure: Structure, *, subvoxels: int | None = None) -> DV
     """
     coverage = structure.coverage
     if subvoxels is None:
-        subvoxels = _subvoxels(structure)
+        subvoxels = default_subvoxels(structure)
     if not 1 <= subvoxels <= 10:
         raise InputError(f"subvoxels is {subvoxels}; 1 <= subvoxels <= 10 gives that number cubed of samples a voxel")
     top_gy = max(dose.max_gy, 1e-30) * (1.0 + 1e-6)
@@ -160,7 +160,8 @@ def dvh(dose: Dose, structure: Structure, *, subvoxels: int | None = None) -> DV
     )
 
 
-def _subvoxels(structure: Structure) -> int:
+def default_subvoxels(structure: Structure) -> int:
+    """n of the n^3 samples in each voxel, by the size of voxels and structure."""
     if np.count_nonzero(structure.coverage) > LARGE_STRUCTURE_VOXELS:
         return 1
     return 5 if max(structure.grid.spacing_mm) > COARSE_MM else 3
