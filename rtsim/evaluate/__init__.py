@@ -1,8 +1,8 @@
 """Was it reached? DVH, metrics, plan indices, gamma, and the grade of a dose against a protocol."""
 
-from rtsim.evaluate.dvh import DVH, dvh
+from rtsim.dose.dvh import DVH, dvh
 from rtsim.evaluate.gamma import GammaResult, gamma
-from rtsim.evaluate.grade import find_cord, find_structure, grade
+from rtsim.evaluate.grade import find_cord, grade
 from rtsim.evaluate.indices import (
     Falloff,
     conformity_paddick,
@@ -17,6 +17,7 @@ from rtsim.evaluate.indices import (
 )
 from rtsim.evaluate.metric import MetricValue, metric, metric_of_dvh
 from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.optimize.find import find_structure
 
 __all__ = [
     "CordEffect",

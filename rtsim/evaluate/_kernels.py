@@ -1,4 +1,4 @@
-"""Numba kernels of evaluation: dose histogram of a partly covered structure, and the gamma index.
+"""Numba kernel of evaluation: the gamma index.
 
 Arrays and scalars in, arrays out; volumes [k, j, i], lengths mm, doses Gy. Indices and steps of grids in the order (x,
 y, z).
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit, prange
 
 
@@ -46,111 +45,6 @@ def _trilinear_inside(volume, x, y, z):
     c11 = volume[k + 1, j + 1, i] + fx * (volume[k + 1, j + 1, i + 1] - volume[k + 1, j + 1, i])
     c0 = c00 + fy * (c01 - c00)
     return c0 + fz * (c10 + fy * (c11 - c10) - c0)
-
-
-@njit(cache=True)
-def _inward_normal(coverage, k, j, i, step_mm, normal):
-    """Gradient of the coverage (1/mm) at a voxel of the zero-padded volume: Parker-Youngs 3 x 3 x 3 stencil, weights 1
-    2 1.
-    """
-    for axis in range(3):
-        total = 0.0
-        for a in range(-1, 2):
-            for b in range(-1, 2):
-                weight = (2.0 - abs(a)) * (2.0 - abs(b))
-                if axis == 0:
-                    total += weight * (coverage[k + a, j + b, i + 1] - coverage[k + a, j + b, i - 1])
-                elif axis == 1:
-                    total += weight * (coverage[k + a, j + 1, i + b] - coverage[k + a, j - 1, i + b])
-                else:
-                    total += weight * (coverage[k + 1, j + a, i + b] - coverage[k - 1, j + a, i + b])
-        normal[axis] = total / (32.0 * step_mm[axis])
-
-
-@njit(cache=True)
-def _plane_weights(fraction, normal, step_mm, points, weights):
-    """Weights 0..1 of the sample points of a voxel of which ``fraction`` lies inside, behind a plane of that normal.
-
-    The points deepest inside count fully, as many as make up the fraction; the point that the plane meets counts for
-    the rest, so that the volume is conserved exactly. Without a normal (a sliver thinner than a voxel) all count
-    evenly.
-    """
-    count = points.shape[0]
-    extent = abs(normal[0]) * step_mm[0] + abs(normal[1]) * step_mm[1] + abs(normal[2]) * step_mm[2]
-    if extent < 1e-6 or count == 1:
-        weights[:] = fraction
-        return
-    outward = np.empty(count)
-    for m in range(count):
-        outward[m] = -(
-            normal[0] * step_mm[0] * points[m, 0]
-            + normal[1] * step_mm[1] * points[m, 1]
-            + normal[2] * step_mm[2] * points[m, 2]
-        )
-    rest = fraction * count
-    for m in np.argsort(outward):
-        weights[m] = min(max(rest, 0.0), 1.0)
-        rest -= 1.0
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def dose_histogram(dose, coverage, scale, shift, step_mm, points, top_gy, bins, blocks):
-    """Volume (in voxels) by dose of a structure: trilinear doses at points in each voxel; boundary voxels cut by a
-    plane.
-
-    Args:
-        dose: (nz, ny, nx) float32 Gy on the dose grid.
-        coverage: (mz + 2, my + 2, mx + 2) float32, fraction inside, padded with one voxel of zeros.
-        scale, shift: (3,) each: dose index = shift + scale * structure index, order (x, y, z).
-        step_mm: (3,) voxel size of the structure grid, order (x, y, z).
-        points: (n, 3) sample points in a voxel, -0.5..0.5 of its size, order (x, y, z); each stands for 1/n of it.
-        top_gy: upper edge of the last of ``bins`` bins that start at 0.
-        blocks: fixed number of partial histograms, so that the sum does not depend on the number of threads.
-
-    Returns:
-        histogram (blocks, bins) in voxels; summary (blocks, 4): minimum, maximum, sum of dose * volume, volume outside.
-
-    The plane reconstruction is that of Youngs (1982), "Time-dependent multi-material flow with large fluid distortion".
-    """
-    mz, my, mx = coverage.shape
-    count = points.shape[0]
-    histogram = np.zeros((blocks, bins))
-    summary = np.zeros((blocks, 4))
-    per_bin = bins / top_gy
-    for block in prange(blocks):
-        weights = np.empty(count)
-        normal = np.empty(3)
-        lowest, highest, total, outside = math.inf, -math.inf, 0.0, 0.0
-        for k in range(1 + block, mz - 1, blocks):
-            for j in range(1, my - 1):
-                for i in range(1, mx - 1):
-                    fraction = coverage[k, j, i]
-                    if fraction <= 0.0:
-                        continue
-                    if fraction < 1.0:
-                        _inward_normal(coverage, k, j, i, step_mm, normal)
-                        _plane_weights(fraction, normal, step_mm, points, weights)
-                    else:
-                        weights[:] = 1.0
-                    for m in range(count):
-                        w = weights[m] / count
-                        if w <= 0.0:
-                            continue
-                        value = _trilinear(
-                            dose,
-                            shift[0] + scale[0] * (i - 1 + points[m, 0]),
-                            shift[1] + scale[1] * (j - 1 + points[m, 1]),
-                            shift[2] + scale[2] * (k - 1 + points[m, 2]),
-                        )
-                        if math.isnan(value):
-                            outside += w
-                            value = 0.0
-                        lowest = min(lowest, value)
-                        highest = max(highest, value)
-                        total += w * value
-                        histogram[block, min(max(int(value * per_bin), 0), bins - 1)] += w
-        summary[block, 0], summary[block, 1], summary[block, 2], summary[block, 3] = lowest, highest, total, outside
-    return histogram, summary
 
 
 @njit(cache=True, parallel=True, nogil=True)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rtsim.biology import SCHULTHEISS_CORD, Histology, bed_gy, eqd2_gy, lkb
+from rtsim.dose.dvh import DVH
 from rtsim.dose.result import Dose
-from rtsim.errors import GeometryError, InputError
-from rtsim.evaluate.dvh import DVH, dvh
-from rtsim.evaluate.indices import falloff, homogeneity_icru83, homogeneity_rtog, isodose_volumes_cm3
-from rtsim.evaluate.metric import metric_of_dvh
+from rtsim.errors import InputError
+from rtsim.evaluate.indices import falloff, homogeneity_icru83, homogeneity_rtog
 from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.optimize.measured import Measured
 from rtsim.optimize.plan import Certificate
-from rtsim.phantom.margins import union
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol import Goal, Metric, MetricKind, Prescription, Protocol
 from rtsim.protocol.nomenclature import canonical
 
 CORD_ALPHA_BETA_GY = 2.0
-_TARGET_ROLES = {"PTV": Role.PTV, "CTV": Role.CTV, "GTV": Role.GTV, "ITV": Role.ITV}
 
 
 def grade(
@@ -66,31 +64,6 @@ def grade(
     )
 
 
-def find_structure(phantom: Phantom, wanted: str, prescription: Prescription) -> Structure | None:
-    """The structure that a goal speaks of, or None: by name, by canonical key, as a pair, by target role.
-
-    A goal on "PTV" is about the structure that the dose is prescribed to, whatever its name.
-    """
-    if wanted.upper() == "PTV":
-        return phantom[prescription.target]
-    if wanted in phantom.structures:
-        return phantom[wanted]
-    key = canonical(wanted) or wanted
-    by_key: dict[str, Structure] = {}
-    for structure in phantom.structures.values():
-        by_key.setdefault(canonical(structure.name) or structure.name, structure)
-    if key in by_key:
-        return by_key[key]
-    single = key.removesuffix("es") if key.endswith("plexuses") else key.removesuffix("s")
-    sides = [by_key[f"{single}_{side}"] for side in ("left", "right") if f"{single}_{side}" in by_key]
-    if len(sides) == 2:
-        name = f"{sides[0].name} + {sides[1].name}"
-        return union(sides[0], sides[1], phantom.grid, name=name, role=Role.OAR)
-    role = _TARGET_ROLES.get(key.upper())
-    of_role = phantom.structures.with_role(role) if role is not None else ()
-    return of_role[0] if len(of_role) == 1 else None
-
-
 def find_cord(phantom: Phantom) -> Structure | None:
     """The cord itself, else the canal, the thecal sac or the cauda; None when nothing of the kind is drawn."""
     keys = ("spinal_cord", "spinal_canal", "thecal_sac", "cauda_equina")
@@ -98,57 +71,30 @@ def find_cord(phantom: Phantom) -> Structure | None:
     return next((found[k] for k in keys if k in found), None)
 
 
-class _Work:
-    """Measures one dose; each DVH is computed once."""
+class _Work(Measured):
+    """One dose, measured for a report."""
 
     def __init__(self, dose: Dose, phantom: Phantom, prescription: Prescription) -> None:
-        self.dose, self.phantom, self.prescription = dose, phantom, prescription
+        super().__init__(dose, phantom, prescription)
         self.target = phantom[prescription.target]
-        outline = phantom.structures.with_role(Role.EXTERNAL)
-        self.external = (
-            outline[0]
-            if outline
-            else Structure.from_coverage("EXTERNAL", Role.EXTERNAL, phantom.grid, phantom.external_mask())
-        )
-        self._dvh: dict[str, DVH] = {}
-        rx = prescription.dose_gy
-        self.half_cm3, self.full_cm3 = isodose_volumes_cm3(dose, (0.5 * rx, rx), external=self.external)
-
-    def dvh_of(self, structure: Structure) -> DVH:
-        if structure.name not in self._dvh:
-            self._dvh[structure.name] = dvh(self.dose, structure)
-        return self._dvh[structure.name]
 
     def row(self, goal: Goal) -> GoalRow:
-        structure = find_structure(self.phantom, goal.structure, self.prescription)
-        if structure is None:
-            return GoalRow(goal=goal, status=Status.ABSENT, note="no such structure is drawn")
-        try:
-            value = self._measure(structure, goal.parsed)
-            histogram = self.dvh_of(structure)
-        except GeometryError:
-            note = "lies wholly outside the dose grid"
-            return GoalRow(goal=goal, found_as=structure.name, status=Status.OUTSIDE, note=note)
+        found = self.goal(goal)
+        if found.structure is None:
+            return GoalRow(goal=goal, status=Status.ABSENT, note=found.obstacle)
+        name, histogram = found.structure.name, found.histogram
+        if histogram is None:
+            return GoalRow(goal=goal, found_as=name, status=Status.OUTSIDE, note=found.obstacle)
         note = ""
         if histogram.is_truncated:
             share = 100.0 * histogram.outside_cm3 / histogram.volume_cm3
             note = f"{share:.0f} % of the structure lies outside the dose grid and counts as 0 Gy"
         elif _is_small(goal.parsed, histogram):
             note = f"the structure has only {histogram.volume_cm3:.3g} cm3: its minimum dose is shown"
-        status = Status.MET if goal.met_by(value) else Status.MISSED
-        if goal.parsed.kind is MetricKind.COLD_VOLUME and goal.unit == "cm3" and goal.value > histogram.volume_cm3:
-            note = f"only {histogram.volume_cm3:.0f} cm3 of the organ are drawn: no dose could meet the goal"
-            status = Status.TOO_SMALL
-        return GoalRow(goal=goal, found_as=structure.name, value=value, status=status, note=note)
-
-    def _measure(self, structure: Structure, wanted: Metric) -> float:
-        histogram = self.dvh_of(structure)
-        rx = self.prescription.dose_gy
-        if wanted.kind is MetricKind.CONFORMITY_PADDICK:
-            return _paddick(histogram, rx, self.full_cm3)
-        if wanted.kind is MetricKind.GRADIENT_INDEX:
-            return self.half_cm3 / self.full_cm3 if self.full_cm3 > 0 else float("inf")
-        return metric_of_dvh(histogram, wanted, prescription_gy=rx).value
+        status = Status.MET if found.is_met else Status.MISSED
+        if found.is_too_small:
+            note, status = f"{found.obstacle}: no dose could meet the goal", Status.TOO_SMALL
+        return GoalRow(goal=goal, found_as=name, value=found.value, status=status, note=note)
 
     def target_summary(self) -> TargetSummary:
         h, rx = self.dvh_of(self.target), self.prescription.dose_gy
@@ -171,13 +117,13 @@ class _Work:
         h, rx = self.dvh_of(self.target), self.prescription.dose_gy
         cord = find_cord(self.phantom)
         return PlanIndices(
-            conformity_paddick=_paddick(h, rx, self.full_cm3),
-            conformity_rtog=self.full_cm3 / h.volume_cm3,
+            conformity_paddick=self.paddick(self.target),
+            conformity_rtog=self.isodose_cm3[1] / h.volume_cm3,
             homogeneity_icru83=homogeneity_icru83(h) if h.dose_gy_at_percent(50) > 0 else float("inf"),
             homogeneity_rtog=homogeneity_rtog(h, rx),
-            gradient_index=self.half_cm3 / self.full_cm3 if self.full_cm3 > 0 else float("inf"),
-            r50=self.half_cm3 / h.volume_cm3,
-            prescription_isodose_cm3=self.full_cm3,
+            gradient_index=self.gradient_index,
+            r50=self.isodose_cm3[0] / h.volume_cm3,
+            prescription_isodose_cm3=self.isodose_cm3[1],
             falloff=None if cord is None else falloff(self.dose, self.target, cord, rx),
         )
 
@@ -225,11 +171,6 @@ class _Work:
         grid = self.dose.grid
         boxes = zip(structure.grid.lower_mm, structure.grid.upper_mm, grid.lower_mm, grid.upper_mm, strict=True)
         return all(high > low_grid and low < high_grid for low, high, low_grid, high_grid in boxes)
-
-
-def _paddick(histogram: DVH, prescription_gy: float, isodose_cm3: float) -> float:
-    inside = histogram.volume_cm3_at(prescription_gy)
-    return inside**2 / (histogram.volume_cm3 * isodose_cm3) if isodose_cm3 > 0 else 0.0
 
 
 def _is_small(wanted: Metric, histogram: DVH) -> bool:

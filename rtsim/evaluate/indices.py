@@ -6,45 +6,33 @@ target's volume, ``V_RI`` the volume inside the prescription isodose, ``TV_RI`` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import maximum_filter
 from scipy.spatial import cKDTree
 
+from rtsim.dose.dvh import DVH, dvh, homogeneity_icru83, isodose_volumes_cm3
 from rtsim.dose.result import Dose
-from rtsim.errors import InputError
-from rtsim.evaluate.dvh import DVH, dvh
-from rtsim.phantom.structure import Role, Structure
+from rtsim.phantom.structure import Structure
 from rtsim.typing import FloatArray, Vector3
+
+__all__ = [
+    "Falloff",
+    "conformity_paddick",
+    "conformity_rtog",
+    "coverage_percent",
+    "falloff",
+    "gradient_index",
+    "homogeneity_icru83",
+    "homogeneity_rtog",
+    "isodose_volumes_cm3",
+    "r50",
+    "surface_points_mm",
+]
 
 _WINDOW_MM: Final = 1.0
 _STEP_MM: Final = 0.1
-_ISODOSE_SAMPLES_LIMIT: Final = 3_000_000
-
-
-def isodose_volumes_cm3(
-    dose: Dose, levels_gy: Sequence[float], *, external: Structure | None = None
-) -> tuple[float, ...]:
-    """Volume in cm3 that gets at least each of ``levels_gy`` (> 0), inside ``external`` when it is given.
-
-    Counted on the dose grid with trilinear sub-voxel samples (3^3 a voxel; 2^3 when more than 3 million voxels are in
-    reach of the lowest level).
-    """
-    if not levels_gy or min(levels_gy) <= 0:
-        raise InputError(f"levels_gy is {tuple(levels_gy)}; isodose volumes need at least one level > 0 Gy")
-    reach = maximum_filter(dose.values_gy, size=3) >= min(levels_gy)
-    coverage = reach.astype(np.float32)
-    if external is not None:
-        coverage *= external.coverage_on(dose.grid)
-    if not coverage.any():
-        return tuple(0.0 for _ in levels_gy)
-    region = Structure.from_coverage("isodose region", Role.CONTROL, dose.grid, coverage)
-    subvoxels = 3 if np.count_nonzero(coverage) <= _ISODOSE_SAMPLES_LIMIT else 2
-    histogram = dvh(dose, region, subvoxels=subvoxels)
-    return tuple(histogram.volume_cm3_at(level) for level in levels_gy)
 
 
 def coverage_percent(dose: Dose, target: Structure, prescription_gy: float) -> float:
@@ -69,11 +57,6 @@ def conformity_rtog(
     """V_RI / TV (Shaw 1993, doi:10.1016/0360-3016(93)90548-A); blind to where the isodose lies."""
     (volume,) = isodose_volumes_cm3(dose, (prescription_gy,), external=external)
     return volume / dvh(dose, target).volume_cm3
-
-
-def homogeneity_icru83(target: DVH) -> float:
-    """(D2% - D98%) / D50%; 0 is perfect (ICRU report 83, section 3.7.1)."""
-    return (target.dose_gy_at_percent(2) - target.dose_gy_at_percent(98)) / target.dose_gy_at_percent(50)
 
 
 def homogeneity_rtog(target: DVH, prescription_gy: float) -> float:

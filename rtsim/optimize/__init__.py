@@ -12,6 +12,7 @@ or, in one call and with the hard limits certified in the forward dose of what i
 from rtsim.optimize.constraints import Constraint, MaximumDose, MaximumDoseAtVolume, MaximumMean, MinimumDose
 from rtsim.optimize.conventional import ConventionalSettings, FieldArrangement, plan_conventional
 from rtsim.optimize.decomposition import Decomposition, decompose, least_beam_on_time
+from rtsim.optimize.find import find_structure
 from rtsim.optimize.fluence import FluencePlan, fluence
 from rtsim.optimize.objectives import (
     Falloff,
@@ -61,6 +62,7 @@ __all__ = [
     "StopOptimization",
     "Weights",
     "decompose",
+    "find_structure",
     "fluence",
     "least_beam_on_time",
     "plan_conventional",

@@ -18,7 +18,7 @@ from rtsim.beams import anterior_posterior, conform, lateral_pair, posterior_ant
 from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
-from rtsim.dose.statistics import dose_at_hottest, structure_points
+from rtsim.dose.statistics import structure_points
 from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.machine.model import Machine
 from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
@@ -106,17 +106,19 @@ def plan_conventional(
     dose = dose.scaled(factor)
     for beam in beams:
         check_monitor_units(beam)
-    certificates = certify(goals.hard, reader.read(dose), prescription, dose, COVERED_AT)
+    certificates, unchecked = certify(protocol.goals_for(prescription), phantom, prescription, dose, COVERED_AT)
     shares = ", ".join(f"{b.name}{f' ({b.wedge.name})' if b.wedge else ''} {b.monitor_units:.0f} MU" for b in beams)
     notes = (
         *made,
         f"{technique.value}: fields conform to {target.name} + {chosen.margin_mm:g} mm; {shares} per fraction.",
         sentence,
+        *unchecked,
     )
     plan = Plan(
         beams=beams,
         prescription=prescription,
         certificates=certificates,
+        not_checked=unchecked,
         notes=notes,
         label=f"{technique.value} {prescription.dose_gy:g} Gy/{prescription.fractions}",
     )
@@ -208,8 +210,7 @@ def _scale(
         reference = float(dose.at(np.array([target.centroid_mm]))[0])
         rule = f"the center of {target.name} (ICRU 50 reference point)"
     else:
-        total = float(reading.target_volume_cm3.sum())
-        reference = dose_at_hottest(reading.target_dose_gy, reading.target_volume_cm3, 0.5 * total)
+        reference = reading.target.dose_gy_at_percent(50.0)
         rule = f"the median dose of {target.name} (D50%, ICRU 83)"
     wanted = prescription.dose_gy / reference
     allowed = [

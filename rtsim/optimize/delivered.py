@@ -1,32 +1,36 @@
-"""What a delivered dose says about the hard limits and the target: sub-voxel, on the grid of that dose."""
+"""What a delivered dose says about hard goals and the target, by the same DVH that the grade reads."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rtsim.dose.dvh import DVH, dvh
 from rtsim.dose.result import Dose
-from rtsim.dose.statistics import dose_at_hottest, structure_points, volume_receiving
-from rtsim.optimize.goals import DoseVolumeLimit, points_dose
+from rtsim.errors import GeometryError
+from rtsim.optimize.goals import DoseVolumeLimit, upper_limit
+from rtsim.optimize.measured import GoalValue, Measured
 from rtsim.optimize.plan import Certificate
+from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.metric import MetricKind
-from rtsim.protocol.model import Prescription
-from rtsim.typing import FloatArray
+from rtsim.protocol.model import Goal, Prescription, Priority, Sense
 
-SAFETY = 1e-3
-"""Limits are aimed at this much below: a histogram with bins reads D(cc) up to half a bin higher than the points do."""
+SAFETY = 1e-4
+"""Limits are aimed at this much below, so that the rounding of scaled doses to float32 cannot break one."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
-    """Doses read from one delivered plan: of each hard limit, and of the target at its wanted coverage."""
+    """Doses read from one delivered plan: of each hard limit (0 where it lies off the dose grid), and the target's
+    DVH.
+    """
 
     reached_gy: tuple[float, ...]
+    target: DVH
     coverage_dose_gy: float
-    target_dose_gy: FloatArray
-    target_volume_cm3: FloatArray
 
     def factor(self, limits: tuple[DoseVolumeLimit, ...], prescription: Prescription) -> float:
         """Scale of all monitor units: wanted coverage exactly, or less where a hard limit says so."""
@@ -37,80 +41,112 @@ class Reading:
 
     def coverage_percent(self, prescription: Prescription, factor: float = 1.0) -> float:
         """V100% of the target after scaling."""
-        got = volume_receiving(
-            self.target_dose_gy * factor * (1.0 + 1e-6), self.target_volume_cm3, prescription.dose_gy
-        )
-        return 100.0 * got / float(self.target_volume_cm3.sum())
+        return self.target.volume_percent_at(prescription.dose_gy / max(factor, 1e-9) * (1.0 - 1e-6))
 
 
 class Reader:
-    """Reads plans of one phantom; the sub-voxel points are made once."""
+    """Reads plans of one phantom."""
 
     def __init__(self, target: Structure, limits: tuple[DoseVolumeLimit, ...], prescription: Prescription) -> None:
-        self.limits, self._prescription = limits, prescription
-        self._target = structure_points(target)
-        self._points = {
-            s.name: structure_points(s) for s in {limit.structure.name: limit.structure for limit in limits}.values()
-        }
+        self.limits, self._prescription, self._target = limits, prescription, target
 
     def read(self, dose: Dose) -> Reading:
-        """Read one delivered dose."""
-        values = {name: points_dose(dose, points) for name, (points, _) in self._points.items()}
-        reached = tuple(
-            limit.reached_at(values[limit.structure.name], self._points[limit.structure.name][1])
-            for limit in self.limits
-        )
-        points, volume = self._target
-        target = points_dose(dose, points)
-        wanted = self._prescription.coverage_percent / 100.0 * float(volume.sum())
+        """Read one delivered dose.
+
+        Raises:
+            GeometryError: the target lies wholly outside the dose grid.
+        """
+        found: dict[str, DVH | None] = {}
+        for limit in self.limits:
+            if limit.structure.name not in found:
+                found[limit.structure.name] = _dvh_or_none(dose, limit.structure)
+        histograms = [found[limit.structure.name] for limit in self.limits]
+        target = found.get(self._target.name) or dvh(dose, self._target)
         return Reading(
-            reached_gy=reached,
-            coverage_dose_gy=dose_at_hottest(target, volume, wanted),
-            target_dose_gy=target,
-            target_volume_cm3=volume,
+            reached_gy=tuple(
+                0.0 if h is None else limit.reached_in(h) for limit, h in zip(self.limits, histograms, strict=True)
+            ),
+            target=target,
+            coverage_dose_gy=target.dose_gy_at_percent(min(100.0, self._prescription.coverage_percent)),
         )
+
+
+def _dvh_or_none(dose: Dose, structure: Structure) -> DVH | None:
+    try:
+        return dvh(dose, structure)
+    except GeometryError:
+        return None
 
 
 def certify(
-    limits: tuple[DoseVolumeLimit, ...],
-    reading: Reading,
-    prescription: Prescription,
-    dose: Dose,
-    covered_at: float = 1.0,
-) -> tuple[Certificate, ...]:
-    """One certificate a hard limit, with the coverage that it left beside it.
+    goals: Sequence[Goal], phantom: Phantom, prescription: Prescription, dose: Dose, covered_at: float = 1.0
+) -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
+    """One certificate for each hard goal that can be judged, and a sentence for each that cannot.
 
-    ``covered_at``: the share of the prescription from which a voxel of the target counts as covered.
+    Args:
+        covered_at: the share of the prescription from which a voxel of the target counts as covered.
     """
-    coverage = reading.coverage_percent(prescription, 1.0 / covered_at)
-    level = f"{covered_at * prescription.dose_gy:g} Gy"
-    wanted = prescription.coverage_percent
-    out = []
-    for limit, reached in zip(limits, reading.reached_gy, strict=True):
-        held = reached <= limit.limit_gy
-        metric = _metric_name(limit)
-        text = (
-            f"{limit.structure.name} {metric} is {reached:.2f} Gy in the delivered dose ({dose.engine}, "
-            f"{dose.grid.describe()}, sub-voxel); limit {limit.limit_gy:g} Gy {'held' if held else 'NOT held'}."
-        )
-        if coverage < wanted - 0.05:
-            tight = " and not possible, as this limit came first" if reached > 0.98 * limit.limit_gy else ""
-            possible = f"{np.floor(10 * coverage) / 10:.1f}"
-            text += f" {possible} % of {prescription.target} gets {level}; {wanted:g} % was wanted{tight}."
-        out.append(
-            Certificate(
-                structure=limit.structure.name,
-                metric=metric,
-                limit_gy=limit.limit_gy,
-                reached_gy=reached,
-                held=held,
-                statement=text,
-            )
-        )
-    return tuple(out)
+    measured = Measured(dose, phantom, prescription)
+    hard = [measured.goal(g) for g in goals if g.priority is Priority.HARD]
+    short = _shortfall(measured, covered_at)
+    certificates = tuple(_certificate(v, measured, short) for v in hard if v.is_judged)
+    sentences = tuple(f"NOT CHECKED: hard goal '{v.goal}': {v.obstacle}." for v in hard if not v.is_judged)
+    return certificates, sentences
 
 
-def _metric_name(limit: DoseVolumeLimit) -> str:
-    if limit.goal.parsed.kind in (MetricKind.VOLUME_AT_DOSE, MetricKind.COLD_VOLUME):
-        return f"D{limit.volume_cm3:.3g}cc"
-    return limit.goal.parsed.name
+def _shortfall(measured: Measured, covered_at: float) -> str:
+    """What is missing in the target's coverage; empty when nothing is."""
+    prescription = measured.prescription
+    level = covered_at * prescription.dose_gy
+    target = measured.dvh_of(measured.phantom[prescription.target])
+    coverage = target.volume_percent_at(level * (1.0 - 1e-6))
+    if coverage >= prescription.coverage_percent - 0.05:
+        return ""
+    reached = f"{np.floor(10 * coverage) / 10:.1f}"
+    return f" {reached} % of {prescription.target} gets {level:g} Gy; {prescription.coverage_percent:g} % was wanted"
+
+
+def _certificate(found: GoalValue, measured: Measured, short: str) -> Certificate:
+    goal, structure = found.goal, found.structure
+    assert structure is not None
+    assert found.value is not None
+    assert found.histogram is not None
+    limit_gy, reached_gy = _in_gy(found, measured.prescription)
+    held = found.is_met
+    dose = measured.dose
+    kind = "limit" if goal.sense is Sense.AT_MOST else "at least"
+    got, wanted = (f"{number} {goal.unit}".rstrip() for number in (f"{found.value:.2f}", f"{goal.value:g}"))
+    text = (
+        f"{structure.name} {goal.parsed.name} is {got} in the delivered dose ({dose.engine}, {dose.grid.describe()}, "
+        f"sub-voxel); {kind} {wanted} {'held' if held else 'NOT held'}."
+    )
+    if short:
+        tight = goal.sense is Sense.AT_MOST and limit_gy is not None and (reached_gy or 0.0) > 0.98 * limit_gy
+        text += short + (" and not reached; this limit came first." if tight else " and not reached.")
+    return Certificate(
+        structure=structure.name,
+        metric=goal.parsed.name,
+        limit_gy=limit_gy,
+        reached_gy=reached_gy,
+        held=held,
+        statement=text,
+    )
+
+
+def _in_gy(found: GoalValue, prescription: Prescription) -> tuple[float | None, float | None]:
+    """The goal and what it reached as doses; a volume goal as D(volume); (None, None) for plan indices."""
+    goal, structure, histogram = found.goal, found.structure, found.histogram
+    assert structure is not None
+    assert histogram is not None
+    limit = upper_limit(goal, structure, prescription)
+    if limit is not None:
+        return limit.limit_gy, limit.reached_in(histogram)
+    percent_gy = prescription.dose_gy / 100.0
+    if goal.parsed.kind is MetricKind.VOLUME_AT_DOSE:
+        threshold = goal.parsed.threshold * (percent_gy if goal.parsed.threshold_unit.value == "%" else 1.0)
+        volume = goal.value * (structure.volume_cm3 / 100.0 if goal.unit == "%" else 1.0)
+        return threshold, histogram.dose_gy_at(volume)
+    if goal.parsed.kind in (MetricKind.DOSE_AT_VOLUME, MetricKind.MIN_DOSE, MetricKind.MEAN_DOSE, MetricKind.MAX_DOSE):
+        unit = percent_gy if goal.unit == "%" else 1.0
+        return goal.value * unit, (found.value or 0.0) * unit
+    return None, None

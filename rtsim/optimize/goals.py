@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtsim.dose.dvh import DVH
 from rtsim.dose.result import Dose
-from rtsim.dose.statistics import dose_at_hottest, structure_points
 from rtsim.errors import InfeasiblePlanError
-from rtsim.phantom.margins import union
+from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.metric import MetricKind, Unit
 from rtsim.protocol.model import Goal, Prescription, Priority, Sense
-from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import FloatArray
 
 
@@ -33,16 +32,11 @@ class DoseVolumeLimit:
     goal: Goal
     mean: bool = False
 
-    def reached(self, dose: Dose) -> float:
-        """The dose in Gy that is compared with ``limit_gy``: sub-voxel, on the grid of ``dose``, 0 outside of it."""
-        points, volume = structure_points(self.structure)
-        return self.reached_at(points_dose(dose, points), volume)
-
-    def reached_at(self, dose_gy: FloatArray, volume_cm3: FloatArray) -> float:
-        """The same from the doses (n,) of sub-voxel points and their volumes (n,)."""
+    def reached_in(self, histogram: DVH) -> float:
+        """The dose in Gy that is compared with ``limit_gy``; what lies outside the dose grid counts as 0."""
         if self.mean:
-            return float(dose_gy @ volume_cm3 / volume_cm3.sum())
-        return dose_at_hottest(dose_gy, volume_cm3, self.volume_cm3)
+            return histogram.mean_gy
+        return histogram.max_gy if self.volume_cm3 <= 0.0 else histogram.dose_gy_at(self.volume_cm3)
 
     def describe(self) -> str:
         """For notes and certificates."""
@@ -56,26 +50,6 @@ def points_dose(dose: Dose, points_mm: FloatArray) -> FloatArray:
     out = np.zeros(len(points_mm))
     out[inside] = dose.at(points_mm[inside])
     return out
-
-
-def find_structure(phantom: Phantom, key: str) -> Structure | None:
-    """The structure that a protocol's canonical key means in this phantom, or None.
-
-    By its own name, else by the nomenclature; a pair ("lungs") is the union of its left and right.
-    """
-    if key in phantom.structures:
-        return phantom.structures[key]
-    wanted = canonical(key) or key
-    for structure in phantom.structures.values():
-        if canonical(structure.name) == wanted:
-            return structure
-    for ending in ("s", "es"):
-        stem = wanted.removesuffix(ending)
-        if stem != wanted:
-            sides = [find_structure(phantom, f"{stem}_{side}") for side in ("left", "right")]
-            if sides[0] is not None and sides[1] is not None:
-                return union(sides[0], sides[1], phantom.grid, name=wanted, role=Role.OAR)
-    return None
 
 
 def upper_limit(goal: Goal, structure: Structure, prescription: Prescription) -> DoseVolumeLimit | None:
@@ -127,12 +101,17 @@ def lower_wish(goal: Goal, structure: Structure, prescription: Prescription) -> 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SortedGoals:
-    """The goals of a plan by what they ask: hard limits, sought limits, sought target doses, and what is left out."""
+    """The goals of a plan by what they ask: hard limits, sought limits, sought target doses, and what is left out.
+
+    ``hard`` are the hard goals that the solver holds. Other hard goals (a least dose, a plan index) cannot be held on
+    the way: they are checked in the delivered dose and certified all the same; ``unheld`` names them.
+    """
 
     hard: tuple[DoseVolumeLimit, ...]
     sought: tuple[DoseVolumeLimit, ...]
     target_doses: tuple[tuple[Structure, float, float], ...]
     absent: tuple[str, ...]
+    unheld: tuple[Goal, ...] = ()
 
 
 def sort_goals(goals: tuple[Goal, ...], prescription: Prescription, phantom: Phantom) -> SortedGoals:
@@ -145,15 +124,17 @@ def sort_goals(goals: tuple[Goal, ...], prescription: Prescription, phantom: Pha
     sought: list[DoseVolumeLimit] = []
     wishes: list[tuple[Structure, float, float, Goal]] = []
     absent: list[str] = []
+    unheld: list[Goal] = []
     for goal in goals:
         if goal.priority is Priority.REPORT:
             continue
-        own = prescription.target if goal.structure.upper() == "PTV" else goal.structure
-        structure = find_structure(phantom, own) or find_structure(phantom, goal.structure)
+        structure = find_structure(phantom, goal.structure, prescription)
         if structure is None:
             absent.append(goal.structure)
             continue
         limit, wish = upper_limit(goal, structure, prescription), lower_wish(goal, structure, prescription)
+        if limit is None and goal.priority is Priority.HARD:
+            unheld.append(goal)
         if limit is not None:
             (hard if goal.priority is Priority.HARD else sought).append(limit)
         elif wish is not None and is_target(structure):
@@ -168,6 +149,7 @@ def sort_goals(goals: tuple[Goal, ...], prescription: Prescription, phantom: Pha
         sought=tuple(sought),
         target_doses=tuple((s, d, p) for s, d, p, _ in wishes),
         absent=tuple(dict.fromkeys(absent)),
+        unheld=tuple(unheld),
     )
 
 

@@ -11,19 +11,20 @@ from rtsim.protocol.model import Prescription
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Certificate:
-    """Whether a hard limit holds in the delivered dose.
+    """Whether a hard goal holds in the delivered dose, by the same DVH and rule as the grade.
 
     Attributes:
         structure, metric: what is limited, e.g. "spinal_cord_prv", "D0.035cc".
-        limit_gy, reached_gy: wanted at most, and got, in the final forward dose.
-        held: reached <= limit.
-        statement: one sentence for the report; when coverage had to give way it says how much was possible.
+        limit_gy, reached_gy: wanted, and got, in the final forward dose; of a goal on a volume the dose that this
+            volume gets; None for plan indices, whose numbers the statement gives.
+        held: the goal is met.
+        statement: one sentence for the report; it says how much coverage was reached when that is less than wanted.
     """
 
     structure: str
     metric: str
-    limit_gy: float
-    reached_gy: float
+    limit_gy: float | None
+    reached_gy: float | None
     held: bool
     statement: str
 
@@ -36,7 +37,8 @@ class Plan:
         beams: with control points; monitor units are those of one fraction.
         prescription: target, dose and fractions.
         label: for reports and RTPLAN.
-        certificates: one per hard limit.
+        certificates: one per hard goal that can be judged.
+        not_checked: a sentence per hard goal that cannot be: its structure is not drawn, or off the dose grid.
         notes: what the planner decided on the way, in sentences, for the report.
     """
 
@@ -44,6 +46,7 @@ class Plan:
     prescription: Prescription
     label: str = "rtsim"
     certificates: tuple[Certificate, ...] = ()
+    not_checked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -25,6 +25,9 @@ from rtsim.typing import FloatArray, IntArray
 NEAR_TARGET_MM = 6.0
 """Organs keep all their voxels up to this far from the target."""
 
+LEAST_SUBVOXELS = 3
+"""Points along a voxel edge (cubed) before points are thinned: D0.035cc of a cord on 3 mm voxels is then 0.8 % off."""
+
 NORMAL_TISSUE = "normal tissue"
 """Name of the region of sampled tissue around the target, for fall-off objectives."""
 
@@ -206,11 +209,12 @@ def _limit_points(structure: Structure, grid: Grid, sampling: Sampling) -> tuple
     A limited structure lies in a valley of the dose, so that its hottest points are on its surface. Bins have the
     side of half a dose voxel, or more.
     """
-    points, volume = structure_points(structure)
-    on_grid = grid.contains(points)
-    points, volume = points[on_grid], volume[on_grid]
-    if len(points) <= sampling.limit_points:
-        return points, volume
+    for subvoxels in (None, LEAST_SUBVOXELS):
+        points, volume = structure_points(structure, subvoxels)
+        on_grid = grid.contains(points)
+        points, volume = points[on_grid], volume[on_grid]
+        if len(points) <= sampling.limit_points:
+            return points, volume
     outward = _from_axis(points, volume)
     size = 0.5 * np.array(grid.spacing_mm)
     while True:

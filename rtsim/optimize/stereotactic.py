@@ -36,12 +36,12 @@ from rtsim.optimize.segment_weights import (
     segments_of,
     without_small,
 )
-from rtsim.optimize.sequencing import StepAndShoot
+from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.optimize.wishes import Weights, default_wishes
 from rtsim.phantom.phantom import Phantom
-from rtsim.protocol.model import Prescription, Protocol
+from rtsim.protocol.model import Goal, Prescription, Protocol
 from rtsim.typing import FloatArray, Progress
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def plan_stereotactic(
     segments = segments_of(plan, machine, chosen.sequencer)
     rounds = _Rounds(phantom, plan, machine, engine, chosen, _part(progress, 0.7, 1.0))
     best = rounds.run(segments)
-    return _finish(best, rounds, made)
+    return _finish(best, rounds, made, protocol.goals_for(prescription))
 
 
 def _part(progress: Progress | None, start: float, stop: float) -> Progress | None:
@@ -306,19 +306,14 @@ class _Rounds:
             self.levels[k] = min(max(level, 0.7 * aims[k]), 1.4 * aims[k])
 
 
-def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...]) -> Planned:
+def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...], goals: tuple[Goal, ...]) -> Planned:
     prescription = rounds.plan.prescription
     beams = tuple(b.scaled(best.factor) for b in best.beams)
+    for beam in beams:
+        check_monitor_units(beam)
     dose = best.dose.scaled(best.factor)
-    reading = rounds.reader.read(dose)
-    certificates = certify(rounds.limits, reading, prescription, dose)
-    broken = [c for c in certificates if not c.held]
-    if broken or not reading.coverage_dose_gy > 0:
-        raise InfeasiblePlanError(
-            "the hard limits could not be held: "
-            + " ".join(c.statement for c in broken)
-            + " Raise the limit, lower the prescription or choose other beams"
-        )
+    _check_limits(rounds, rounds.reader.read(dose))
+    certificates, unchecked = certify(goals, rounds.phantom, prescription, dose)
     scale = (
         "to the wanted coverage"
         if best.coverage_percent >= prescription.coverage_percent - 0.1
@@ -330,12 +325,27 @@ def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...]) -> Planned
         *rounds.notes,
         f"All monitor units were scaled by {best.factor:.4f} {scale}; {best.segments} segments, "
         f"{sum(b.monitor_units for b in beams):.0f} MU per fraction.",
+        *unchecked,
     )
     plan = Plan(
         beams=beams,
         prescription=prescription,
         certificates=certificates,
+        not_checked=unchecked,
         notes=notes,
         label=f"stereotactic {prescription.dose_gy:g} Gy/{prescription.fractions}",
     )
     return Planned(plan=plan, dose=dose, phantom=rounds.phantom, fluence=rounds.plan)
+
+
+def _check_limits(rounds: _Rounds, reading: Reading) -> None:
+    broken = [
+        f"{limit.describe()} (got {reached:.2f} Gy)."
+        for limit, reached in zip(rounds.limits, reading.reached_gy, strict=True)
+        if reached > limit.limit_gy
+    ]
+    if broken or not reading.coverage_dose_gy > 0:
+        raise InfeasiblePlanError(
+            f"the hard limits could not be held: {' '.join(broken)} Raise the limit, lower the prescription or choose "
+            "other beams"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rtsim.errors import InfeasiblePlanError
-from rtsim.optimize.goals import find_structure
+from rtsim.optimize.find import find_structure
 from rtsim.phantom.margins import expand
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtsim.dose.dvh import dvh
 from rtsim.dose.result import Dose
-from rtsim.evaluate.dvh import dvh
 from rtsim.evaluate.indices import (
     conformity_paddick,
     conformity_rtog,

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtsim.dose.dvh import DVH, dvh
 from rtsim.dose.result import Dose
-from rtsim.evaluate.dvh import DVH, dvh
 from rtsim.geometry.contours import PlanarContours, cropped_coverage
 from rtsim.geometry.grid import Grid
 from rtsim.phantom.structure import Role, Structure

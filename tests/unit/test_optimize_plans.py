@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rtsim import evaluate
+from rtsim.dose.dvh import dvh
 from rtsim.dose.result import Influence
 from rtsim.dose.statistics import dose_at_hottest, structure_points, volume_receiving
 from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
+from rtsim.evaluate import grade
 from rtsim.machine.model import Machine
 from rtsim.optimize import (
     AugmentedLagrangian,
@@ -23,8 +26,10 @@ from rtsim.optimize import (
     plan_stereotactic,
     sequence,
 )
-from rtsim.optimize.goals import find_structure, sort_goals
+from rtsim.optimize.find import find_structure
+from rtsim.optimize.goals import sort_goals
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Priority, Protocol, Sense
 from tests.unit import optimize_toy as toy
 
@@ -66,8 +71,7 @@ def hard_pressed(phantom: Phantom, machine: Machine) -> Planned:
 
 def delivered_cord_gy(result: Planned) -> float:
     dose = toy.PencilEngine().forward(result.phantom, result.plan.beams)
-    points, volume = structure_points(result.phantom["spinal_cord"])
-    return dose_at_hottest(dose.at(points), volume, 0.035)
+    return dvh(dose, result.phantom["spinal_cord"]).dose_gy_at(0.035)
 
 
 @pytest.mark.parametrize("name", ["planned", "hard_pressed"])
@@ -98,7 +102,7 @@ def test_coverage_is_as_wanted_or_the_certificate_says_how_much(planned: Planned
     assert 70.0 < covered[0] <= 90.2
     assert covered[1] < 60.0
     statement = hard_pressed.plan.certificates[0].statement
-    assert "90 % was wanted and not possible, as this limit came first" in statement
+    assert "90 % was wanted and not reached; this limit came first" in statement
     assert hard_pressed.plan.certificates[0].reached_gy > 0.97 * 1.2
 
 
@@ -150,8 +154,7 @@ def test_fluence_holds_the_limit_in_the_matrix_dose_between_voxel_centers(
         solver=solver,
         progress=lambda done, text: seen.append(text),
     )
-    points, volume = structure_points(phantom["spinal_cord"])
-    assert dose_at_hottest(result.dose.at(points), volume, 0.0) <= 8.0 * (1 + 2e-3)
+    assert dvh(result.dose, phantom["spinal_cord"]).dose_gy_at(0.035) <= 8.0 * (1 + 2e-3)
     assert len(result.beams) == 5
     assert all(b.beamlet_monitor_units is not None for b in result.beams)
     assert any("worst constraint" in s for s in seen)
@@ -251,3 +254,46 @@ def test_conventional_gives_way_to_the_cord_limit(phantom: Phantom, machine: Mac
     assert result.plan.certificates[0].held
     assert delivered_cord_gy(result) <= 6.0
     assert any("scaled down to it" in note for note in result.plan.notes)
+
+
+def test_every_hard_goal_is_certified_with_the_number_of_the_grade(phantom: Phantom, machine: Machine) -> None:
+    """Hard goals of every kind: held as constraints, only checked, or not checkable because nobody drew the organ."""
+    hard = Priority.HARD
+    extra = (
+        toy.goal("PTV", "D98%", 8.5, "Gy", hard, Sense.AT_LEAST),
+        toy.goal("PTV", "conformity_paddick", 0.01, "", hard, Sense.AT_LEAST),
+        toy.goal("esophagus", "V6Gy", 50.0, "%", hard),
+        toy.goal("larynx", "Dmax", 9.0, "Gy", hard),
+    )
+    protocol = toy.protocol(13.2, 8.0, 90.0, *extra)
+    result = plan_conventional(phantom, toy.prescription(8.0), protocol, machine, engine=toy.PencilEngine())
+    report = grade(result.dose, result.phantom, toy.prescription(8.0), protocol, certificates=result.plan.certificates)
+    judged = [r for r in report.rows if r.goal.priority is hard and r.value is not None]
+    assert [(c.structure, c.metric) for c in result.plan.certificates] == [
+        (r.found_as, r.goal.parsed.name) for r in judged
+    ]
+    for certificate, row in zip(result.plan.certificates, judged, strict=True):
+        assert certificate.held is not row.is_violation
+        assert f"is {row.value:.2f}" in certificate.statement
+        if row.goal.unit == "Gy":
+            assert certificate.reached_gy == row.value, "the very same number, not one like it"
+    assert [c.held for c in result.plan.certificates] == [True, False, True, True]
+    assert not report.hard_limits_held
+    assert len(result.plan.not_checked) == len(report.unmeasured_hard_limits) == 1
+    assert "larynx" in result.plan.not_checked[0]
+    assert result.plan.not_checked[0] in result.plan.notes
+    assert "NOT CHECKED" in grade(result.dose, result.phantom, toy.prescription(8.0), extra[3:]).headline
+
+
+def test_one_side_of_a_pair_of_targets_is_not_the_other(phantom: Phantom) -> None:
+    two = phantom.with_structures(
+        replace(phantom["PTV"], name="gtv_left", role=Role.GTV),
+        replace(phantom["PTV"], name="GTV_right", role=Role.GTV),
+    )
+    assert find_structure(two, "gtv_left") is two["gtv_left"]
+    assert find_structure(two, "gtv_right") is two["GTV_right"]
+    assert find_structure(two, "GTV") is None, "two could be meant"
+    one = phantom.with_structures(replace(phantom["PTV"], name="gtv_left", role=Role.GTV))
+    assert find_structure(one, "GTV") is one["gtv_left"]
+    assert find_structure(one, "gtv_right") is None
+    assert evaluate.find_structure is find_structure
