@@ -24,7 +24,7 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
 from rtsim.optimize.goals import points_dose, sort_goals
 from rtsim.optimize.plan import Plan
-from rtsim.optimize.sequencing import check_monitor_units
+from rtsim.optimize.sequencing import check_monitor_units, check_segment_units
 from rtsim.optimize.stereotactic import Planned
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.phantom.phantom import Phantom
@@ -106,6 +106,7 @@ def plan_conventional(
     dose = dose.scaled(factor)
     for beam in beams:
         check_monitor_units(beam)
+        check_segment_units(beam)
     certificates, unchecked = certify(protocol.goals_for(prescription), phantom, prescription, dose, COVERED_AT)
     shares = ", ".join(f"{b.name}{f' ({b.wedge.name})' if b.wedge else ''} {b.monitor_units:.0f} MU" for b in beams)
     notes = (

@@ -85,3 +85,14 @@ def check_monitor_units(beam: Beam) -> None:
             f"beam {beam.name!r} needs {beam.monitor_units:.0f} MU; {beam.machine.name} gives at most "
             f"{limit:.0f} MU a beam. Use more beams, fewer levels, or more fractions"
         )
+
+
+def check_segment_units(beam: Beam) -> None:
+    """Raise MachineLimitError when a segment has fewer monitor units than the machine can give."""
+    least = beam.machine.limits.min_monitor_units_per_segment
+    fewest = min((units for _, units in beam.segments()), default=least)
+    if fewest < least * (1.0 - 1e-9):
+        raise MachineLimitError(
+            f"beam {beam.name!r} has a segment of {fewest:.2f} MU; {beam.machine.name} gives at least {least:g} MU. "
+            "Use fewer levels, fewer beams, or fewer fractions"
+        )

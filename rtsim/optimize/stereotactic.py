@@ -18,7 +18,7 @@ from rtsim.beams import posterior, with_beamlets
 from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
-from rtsim.errors import InfeasiblePlanError, InputError
+from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
 from rtsim.machine.model import Machine
 from rtsim.optimize.aperture_search import search
 from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
@@ -36,7 +36,7 @@ from rtsim.optimize.segment_weights import (
     segments_of,
     without_small,
 )
-from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units
+from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units, check_segment_units
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.optimize.wishes import Weights, default_wishes
@@ -196,7 +196,7 @@ class _Rounds:
         best: _Candidate | None = None
         for k in range(self.settings.rounds):
             segments = self._improve(segments, correction, k)
-            candidate = self._deliver(segments, k)
+            segments, candidate = self._deliverable(segments, k)
             if best is None or candidate.rank > best.rank:
                 best = candidate
             if k > 0 and candidate.coverage_percent > self.plan.prescription.coverage_percent - 0.1:
@@ -252,6 +252,29 @@ class _Rounds:
             total = dose if total is None else replace(dose, values_gy=total.values_gy + dose.values_gy)
         assert total is not None
         return total, rows
+
+    def _deliverable(self, segments: tuple[Segment, ...], k: int) -> tuple[tuple[Segment, ...], _Candidate]:
+        """Forward dose without the segments that scaling leaves too few monitor units; the segments that are left.
+
+        Raises:
+            MachineLimitError: none is left.
+        """
+        least = self.machine.limits.min_monitor_units_per_segment
+        while True:
+            candidate = self._deliver(segments, k)
+            kept = tuple(s for s in segments if s.monitor_units * candidate.factor >= least)
+            if len(kept) == len(segments):
+                return segments, candidate
+            if not kept:
+                raise MachineLimitError(
+                    f"scaled by {candidate.factor:.3g} to the hard limits no segment keeps the {least:g} MU that "
+                    f"{self.machine.name} gives at least. Raise the limits or use fewer beams or fractions"
+                )
+            self.notes.append(
+                f"Round {k + 1}: {len(segments) - len(kept)} segments would have less than {least:g} MU after scaling "
+                "and were left out."
+            )
+            segments = kept
 
     def _deliver(self, segments: tuple[Segment, ...], k: int) -> _Candidate:
         """Forward dose of the segments, and what of it remains after scaling to coverage or limit."""
@@ -311,6 +334,7 @@ def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...], goals: tup
     beams = tuple(b.scaled(best.factor) for b in best.beams)
     for beam in beams:
         check_monitor_units(beam)
+        check_segment_units(beam)
     dose = best.dose.scaled(best.factor)
     _check_limits(rounds, rounds.reader.read(dose))
     certificates, unchecked = certify(goals, rounds.phantom, prescription, dose)
@@ -319,12 +343,13 @@ def _finish(best: _Candidate, rounds: _Rounds, made: tuple[str, ...], goals: tup
         if best.coverage_percent >= prescription.coverage_percent - 0.1
         else "to the hard limit"
     )
+    units = sum(b.monitor_units for b in beams)
     notes = (
         *made,
         *rounds.plan.notes,
         *rounds.notes,
         f"All monitor units were scaled by {best.factor:.4f} {scale}; {best.segments} segments, "
-        f"{sum(b.monitor_units for b in beams):.0f} MU per fraction.",
+        f"{units:.0f} MU per fraction, {units / prescription.dose_per_fraction_gy:.0f} MU/Gy.",
         *unchecked,
     )
     plan = Plan(

@@ -14,6 +14,9 @@ from rtsim.protocol.model import CORD_STRUCTURES, Prescription
 CORD_FACTOR = 5.0
 """Sought limits of the cord and what stands for it count this much more than those of other organs."""
 
+UNIFORM_UP_TO = 1.15
+"""A target that shall get no more than this times the prescription is to be uniform (ICRU 50: up to 107 %)."""
+
 NEAR_MAXIMUM_CM3 = 0.1
 """A D(cc) of less volume than this is held as a maximum of all points; the delivered dose gives the rest back."""
 
@@ -26,12 +29,15 @@ class Weights:
         target_under, target_over, falloff, organ, smoothness: the weights.
         coverage: weight of the underdose of the hottest ``coverage_percent`` of the target alone, which gives up
             voxels that the cord makes unreachable.
+        uniform: weight of the overdose instead of ``target_over`` where the goals ask for a uniform target, that is for
+            at most ``UNIFORM_UP_TO`` of the prescription in its hottest part. It counts like the floor then.
         aim, ceiling: doses that underdose and overdose of the target are counted from, relative to the prescription.
     """
 
     target_under: float = 15.0
     coverage: float = 300.0
     target_over: float = 3.0
+    uniform: float = 300.0
     falloff: float = 50.0
     organ: float = 10.0
     smoothness: float = 4.0
@@ -39,7 +45,8 @@ class Weights:
     ceiling: float = 1.3
 
     def __post_init__(self) -> None:
-        if min(self.target_under, self.coverage, self.target_over, self.falloff, self.organ, self.smoothness) < 0:
+        falls = (self.falloff, self.organ, self.smoothness)
+        if min(self.target_under, self.coverage, self.target_over, self.uniform, *falls) < 0:
             raise InputError("weights of objectives must be >= 0")
         if self.target_under + self.coverage <= 0:
             raise InputError("target_under and coverage are both 0: nothing would ask for dose in the target")
@@ -88,7 +95,8 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
     A sought limit of a small volume counts more, as a mean over the organ dilutes it.
     """
     target, dose = prescription.target, prescription.dose_gy
-    aim = weights.aim * dose
+    uniform = uniform_up_to_gy(goals, prescription)
+    aim = weights.aim * dose if uniform is None else min(weights.aim * dose, 0.5 * (dose + uniform))
     ceiling = weights.ceiling * dose
     objectives: list[Objective] = [
         SquaredUnderdose(structure=target, dose_gy=aim, weight=weights.target_under),
@@ -105,7 +113,8 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             ceiling = min(ceiling, max(limit.limit_gy, aim))
         else:
             objectives.append(_organ(limit, weights))
-    objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=weights.target_over))
+    over = weights.target_over if uniform is None else weights.uniform
+    objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=over))
     for structure, dose_gy, percent in goals.target_doses:
         if structure.name != target:
             objectives.append(
@@ -118,6 +127,19 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             )
     bound = [(o, rows.regions[o.structure]) for o in objectives if o.structure in rows.regions and o.weight > 0]
     return Wishes(objectives=tuple(bound), limits=goals.hard, rows=rows)
+
+
+def uniform_up_to_gy(goals: SortedGoals, prescription: Prescription) -> float | None:
+    """The lowest limit in Gy on the hottest part (a fifth at most) of a target that shall be uniform; else None."""
+    found = [
+        limit.limit_gy
+        for limit in (*goals.sought, *goals.hard)
+        if limit.structure.name == prescription.target
+        and not limit.mean
+        and limit.volume_cm3 <= 0.2 * limit.structure.volume_cm3
+        and limit.limit_gy <= UNIFORM_UP_TO * prescription.dose_gy
+    ]
+    return min(found, default=None)
 
 
 def _organ(limit: DoseVolumeLimit, weights: Weights) -> Objective:

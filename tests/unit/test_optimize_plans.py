@@ -28,6 +28,7 @@ from rtsim.optimize import (
 )
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.goals import sort_goals
+from rtsim.optimize.sequencing import check_segment_units
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Priority, Protocol, Sense
@@ -297,3 +298,28 @@ def test_one_side_of_a_pair_of_targets_is_not_the_other(phantom: Phantom) -> Non
     assert find_structure(one, "GTV") is one["gtv_left"]
     assert find_structure(one, "gtv_right") is None
     assert evaluate.find_structure is find_structure
+
+
+def test_scaling_leaves_no_segment_below_the_machine(phantom: Phantom) -> None:
+    """The hard limit scales all monitor units down: what falls below the machine's least is left out and said."""
+    strict = toy.machine()
+    strict = replace(strict, limits=replace(strict.limits, min_monitor_units_per_segment=12.0))
+    result = plan_stereotactic(
+        phantom,
+        toy.prescription(),
+        toy.protocol(cord_gy=2.0),
+        strict,
+        engine=toy.PencilEngine(leakage=0.1),
+        planning_engine=toy.PencilEngine(),
+        beams=toy.beams(),
+        settings=replace(QUICK, rounds=1),
+        seed=3,
+    )
+    assert all(units >= 12.0 for beam in result.plan.beams for _, units in beam.segments())
+    assert any("after scaling and were left out" in note for note in result.plan.notes)
+    assert any("MU/Gy" in note for note in result.plan.notes)
+    assert result.plan.certificates[0].held
+    beam = result.plan.beams[0]
+    small = beam.scaled(5.0 / min(units for _, units in beam.segments()))
+    with pytest.raises(MachineLimitError, match="has a segment of 5"):
+        check_segment_units(small)
