@@ -18,10 +18,11 @@ from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
 from rtsim.dose.fluence.model import fluence_maps
 from rtsim.dose.fluence.raster import FluenceMap, Raster
 from rtsim.dose.medium import Medium
+from rtsim.dose.result import Dose
 from rtsim.dose.terma.fan import FanPaths, Pose, energy_groups
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
-from rtsim.machine.model import Calibration, ElectronContamination, Machine
+from rtsim.machine.model import Calibration, ElectronContamination, Machine, Wedge
 from rtsim.materials import default_basis, get
 from rtsim.typing import Float32Array, FloatArray
 from rtsim.units import GY_PER_MEV_PER_G
@@ -39,12 +40,10 @@ class WaterReference:
     Attributes:
         dose_gy: on the axis at the calibration depth, contaminating electrons included.
         maximum_gy: largest photon dose on the axis.
-        gradient_per_mm: -d ln(dose)/d depth at 100 mm depth.
     """
 
     dose_gy: float
     maximum_gy: float
-    gradient_per_mm: float
 
 
 @lru_cache(maxsize=64)
@@ -54,7 +53,7 @@ def water_reference(machine: Machine) -> WaterReference:
     A machine without calibration is given the field 100 mm x 100 mm with the isocenter at 100 mm depth.
     """
     setup = machine.calibration or Calibration(dose_gy_per_mu=1.0, depth_mm=100.0, ssd_mm=machine.sad_mm - 100.0)
-    deepest = max(setup.depth_mm, _WEDGE_DEPTH_MM) + 60.0
+    deepest = max(setup.depth_mm, 100.0) + 60.0
     half = max(_REFERENCE_HALF_SIDE_MM, max(setup.field_mm) / 2 + 80.0)
     surface = setup.ssd_mm - machine.sad_mm
     grid = Grid.covering((-half, surface, -half), (half, surface + deepest, half), _REFERENCE_SPACING_MM)
@@ -68,11 +67,7 @@ def water_reference(machine: Machine) -> WaterReference:
     if machine.electrons.fraction > 0.0:
         scale = maximum * machine.electrons.fraction
         electron = scale * float(np.exp(-machine.electrons.attenuation_per_mm * setup.depth_mm))
-    logs = np.log(axis)
-    gradient = (
-        -float(np.interp(_WEDGE_DEPTH_MM + 10.0, depth, logs) - np.interp(_WEDGE_DEPTH_MM - 10.0, depth, logs)) / 20.0
-    )
-    return WaterReference(float(np.interp(setup.depth_mm, depth, axis)) + electron, maximum, gradient)
+    return WaterReference(float(np.interp(setup.depth_mm, depth, axis)) + electron, maximum)
 
 
 def photons_per_unit(machine: Machine) -> float:
@@ -86,10 +81,33 @@ def photons_per_unit(machine: Machine) -> float:
 
 
 def wedge_gradient_per_mm(beam: Beam) -> float:
-    """k of exp(k s) that tilts the isodose at 100 mm depth by the wedge's angle (0 without a wedge)."""
+    """k of the fluence exp(k s) that tilts the isodose at 100 mm depth by the wedge's angle (0 without a wedge)."""
     if beam.wedge is None:
         return 0.0
-    return math.tan(math.radians(beam.wedge.angle_deg)) * water_reference(beam.machine).gradient_per_mm
+    return math.tan(math.radians(beam.wedge.angle_deg)) * _wedge_gradient_of_45_degrees_per_mm(beam.machine)
+
+
+@lru_cache(maxsize=64)
+def _wedge_gradient_of_45_degrees_per_mm(machine: Machine) -> float:
+    """k for which the dose of a 10 x 10 cm field, isocenter at 100 mm depth, falls across as fast as along the axis.
+
+    Scatter levels a wedge: the dose falls by k' < k. Both k'/k and the slope m along the axis are taken from the
+    engine, with the wedge in the field; k'/k hardly depends on k (the dose is linear in the fluence), so that
+    k = tan(angle) x this for every angle.
+    """
+    depth, half = _WEDGE_DEPTH_MM, _REFERENCE_HALF_SIDE_MM
+    grid = Grid.covering((-half, -depth, -half), (half, 60.0, half), _REFERENCE_SPACING_MM)
+    k_per_mm = 0.006
+    wedge = Wedge(name="reference", angle_deg=45.0)
+    field = Beam.open_field(machine, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
+    fluence = fluence_maps(field, wedge_gradient_per_mm=k_per_mm)[0]
+    dose = Dose(values_gy=_map_dose(water_medium(grid), field, fluence, REFERENCE_CONES, electrons=False), grid=grid)
+    step = 10.0
+    right, left, above, below = (
+        float(np.log(dose.at(np.array(p))))
+        for p in ((step, 0.0, 0.0), (-step, 0.0, 0.0), (0.0, -step, 0.0), (0.0, step, 0.0))
+    )
+    return k_per_mm * (above - below) / (right - left)
 
 
 def water_medium(grid: Grid) -> Medium:
