@@ -157,7 +157,7 @@ def _beam(
         collimator_deg=_angle(setting.collimator_deg or 0.0),
         name=name,
         control_points=controls,
-        wedge=_wedge(where, beam, points),
+        wedge=_wedge(where, beam, points, resolved, notes),
     )
 
 
@@ -296,7 +296,7 @@ def nominal_energy_mv(machine: Machine) -> float | None:
     return float(match.group()) if match else None
 
 
-def _wedge(where: str, beam: Tags, points: list[Tags]) -> Wedge | None:
+def _wedge(where: str, beam: Tags, points: list[Tags], machine: Machine, notes: list[str]) -> Wedge | None:
     wedges = {int(number(w, "WedgeNumber", 0.0) or 0): w for w in items(beam, "WedgeSequence")}
     state: dict[int, str] = {}
     states = []
@@ -313,10 +313,17 @@ def _wedge(where: str, beam: Tags, points: list[Tags]) -> Wedge | None:
     tags = wedges[next(iter(inside))]
     angle, orientation = number(tags, "WedgeAngle", 0.0) or 0.0, number(tags, "WedgeOrientation", 0.0) or 0.0
     name = text(tags, "WedgeID") or f"wedge {angle:g}"
-    kind = text(tags, "WedgeType", "STANDARD")
+    physical = text(tags, "WedgeType", "STANDARD") != "DYNAMIC"
+    factor = number(tags, "WedgeFactor", None)
+    if not factor:
+        like = [w.factor for w in machine.wedges if w.physical == physical and w.angle_deg == angle]
+        factor = like[0] if like else 1.0
+        origin = f"that of {machine.name}, {factor:g}," if like else "1"
+        notes.append(f"wedge {name!r} has no factor in the plan; {origin} is taken")
     try:
         # IEC 61217 3.6: Yw of the wedge filter system points to the thin end; rtsim counts that direction from BLD +x
-        return Wedge(name=name, angle_deg=angle, orientation_deg=_angle(orientation + 90.0), physical=kind != "DYNAMIC")
+        toward = _angle(orientation + 90.0)
+        return Wedge(name=name, angle_deg=angle, orientation_deg=toward, physical=physical, factor=factor)
     except InputError as error:
         raise DicomError(f"{where}: {error}") from error
 

@@ -181,7 +181,7 @@ def _wedge(beam: Beam) -> Dataset:
     out.WedgeNumber, out.WedgeID = "1", wedge.name[:16]
     out.WedgeType = "STANDARD" if wedge.physical else "DYNAMIC"
     out.WedgeAngle = str(round(wedge.angle_deg))
-    out.WedgeFactor = ""
+    out.WedgeFactor = decimal(wedge.factor)
     # IEC 61217 3.6: Yw points to the thin end; rtsim counts that direction from BLD +x
     out.WedgeOrientation = decimal((wedge.orientation_deg - 90.0) % 360.0)
     if wedge.physical:

@@ -165,13 +165,22 @@ class MultileafCollimator:
 
 @dataclass(frozen=True, kw_only=True)
 class Wedge:
-    """A wedge: ``angle_deg`` is the tilt of the isodose at 100 mm depth (ICRU 24); orientation = the BLD direction, in
-    degrees from +x towards +y, that the thin end (the hot side, toe) points to."""
+    """A wedge in the beam.
+
+    Attributes:
+        angle_deg: tilt of the isodose at 100 mm depth (ICRU 24).
+        orientation_deg: the BLD direction, in degrees from +x towards +y, that the thin end (the hot side, toe) points
+            to.
+        physical: a wedge of metal; False = virtual, made by a moving jaw.
+        factor: fluence on the axis relative to the open beam (wedge factor). A virtual wedge is counted in the monitor
+            units that give the open fluence on the axis: 1.
+    """
 
     name: str
     angle_deg: float
     orientation_deg: float = 0.0
     physical: bool = False
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.angle_deg <= 60.0:
@@ -181,6 +190,7 @@ class Wedge:
                 f"orientation_deg of wedge {self.name!r} is {self.orientation_deg}; "
                 "allowed are 0 <= orientation_deg < 360"
             )
+        _check_range(f"wedge {self.name!r}", "factor", self.factor, 0.01, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

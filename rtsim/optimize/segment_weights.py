@@ -1,6 +1,6 @@
 """Segments: their doses from the influence matrix, their monitor units optimized again, the small ones left out.
 
-The weights are a convex problem with one column a segment. What the matrix does not know (leakage, tongue and groove,
+The weights are a convex problem with one column a segment. What the matrix does not know (leakage, leaf gap,
 head scatter of the real aperture) comes from a forward dose of the same segments: the difference, divided by their
 monitor units, is added to every column, so that the corrected doses equal the forward dose at the weights it was
 computed for and scale with them.

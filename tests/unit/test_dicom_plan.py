@@ -40,7 +40,7 @@ def original(tmp_path_factory):
         couch_deg=20.0,
         collimator_deg=30.0,
         name="one",
-        wedge=Wedge(name="W15", angle_deg=15.0, orientation_deg=90.0, physical=True),
+        wedge=Wedge(name="W15", angle_deg=15.0, orientation_deg=90.0, physical=True, factor=0.775),
     )
     leaves = np.tile([-10.0, 12.0], (machine.mlc.leaf_count, 1))
     aperture = Aperture(jaws_x_mm=(-20.0, 20.0), jaws_y_mm=(-20.0, 20.0), leaf_pairs_mm=leaves)
@@ -77,7 +77,18 @@ def test_toe_of_a_wedge_and_its_kind_come_back(original):
     assert back.beams[0].wedge == original[1].beams[0].wedge
     tags = pydicom.dcmread(original[0].plan)
     # IEC 61217 3.6: at wedge orientation 0 the thin end points to BLD +y
-    assert float(tags.BeamSequence[0].WedgeSequence[0].WedgeOrientation) == 0.0
+    item = tags.BeamSequence[0].WedgeSequence[0]
+    assert float(item.WedgeOrientation) == 0.0
+    assert (item.WedgeType, float(item.WedgeFactor)) == ("STANDARD", 0.775)
+
+
+def test_a_wedge_without_factor_takes_that_of_the_machine_and_says_so(original, tmp_path):
+    def change(tags):
+        tags.BeamSequence[0].WedgeSequence[0].WedgeFactor = ""
+
+    back = read_plan(spoiled(original, tmp_path, change))
+    assert back.beams[0].wedge.factor == load_machine(back.beams[0].machine.name).wedge("physical_15").factor
+    assert any("'W15' has no factor" in n for n in back.notes)
 
 
 def test_sparse_control_points_final_weight_and_setup_beams(original, tmp_path):

@@ -127,6 +127,8 @@ def test_plan_comes_back_to_the_digits_of_a_decimal_string(written):
             own.collimator_deg,
         )
         assert other.wedge == own.wedge
+        if own.wedge is not None:  # virtual: its monitor units are those of the open axis
+            assert (own.wedge.physical, own.wedge.factor) == (False, 1.0)
         for a, b in zip(own.control_points, other.control_points, strict=True):
             assert b.cumulative_monitor_units == pytest.approx(a.cumulative_monitor_units, abs=1e-10)
             assert b.gantry_deg == a.gantry_deg

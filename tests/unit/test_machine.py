@@ -107,6 +107,12 @@ def test_wedges() -> None:
     m = load_machine("generic_6x")
     wanted = {(a, p) for a in (15.0, 30.0, 45.0, 60.0) for p in (True, False)}
     assert {(w.angle_deg, w.physical) for w in m.wedges} == wanted
+    factors = [w.factor for w in m.wedges if w.physical]
+    assert factors == sorted(factors, reverse=True)
+    assert factors[0] < 1.0
+    assert {w.factor for w in m.wedges if not w.physical} == {1.0}
+    with pytest.raises(InputError, match=r"factor of wedge 'w' is 1\.2"):
+        Wedge(name="w", angle_deg=30.0, factor=1.2)
     turned = m.wedge("physical_30", orientation_deg=180.0)
     assert (turned.angle_deg, turned.orientation_deg, turned.physical) == (30.0, 180.0, True)
     with pytest.raises(InputError, match="did you mean 'physical_30'"):

@@ -2,8 +2,7 @@
 
 Shapes enter by exact area coverage of the pixels and by exact error functions for the focal spot, never by sampling
 masks. Jaws and leaves multiply as transmissions t + (1 - t) x opening. Sources: for the Gaussian focal spot projected
-through a collimator at distance z, sigma = sigma_spot (SAD - z)/z; for the extra-focal source Ahnesjo 1994
-(doi 10.1118/1.597193): the part of a Gaussian plane that a point sees through the jaws.
+through a collimator at distance z, sigma = sigma_spot (SAD - z)/z; for the extra-focal source see ``extra_focal``.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from scipy.special import erf
 
 from rtsim.beams.model import Aperture, Beam, Beamlets, same_aperture
+from rtsim.dose.fluence.extra_focal import extra_focal_fluence
 from rtsim.dose.fluence.raster import FluenceMap, Raster, covered
 from rtsim.errors import InputError
 from rtsim.machine.model import Machine, Wedge
@@ -36,7 +35,7 @@ def fluence_maps(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> tuple[Flu
     integrated in steps of at most one pixel; an arc interval is given at its middle gantry angle.
 
     Args:
-        wedge_gradient_per_mm: k of the wedge's exp(k s), s along its orientation; see :func:`wedge_factor`.
+        wedge_gradient_per_mm: k of the wedge's exp(k s), s along its orientation; see :func:`wedge_transmission`.
 
     Raises:
         InputError: the beam has neither control points nor beamlets with monitor units.
@@ -91,9 +90,7 @@ def _delivered(beam: Beam) -> Iterator[FluenceMap]:
         else:
             fixed += apertures
     if fixed:
-        yield FluenceMap(
-            raster, _summed(beam.machine, fixed, raster, profile), beam.control_points[0].gantry_deg
-        )
+        yield FluenceMap(raster, _summed(beam.machine, fixed, raster, profile), beam.control_points[0].gantry_deg)
 
 
 def _middle_angle(a_deg: float, b_deg: float) -> float:
@@ -202,7 +199,7 @@ def _summed(
         field *= profile
         total += field
         if machine.extra_focal.fraction > 0.0:
-            total += units * _extra_focal(machine, first, raster)
+            total += extra_focal_fluence(machine, first.jaws_x_mm, first.jaws_y_mm, bare, behind, raster)
     return total
 
 
@@ -243,35 +240,6 @@ def _along_leaves(machine: Machine, leaf_pairs_mm: FloatArray, raster: Raster) -
     return covered(raster.x_edges_mm, leaf_pairs_mm[:, 0] - half_gap, leaf_pairs_mm[:, 1] + half_gap, sigma)
 
 
-def _visible(
-    position_mm: FloatArray, opening_mm: tuple[float, float], jaw_distance_mm: float, machine: Machine
-) -> FloatArray:
-    """Share of the extra-focal plane (one axis) that points of the isocenter plane see through a pair of jaws."""
-    z, sigma = machine.extra_focal.distance_mm, machine.extra_focal.sigma_mm
-    q = (jaw_distance_mm - z) / (machine.sad_mm - z)
-    lo, hi = (
-        ((edge * jaw_distance_mm / machine.sad_mm) - position_mm * q) / (1.0 - q) / (sigma * math.sqrt(2.0))
-        for edge in opening_mm
-    )
-    return np.asarray(0.5 * (erf(hi) - erf(lo)))
-
-
-def _extra_focal(machine: Machine, aperture: Aperture, raster: Raster) -> FloatArray:
-    """Extra-focal fluence relative to the primary axis: ``fraction`` of the total in the calibration field's center."""
-    distances = (500.0, 500.0) if machine.jaws is None else (machine.jaws.distance_x_mm, machine.jaws.distance_y_mm)
-    size = (100.0, 100.0) if machine.calibration is None else machine.calibration.field_mm
-    center = np.zeros(1)
-    reference = float(
-        np.prod([_visible(center, (-w / 2, w / 2), d, machine)[0] for w, d in zip(size, distances, strict=True)])
-    )
-    weight = machine.extra_focal.fraction / (1.0 - machine.extra_focal.fraction) / reference
-    return np.asarray(
-        weight
-        * _visible(raster.y_mm, aperture.jaws_y_mm, distances[1], machine)[:, None]
-        * _visible(raster.x_mm, aperture.jaws_x_mm, distances[0], machine)[None, :]
-    )
-
-
 def _from_beamlets(beam: Beam, beamlets: Beamlets, monitor_units: FloatArray) -> FluenceMap:
     sx, sy = beamlet_sigmas_mm(beam.machine)
     left, right = beamlets.center_x_mm - beamlets.width_x_mm / 2, beamlets.center_x_mm + beamlets.width_x_mm / 2
@@ -296,24 +264,25 @@ def beamlet_factors(beam: Beam, wedge_gradient_per_mm: float = 0.0) -> FloatArra
     out = np.interp(np.hypot(x, y), beam.machine.off_axis.radius_mm, beam.machine.off_axis.relative)
     if beam.wedge is not None:
         toward = math.radians(beam.wedge.orientation_deg)
-        out = out * np.exp(wedge_gradient_per_mm * (math.cos(toward) * x + math.sin(toward) * y))
+        along = math.cos(toward) * x + math.sin(toward) * y
+        out = out * beam.wedge.factor * np.exp(wedge_gradient_per_mm * along)
     return np.asarray(out)
 
 
-def wedge_factor(wedge: Wedge, raster: Raster, gradient_per_mm: float) -> FloatArray:
-    """(rows, columns) fluence factor exp(k s) of a wedge, s the distance from the axis towards its thin end, 1 on
-    the axis.
+def wedge_transmission(wedge: Wedge, raster: Raster, gradient_per_mm: float) -> FloatArray:
+    """(rows, columns) fluence of a wedged beam relative to the open one: factor x exp(k s), s the distance from the
+    axis towards the thin end.
 
-    With D(s, z) ~ exp(k s - m z) near 100 mm depth an isodose is tilted by atan(k / m); k = m tan(angle_deg) gives the
-    stated tilt (ICRU 24). m is the engine's own relative dose gradient at 100 mm depth. Monitor units of a wedged beam
-    are those that give the open dose on the axis: the wedge factor of the machine is contained in them.
+    With D(s, z) ~ exp(k' s - m z) near 100 mm depth an isodose is tilted by atan(k' / m) (ICRU 24); the engine gives
+    the k of the fluence that makes k' = m tan(angle_deg) of the dose. ``wedge.factor`` is what the wedge lets through
+    on the axis: a physical wedge takes 1/factor times the monitor units of the open field.
     """
     toward = math.radians(wedge.orientation_deg)
     s = math.cos(toward) * raster.x_mm[None, :] + math.sin(toward) * raster.y_mm[:, None]
-    return np.asarray(np.exp(gradient_per_mm * s))
+    return np.asarray(wedge.factor * np.exp(gradient_per_mm * s))
 
 
 def _wedged(fluence: FluenceMap, wedge: Wedge | None, gradient_per_mm: float) -> FluenceMap:
     if wedge is None:
         return fluence
-    return fluence.with_values(fluence.values * wedge_factor(wedge, fluence.raster, gradient_per_mm))
+    return fluence.with_values(fluence.values * wedge_transmission(wedge, fluence.raster, gradient_per_mm))
