@@ -1,5 +1,5 @@
-"""Accuracy: every Monte Carlo dose of the reference folder beside the engine, in absolute Gy cm2 per photon; and every
-number that a bundled case expects, which needs no folder.
+"""Accuracy: every Monte Carlo dose of the reference folder beside the engine, in absolute Gy cm2 per photon; its beam
+data beside the generic machines; and every number that a bundled case expects, which needs no folder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.compare import AxisCurve, ct_axis, gamma_percent, penumbra_shift_mm, slab_axis
 from benchmarks.expectations import ENGINE, Measured, expectations, measure
+from benchmarks.machine_data import machine_rows
 from benchmarks.measure import time_call
 from benchmarks.reference_cases import ReferenceCase, load_case, reference_names
 from benchmarks.row import ROOT, Row, peak_rss_mb
@@ -56,8 +57,10 @@ def goal_of(case: ReferenceCase) -> Goal:
 
 
 def rows(only: str | None) -> Iterator[Row]:
-    """One row per reference case and per expectation of a bundled case without prescription."""
+    """One row per reference case, per known number of a machine's beam, and per expectation of a bundled case without
+    prescription."""
     yield from _reference_rows(only)
+    yield from machine_rows(SHARED / "physics_data" / "beam_reference.csv", only)
     for case, expectation in expectations():
         if only is None or only in case.name:
             yield _expected_row(measure(case, expectation))
