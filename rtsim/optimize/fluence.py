@@ -14,7 +14,7 @@ from rtsim.optimize.goals import SortedGoals, sort_goals
 from rtsim.optimize.leaves import BeamletMap
 from rtsim.optimize.rows import Rows, Sampling, build_rows
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
-from rtsim.optimize.wishes import Weights, Wishes, default_wishes
+from rtsim.optimize.wishes import Weights, Wishes, default_wishes, suited_weights
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.model import Goal, Prescription, Protocol
@@ -94,7 +94,7 @@ def prepare(
     )
     matrix = rows.matrix_of(influence, prescription.fractions)
     _check_reach(matrix, rows, target)
-    chosen = weights or Weights()
+    chosen = weights or suited_weights(goals, prescription)
     return Planning(
         prescription=prescription,
         goals=goals,

@@ -52,7 +52,7 @@ class StereotacticSettings:
     """How a stereotactic plan is made.
 
     Attributes:
-        weights: of the objectives.
+        weights: of the objectives; default: those that suit the goals, a uniform target or a steep fall-off.
         fluence_solver, weight_solver: settings of the solver in both stages.
         sequencer: settings of step and shoot.
         sampling: which voxels the optimizer sees, with its seed.
@@ -63,7 +63,7 @@ class StereotacticSettings:
         beamlet_margin_mm: how far beamlets reach beyond the target's projection.
     """
 
-    weights: Weights = field(default_factory=Weights)
+    weights: Weights | None = None
     fluence_solver: AugmentedLagrangian = FLUENCE_SOLVER
     weight_solver: AugmentedLagrangian = WEIGHT_SOLVER
     sequencer: StepAndShoot = field(default_factory=StepAndShoot)

@@ -29,15 +29,12 @@ class Weights:
         target_under, target_over, falloff, organ, smoothness: the weights.
         coverage: weight of the underdose of the hottest ``coverage_percent`` of the target alone, which gives up
             voxels that the cord makes unreachable.
-        uniform: weight of the overdose instead of ``target_over`` where the goals ask for a uniform target, that is for
-            at most ``UNIFORM_UP_TO`` of the prescription in its hottest part. It counts like the floor then.
         aim, ceiling: doses that underdose and overdose of the target are counted from, relative to the prescription.
     """
 
     target_under: float = 15.0
     coverage: float = 300.0
     target_over: float = 3.0
-    uniform: float = 300.0
     falloff: float = 50.0
     organ: float = 10.0
     smoothness: float = 4.0
@@ -46,12 +43,21 @@ class Weights:
 
     def __post_init__(self) -> None:
         falls = (self.falloff, self.organ, self.smoothness)
-        if min(self.target_under, self.coverage, self.target_over, self.uniform, *falls) < 0:
+        if min(self.target_under, self.coverage, self.target_over, *falls) < 0:
             raise InputError("weights of objectives must be >= 0")
         if self.target_under + self.coverage <= 0:
             raise InputError("target_under and coverage are both 0: nothing would ask for dose in the target")
         if not 0.0 < self.aim < self.ceiling:
             raise InputError(f"aim is {self.aim} and ceiling {self.ceiling}; 0 < aim < ceiling is needed")
+
+
+UNIFORM_WEIGHTS = Weights(target_under=100.0, target_over=100.0, falloff=2.0, organ=3.0)
+"""For a target that shall be uniform: its ceiling counts like its floor, and both before fall-off and organs."""
+
+
+def suited_weights(goals: SortedGoals, prescription: Prescription) -> Weights:
+    """The default weights for these goals: those of a uniform target where one is asked for."""
+    return Weights() if uniform_up_to_gy(goals, prescription) is None else UNIFORM_WEIGHTS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,8 +119,7 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             ceiling = min(ceiling, max(limit.limit_gy, aim))
         else:
             objectives.append(_organ(limit, weights))
-    over = weights.target_over if uniform is None else weights.uniform
-    objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=over))
+    objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=weights.target_over))
     for structure, dose_gy, percent in goals.target_doses:
         if structure.name != target:
             objectives.append(

@@ -29,6 +29,7 @@ from rtsim.optimize import (
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.goals import sort_goals
 from rtsim.optimize.sequencing import check_segment_units
+from rtsim.optimize.wishes import UNIFORM_WEIGHTS, suited_weights
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Priority, Protocol, Sense
@@ -323,3 +324,17 @@ def test_scaling_leaves_no_segment_below_the_machine(phantom: Phantom) -> None:
     small = beam.scaled(5.0 / min(units for _, units in beam.segments()))
     with pytest.raises(MachineLimitError, match="has a segment of 5"):
         check_segment_units(small)
+
+
+def test_a_target_that_shall_be_uniform_gets_a_firm_ceiling(phantom: Phantom, influence: Influence) -> None:
+    """D10% <= 108 % makes the hottest tenth of the target cooler than the default 140 % does."""
+
+    def hottest_tenth_gy(protocol: Protocol) -> float:
+        result = fluence(influence, phantom, toy.prescription(), protocol, solver=QUICK.fluence_solver)
+        histogram = dvh(result.dose, phantom["PTV"])
+        return histogram.dose_gy_at_percent(10) / histogram.dose_gy_at_percent(90)
+
+    uniform = toy.goal("PTV", "D10%", 108.0, "%", Priority.GOAL)
+    assert suited_weights(sort_goals((uniform,), toy.prescription(), phantom), toy.prescription()) is UNIFORM_WEIGHTS
+    assert suited_weights(sort_goals((), toy.prescription(), phantom), toy.prescription()) == Weights()
+    assert hottest_tenth_gy(toy.protocol(15.0, 18.0, 90.0, uniform)) < 0.97 * hottest_tenth_gy(toy.protocol(15.0))
