@@ -64,6 +64,7 @@ def record_of(
         metrics={
             "target": asdict(report.target),
             "indices": asdict(report.indices),
+            "hot_spot": asdict(report.hot_spot),
             "cord": None
             if report.cord is None
             else {

@@ -8,6 +8,7 @@ from rtsim.biology import SCHULTHEISS_CORD, Histology, bed_gy, eqd2_gy, lkb
 from rtsim.dose.dvh import DVH
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
+from rtsim.evaluate.hot_spot import hot_spot
 from rtsim.evaluate.indices import falloff, homogeneity_icru83, homogeneity_rtog
 from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
 from rtsim.optimize.measured import Measured
@@ -58,6 +59,7 @@ def grade(
         rows=rows,
         target=work.target_summary(),
         indices=work.indices(),
+        hot_spot=hot_spot(dose, work.target, work.external, prescription.dose_gy),
         tumor=None if histology is None else work.tumor(histology),
         cord=work.cord_effect(),
         certificates=tuple(certificates),

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from rtsim.biology import Histology
+from rtsim.evaluate.hot_spot import HotSpot
 from rtsim.evaluate.indices import Falloff
 from rtsim.optimize.plan import Certificate
 from rtsim.protocol import Goal, Prescription, Priority, Source, Standing
@@ -151,6 +152,7 @@ class GradeReport:
     rows: tuple[GoalRow, ...]
     target: TargetSummary
     indices: PlanIndices
+    hot_spot: HotSpot
     tumor: TumorEffect | None
     cord: CordEffect | None
     certificates: tuple[Certificate, ...] = ()
@@ -264,6 +266,7 @@ class GradeReport:
             f"conformity Paddick {i.conformity_paddick:.3f}, RTOG {i.conformity_rtog:.2f}; homogeneity ICRU 83 "
             f"{i.homogeneity_icru83:.3f}, RTOG {i.homogeneity_rtog:.2f}; gradient index {i.gradient_index:.2f}, "
             f"R50 {i.r50:.2f}",
+            str(self.hot_spot),
         ]
         if i.falloff is not None:
             f = i.falloff

@@ -165,6 +165,7 @@ def _target_table(grade: GradeReport) -> str:
         ("D98% / D95%", f"{t.d98_gy:.2f} / {t.d95_gy:.2f} Gy"),
         ("D50% / D2%", f"{t.d50_gy:.2f} / {t.d2_gy:.2f} Gy"),
         ("minimum / mean / maximum", f"{t.min_gy:.2f} / {t.mean_gy:.2f} / {t.max_gy:.2f} Gy"),
+        ("hot spot", str(grade.hot_spot)),
         ("conformity (Paddick)", f"{i.conformity_paddick:.3f}"),
         ("conformity (RTOG)", f"{i.conformity_rtog:.2f}"),
         ("homogeneity (ICRU 83)", f"{i.homogeneity_icru83:.3f}"),
