@@ -22,6 +22,9 @@ SAFETY = 0.01
 """Limits are aimed at this much below: what a certified D0.035cc moves by on a finer grid (0.7 % from 2 to
 1.5 mm, docs/accuracy.md), and the rounding of scaled doses to float32, may not break one."""
 
+COVERAGE_SPARE = 0.05
+"""Percent of the target that a plan covers beyond what is wanted, so that rounding leaves the goal met."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Reading:
@@ -68,7 +71,9 @@ class Reader:
                 0.0 if h is None else limit.reached_in(h) for limit, h in zip(self.limits, histograms, strict=True)
             ),
             target=target,
-            coverage_dose_gy=target.dose_gy_at_percent(min(100.0, self._prescription.coverage_percent)),
+            coverage_dose_gy=target.dose_gy_at_percent(
+                min(100.0, self._prescription.coverage_percent + COVERAGE_SPARE)
+            ),
         )
 
 

@@ -9,10 +9,7 @@ from rtsim.optimize.constraints import Constraint, MaximumDose, MaximumDoseAtVol
 from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals
 from rtsim.optimize.objectives import Falloff, MeanDose, Objective, Region, SquaredOverdose, SquaredUnderdose
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
-from rtsim.protocol.model import CORD_STRUCTURES, Prescription
-
-CORD_FACTOR = 5.0
-"""Sought limits of the cord and what stands for it count this much more than those of other organs."""
+from rtsim.protocol.model import Prescription
 
 UNIFORM_UP_TO = 1.15
 """A target that shall get no more than this times the prescription is to be uniform (ICRU 50: up to 107 %)."""
@@ -152,5 +149,4 @@ def _organ(limit: DoseVolumeLimit, weights: Weights) -> Objective:
     if limit.mean:
         return MeanDose(structure=name, dose_gy=0.9 * limit.limit_gy, weight=weights.organ)
     concentrated = min(100.0, max(1.0, volume / max(limit.volume_cm3, NEAR_MAXIMUM_CM3)))
-    first = CORD_FACTOR if limit.goal.structure in CORD_STRUCTURES else 1.0
-    return SquaredOverdose(structure=name, dose_gy=0.95 * limit.limit_gy, weight=first * weights.organ * concentrated)
+    return SquaredOverdose(structure=name, dose_gy=0.95 * limit.limit_gy, weight=weights.organ * concentrated)
