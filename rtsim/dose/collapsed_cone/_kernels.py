@@ -19,8 +19,6 @@ met within 0.14 mm on a 2.5 mm grid (without any: 0.4 to 0.7 mm); the highest fr
 of the blur."""
 
 
-
-
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _interpolate(scratch, row, volume, width, w00, w01, w10, w11, cells):
     """scratch[row] = bilinear value of the plane ``volume`` (flat, rows of ``width``) at the lines of each cell."""
@@ -31,8 +29,8 @@ def _interpolate(scratch, row, volume, width, w00, w01, w10, w11, cells):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _tilts(scratch, b_mm, c_mm, cells, pa2, b0, c0, p, z, primary, scattered):
-    """scratch[4], scratch[5] = tilt factors 1 + A p + B p^2 + C s^2 of the primary and the scattered part.
+def _tilts(scratch, b_mm, c_mm, cells, pa2, b0, c0, p, z, tilt):
+    """scratch[3] = tilt factor 1 + A p + B p^2 + C s^2.
 
     p (3,) and z (3,): constant part and slopes along b and c of the ray's components towards the cone and along the
     beam axis, times the distance to the source.
@@ -40,8 +38,7 @@ def _tilts(scratch, b_mm, c_mm, cells, pa2, b0, c0, p, z, primary, scattered):
     one, zero = np.float32(1.0), np.float32(0.0)
     p0, pb, pc = np.float32(p[0]), np.float32(p[1]), np.float32(p[2])
     z0, zb, zc = np.float32(z[0]), np.float32(z[1]), np.float32(z[2])
-    a1, a2, a3 = np.float32(primary[0]), np.float32(primary[1]), np.float32(primary[2])
-    s1, s2, s3 = np.float32(scattered[0]), np.float32(scattered[1]), np.float32(scattered[2])
+    a1, a2, a3 = np.float32(tilt[0]), np.float32(tilt[1]), np.float32(tilt[2])
     for i in range(cells):
         b = b0 + b_mm[i]
         c = c0 + c_mm[i]
@@ -49,68 +46,47 @@ def _tilts(scratch, b_mm, c_mm, cells, pa2, b0, c0, p, z, primary, scattered):
         toward = (p0 + pb * b + pc * c) * per
         along = (z0 + zb * b + zc * c) * per
         sine2 = one - along * along
-        scratch[4 * CHUNK + i] = max(one + toward * (a1 + a2 * toward) + a3 * sine2, zero)
-        scratch[5 * CHUNK + i] = max(one + toward * (s1 + s2 * toward) + s3 * sine2, zero)
+        scratch[3 * CHUNK + i] = max(one + toward * (a1 + a2 * toward) + a3 * sine2, zero)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _primary_terms(scratch, line0, line1, cells, quarter, soft0, hard0, soft1, hard1):
-    """The recursion of the terms a and 4a; scratch[3] = energy that they deposit.
+def _terms(scratch, line0, line1, deposits, cells, eighth0, eighth1, soft0, hard0, soft1, hard1):
+    """The recursion of both terms; deposits = the energy that they leave per electron density.
 
-    With u = 1 - exp(-x) and g = u/x of x = a n dl, from a Taylor series of g at x/4 doubled twice: g(2y) =
-    g(y) (1 - u(y)/2), u(2y) = u(y) (2 - u(y)), without cancellation for small x. The second term is two doublings
-    more. x is taken as 4 at most in the first term: g and u still belong together, and energy adds up.
+    u = 1 - exp(-x) and g = u/x of x = a n dl come from a Taylor series of g at x/8 doubled three times: g(2y) =
+    g(y) (1 - u(y)/2), u(2y) = u(y) (2 - u(y)), without cancellation for small x. x is taken as 8 at most: g and u
+    still belong together, and energy adds up.
     """
-    one, half, two = np.float32(1.0), np.float32(0.5), np.float32(2.0)
-    c2, c3, c4, c5 = np.float32(1 / 6), np.float32(1 / 24), np.float32(1 / 120), np.float32(1 / 720)
-    for i in range(cells):
-        y = min(scratch[i] * quarter, one)
-        g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
-        u = y * g
-        g = g * (one - half * u)
-        u = u * (two - u)
-        g = g * (one - half * u)
-        u = u * (two - u)
-        s, h, tilt = scratch[CHUNK + i], scratch[2 * CHUNK + i], scratch[4 * CHUNK + i]
-        own = (soft0 * s + hard0 * h) * tilt
-        left = line0[i] * u
-        stays = own * g
-        deposited = left + (own - stays)
-        line0[i] += stays - left
-        g = g * (one - half * u)
-        u = u * (two - u)
-        g = g * (one - half * u)
-        u = u * (two - u)
-        own = (soft1 * s + hard1 * h) * tilt
-        left = line1[i] * u
-        stays = own * g
-        scratch[3 * CHUNK + i] = deposited + (left + (own - stays))
-        line1[i] += stays - left
-
-
-@njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _scattered_terms(scratch, line0, line1, deposits, cells, quarter, soft0, hard0, soft1, hard1):
-    """As :func:`_primary_terms`, of the terms b and 2b; deposits = energy of all four terms per electron density."""
     one, half, two, thinnest = np.float32(1.0), np.float32(0.5), np.float32(2.0), np.float32(1e-6)
     c2, c3, c4, c5 = np.float32(1 / 6), np.float32(1 / 24), np.float32(1 / 120), np.float32(1 / 720)
     for i in range(cells):
         n = scratch[i]
-        y = min(n * quarter, one)
+        tilt = scratch[3 * CHUNK + i]
+        s, h = scratch[CHUNK + i] * tilt, scratch[2 * CHUNK + i] * tilt
+        y = min(n * eighth0, one)
         g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
         u = y * g
         g = g * (one - half * u)
         u = u * (two - u)
         g = g * (one - half * u)
         u = u * (two - u)
-        s, h, tilt = scratch[CHUNK + i], scratch[2 * CHUNK + i], scratch[5 * CHUNK + i]
-        own = (soft0 * s + hard0 * h) * tilt
-        left = line0[i] * u
-        stays = own * g
-        deposited = scratch[3 * CHUNK + i] + (left + (own - stays))
-        line0[i] += stays - left
         g = g * (one - half * u)
         u = u * (two - u)
-        own = (soft1 * s + hard1 * h) * tilt
+        own = soft0 * s + hard0 * h
+        left = line0[i] * u
+        stays = own * g
+        deposited = left + (own - stays)
+        line0[i] += stays - left
+        y = min(n * eighth1, one)
+        g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
+        u = y * g
+        g = g * (one - half * u)
+        u = u * (two - u)
+        g = g * (one - half * u)
+        u = u * (two - u)
+        g = g * (one - half * u)
+        u = u * (two - u)
+        own = soft1 * s + hard1 * h
         left = line1[i] * u
         stays = own * g
         deposits[i] = (deposited + (left + (own - stays))) / max(n, thinnest)
@@ -131,7 +107,7 @@ def _drop_sideways(lines, base, rows, width, move):
     for j in range(-1, rows):
         for n in range(min(abs(move), width)):
             cell = base + j * width + (n if move > 0 else width - 1 - n)
-            for term in range(4):
+            for term in range(2):
                 lines[term, cell] = np.float32(0.0)
 
 
@@ -141,11 +117,10 @@ def _run(
 ):  # fmt: skip
     """Transport through the cells first .. stop of one plane, chunk by chunk; their deposits are put back at once.
 
-    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (2, 9) float32 for the two parts:
-    quarter of a dl, soft and hard share of either term, the tilt A, B, C (and the offset of the lines, b and c).
+    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (11,) float32: an eighth of a dl
+    and soft and hard share of either term, the tilt A, B, C (and the offset of the lines, along b and c).
     """
     w00, w01, w10, w11 = weights[0], weights[1], weights[2], weights[3]
-    p, s = terms[0], terms[1]
     for lo in range(first, stop, CHUNK):
         cells = min(CHUNK, stop - lo)
         for row in range(3):
@@ -153,13 +128,13 @@ def _run(
         if tilted:
             _tilts(
                 scratch, offsets[0, lo:], offsets[1, lo:], cells, view[0], view[1], view[2], view[3:6], view[6:9],
-                p[5:], s[5:],
+                terms[6:],
             )  # fmt: skip
         at = base + lo
-        _primary_terms(scratch, lines[0, at:], lines[1, at:], cells, p[0], p[1], p[2], p[3], p[4])
-        _scattered_terms(
-            scratch, lines[2, at:], lines[3, at:], deposits[lo + width + 1 :], cells, s[0], s[1], s[2], s[3], s[4]
-        )
+        _terms(
+            scratch, lines[0, at:], lines[1, at:], deposits[lo + width + 1 :], cells, terms[0], terms[1], terms[2],
+            terms[3], terms[4], terms[5],
+        )  # fmt: skip
         _put_back(out[plane, lo:], deposits[lo:], width, w00, w01, w10, w11, cells)
     _put_back(out[plane, stop:], deposits[stop:], width, w00, w01, w10, w11, width)
 
@@ -199,16 +174,16 @@ def _sweep(
     line does not pour its energy into a thin neighbor voxel.
 
     volumes (3, planes, cells): density, soft, hard; out (planes, cells): all with a border of zeros about each plane of
-    rows of ``width``. The vectors are in the order of the axes (a, b, c). lines: (4, any), room: (rows 9, cells), both
-    scratch. Row numbers of ``room``: 0-5 chunks, 6 deposits, 7-8 positions along b and c.
+    rows of ``width``. The vectors are in the order of the axes (a, b, c). lines (2, any) and room (4, cells) are
+    scratch; rows of ``room``: chunks, deposits, positions along b and c.
     """
     planes, cells = volumes.shape[1], volumes.shape[2]
     rows = cells // width
     along = abs(direction[0])
     b_step = direction[1] / along * spacing[0] / spacing[1]
     c_step = direction[2] / along * spacing[0] / spacing[2]
-    b_last = math.floor((planes - 1) * b_step + terms[0, 8])
-    c_last = math.floor((planes - 1) * c_step + terms[1, 8])
+    b_last = math.floor((planes - 1) * b_step + terms[9])
+    c_last = math.floor((planes - 1) * c_step + terms[10])
     lines[:, : (rows + abs(b_last) + 3) * width + abs(c_last) + 1] = np.float32(0.0)
     alive = np.zeros(rows + abs(b_last) + 1, np.bool_)
     scratch, offsets, deposits = room[0], room[2:], room[1]
@@ -217,7 +192,7 @@ def _sweep(
     before = 0
     for plane in range(planes):
         k = plane if direction[0] > 0.0 else planes - 1 - plane
-        wb, wc = plane * b_step + terms[0, 8], plane * c_step + terms[1, 8]
+        wb, wc = plane * b_step + terms[9], plane * c_step + terms[10]
         ib, ic = math.floor(wb), math.floor(wc)
         wb, wc = wb - ib, wc - ic
         weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
@@ -273,11 +248,11 @@ def _cones(volumes, out, width, spacing, origin, directions, across, beam_axis, 
     for m in range(first, last):
         for n in range(2):
             steepest[n] = max(steepest[n], abs(directions[m, n + 1] / directions[m, 0]) * spacing[0] / spacing[n + 1])
-    lines = np.empty((4, _line_space(planes, cells // width, width, steepest)), np.float32)
-    room = np.ones((4, max(6 * CHUNK, cells + 2 * width + 2)), np.float32)
+    lines = np.empty((2, _line_space(planes, cells // width, width, steepest)), np.float32)
+    room = np.ones((4, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
     _positions(room, cells, width, spacing[1], spacing[2])
     emits = _rows_with_energy(volumes, width)
-    tilted = bool(np.any(terms[first:last, :, 5:8] != 0.0))
+    tilted = bool(np.any(terms[first:last, 6:9] != 0.0))
     for m in range(first, last):
         _sweep(
             volumes, out, emits, width, spacing, origin, directions[m], across[m], beam_axis, source, terms[m], lines,
@@ -387,9 +362,9 @@ def _turned(box, axis, out):
 
 @njit(cache=True)
 def _box(volumes, out, directions, limits, terms, spacing):
-    """Transport of all cones through one box [depth, y, x]; directions in the order of each dominant axis."""
+    """Transport of all cones through one box [depth, y, x], added to ``out``; directions in the order of each dominant
+    axis."""
     depth, ny, nx = out.shape
-    out[:] = np.float32(0.0)
     none = np.zeros((directions.shape[0], 3))
     for axis in range(3):
         planes, rows, width = nx, ny + 2, depth + 2
@@ -423,8 +398,8 @@ def _box(volumes, out, directions, limits, terms, spacing):
 def box_transport(volumes, out, depths, directions, limits, terms, pitch):
     """Transport in boxes of cubes of side ``pitch`` about beamlets, whose axis 0 (depth) is the photon direction.
 
-    volumes (n, 3, depth, y, x): density, soft, hard; out (n, depth, y, x); depths (n,) planes in use; limits (4,)
-    first direction of each dominant axis (x, y, depth). Boxes are independent: nothing is shared between threads.
+    volumes (n, 3, depth, y, x): density, soft, hard; out (n, depth, y, x), added to; depths (n,) planes in use; limits
+    (4,) first direction of each dominant axis (x, y, depth). Boxes are independent: nothing is shared between threads.
     """
     spacing = np.full(3, pitch)
     for n in prange(depths.size):

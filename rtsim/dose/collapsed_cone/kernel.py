@@ -88,18 +88,15 @@ def mono_kernels() -> MonoKernels:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ConeKernel:
-    """A kernel collapsed onto ``n`` cone directions.
+class Cones:
+    """One part of a kernel, collapsed onto ``n`` cone directions about the photon direction (0, 0, 1).
 
     Attributes:
-        directions: (n, 3) unit vectors about the photon direction (0, 0, 1).
-        exponents_per_cm: (n, 4) per g/cm2: a, 4a of the primary part, b, 2b of the scattered part.
-        soft, hard: (n, 4) energy share of each term; each sums to 1 over all cones (energy is conserved).
-        tilt: (n, 2, 3) how the shares change when the local ray leaves the beam axis (primary, scattered): factor
-            1 + A p + B p^2 + C s^2, with s the sine of the angle between ray and axis and p its component towards
-            the cone.
-        hardness_low, hardness_span: the lever rule, f = (primary share - low) / span.
-        ring_of: (n,) the ring that a cone belongs to.
+        directions: (n, 3) unit vectors.
+        exponents_per_cm: (n, 2) of the two terms, per g/cm2.
+        soft, hard: (n, 2) energy share of each term in the two kernels of the lever rule.
+        tilt: (n, 3) how the shares change when the local ray leaves the beam axis: factor 1 + A p + B p^2 + C s^2,
+            with s the sine of the angle between ray and axis and p its component towards the cone.
     """
 
     directions: FloatArray
@@ -107,14 +104,29 @@ class ConeKernel:
     soft: FloatArray
     hard: FloatArray
     tilt: FloatArray
-    hardness_low: float
-    hardness_span: float
-    ring_of: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
     @property
     def count(self) -> int:
         """Number of cones."""
         return int(self.directions.shape[0])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConeKernel:
+    """A kernel in two parts that are transported on grids of their own.
+
+    Attributes:
+        fast: what is absorbed within two or three g/cm2: primary electrons, and the build-up of the scattered part.
+        slow: scattered photons.
+        hardness_low, hardness_span: the lever rule, f = (primary share - low) / span.
+
+    The shares of both parts together sum to 1, for soft and for hard: energy is conserved.
+    """
+
+    fast: Cones
+    slow: Cones
+    hardness_low: float
+    hardness_span: float
 
     def hardness(self, energies_mev: FloatArray) -> FloatArray:
         """Lever-rule share f(E) of the hard coefficient set, at photon energies."""
@@ -134,32 +146,34 @@ def collapse(spectrum: Spectrum, cones: int) -> ConeKernel:
     per_ring = np.full(rings, cones // rings)
     per_ring[rings - cones % rings :] += 1
     columns: list[tuple[FloatArray, ...]] = []
-    terms = _ring_terms(mono, kernels, surface, edges, _mean_attenuation_per_cm(spectrum))
+    ring = _ring_terms(mono, kernels, surface, edges, _mean_attenuation_per_cm(spectrum))
     for m in range(rings):
         n = int(per_ring[m])
         azimuth = 2.0 * np.pi * (np.arange(n) + 0.5 + 0.382 * m) / n
-        cosine = terms.cosine[m]
+        cosine = ring.cosine[m]
         sine = np.sqrt(1.0 - cosine**2)
         columns.append(
             (
                 np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), np.full(n, cosine)], axis=-1),
-                np.tile(terms.exponents[m], (n, 1)),
-                np.tile(terms.soft[m] / n, (n, 1)),
-                np.tile(terms.hard[m] / n, (n, 1)),
+                np.tile(ring.exponents[m], (n, 1)),
+                np.tile(ring.soft[m] / n, (n, 1)),
+                np.tile(ring.hard[m] / n, (n, 1)),
                 np.tile(_tilt(mono, surface, edges[m : m + 2], n), (n, 1, 1)),
             )
         )
-    parts = [np.concatenate([c[i] for c in columns]) for i in range(5)]
-    return ConeKernel(
-        directions=parts[0],
-        exponents_per_cm=parts[1],
-        soft=parts[2],
-        hard=parts[3],
-        tilt=_balanced(parts[4], 0.3 * parts[2] + 0.7 * parts[3]),
-        hardness_low=hardness_low,
-        hardness_span=span,
-        ring_of=np.repeat(np.arange(rings), per_ring),
-    )
+    directions, exponents, soft, hard, tilt = (np.concatenate([c[i] for c in columns]) for i in range(5))
+    tilt = _balanced(tilt, 0.3 * soft + 0.7 * hard)
+    halves = [
+        Cones(
+            directions=directions,
+            exponents_per_cm=exponents[:, terms],
+            soft=soft[:, terms],
+            hard=hard[:, terms],
+            tilt=tilt[:, part],
+        )
+        for part, terms in enumerate((slice(0, PRIMARY_TERMS), slice(PRIMARY_TERMS, PRIMARY_TERMS + SCATTER_TERMS)))
+    ]
+    return ConeKernel(fast=halves[0], slow=halves[1], hardness_low=hardness_low, hardness_span=span)
 
 
 def _hardening(spectrum: Spectrum, mono: MonoKernels) -> tuple[float, float, FloatArray, FloatArray]:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.dose.collapsed_cone import _kernels
-from rtsim.dose.collapsed_cone.kernel import ConeKernel
+from rtsim.dose.collapsed_cone.kernel import ConeKernel, Cones
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array, FloatArray
 
@@ -18,7 +18,7 @@ AXES: Final = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], dtype=np.int64)
 """xyz numbers of the axes (a, b, c) of the volume whose dominant axis is x, y, z."""
 BOX_AXES: Final = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0]], dtype=np.int64)
 """The same for boxes about beamlets (x, y across, z depth): rows across that hold no energy yet are skipped."""
-_DIRECTIONS_PER_TASK: Final = 8
+_DIRECTIONS_PER_TASK: Final = 6
 _PLASTIC: Final = (0.7548776662466927, 0.5698402909980532)
 """1/p and 1/p^2 of p^3 = p + 1: multiples of the two fill the unit square evenly."""
 
@@ -52,25 +52,24 @@ class OrderedCones:
             directions=np.take_along_axis(directions[order], own, axis=1),
         )
 
-    def terms(self, kernel: ConeKernel, spacing_mm: FloatArray, *, tilt: bool, spread: bool) -> Float32Array:
-        """(n, 2, 9) of the primary and the scattered part: quarter of a dl, soft and hard share of either term, tilt
-        A, B, C; and where the lines of a cone start between the voxels of the first plane, along b and c: evenly
-        spread over the cones (else 0), so that their mean blur is the same in every plane.
+    def terms(self, cones: Cones, spacing_mm: FloatArray, *, tilt: bool, spread: bool) -> Float32Array:
+        """(n, 11): an eighth of a dl of either term, soft and hard share of either, tilt A, B, C; and where the lines
+        of a cone start between the voxels of the first plane, along b and c: evenly spread over the cones (else 0), so
+        that their mean blur is the same in every plane.
 
         Args:
             spacing_mm: (3,) x, y, z.
         """
         step_cm = 0.1 * spacing_mm[self.axes[:, 0]] / np.abs(self.directions[:, 0])
-        out = np.zeros((self.order.size, 2, 9), dtype=np.float32)
-        for part, first in enumerate((0, 2)):
-            out[:, part, 0] = 0.25 * step_cm * kernel.exponents_per_cm[self.order, first]
-            for term in (0, 1):
-                out[:, part, 1 + 2 * term] = kernel.soft[self.order, first + term]
-                out[:, part, 2 + 2 * term] = kernel.hard[self.order, first + term]
-            if tilt:
-                out[:, part, 5:8] = kernel.tilt[self.order, part]
-            if spread:
-                out[:, part, 8] = np.arange(self.order.size) * _PLASTIC[part] % 1.0
+        out = np.zeros((self.order.size, 11), dtype=np.float32)
+        for term in (0, 1):
+            out[:, term] = 0.125 * step_cm * cones.exponents_per_cm[self.order, term]
+            out[:, 2 + 2 * term] = cones.soft[self.order, term]
+            out[:, 3 + 2 * term] = cones.hard[self.order, term]
+        if tilt:
+            out[:, 6:9] = cones.tilt[self.order]
+        if spread:
+            out[:, 9:] = np.outer(np.arange(self.order.size), _PLASTIC) % 1.0
         return out
 
 
@@ -79,7 +78,7 @@ def energy_to_dose_per_electron(
     soft: Float32Array,
     hard: Float32Array,
     grid: Grid,
-    kernel: ConeKernel,
+    cones: Cones,
     rotation: FloatArray,
     source_mm: FloatArray,
     *,
@@ -95,17 +94,18 @@ def energy_to_dose_per_electron(
         electron_density: [k, j, i] relative to water of 1 g/cm3.
         soft, hard: [k, j, i] released energy per volume, MeV/cm3.
         rotation: (3, 3), columns BLD axes in LPS; the photons travel along -rotation[:, 2] on the axis.
-        source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (ConeKernel.tilt) unless
-        ``tilt`` is False.
+        cones: one part of a kernel.
+        source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (Cones.tilt) unless ``tilt`` is
+            False.
         sharpen: take back the blur of the sweep's bilinear weights beforehand (_kernels.SHARPENINGS).
     """
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
-    directions = kernel.directions @ forward.T
-    across = directions - kernel.directions[:, 2:3] * forward[:, 2]
+    directions = cones.directions @ forward.T
+    across = directions - cones.directions[:, 2:3] * forward[:, 2]
     across /= np.linalg.norm(across, axis=1)[:, None]
-    cones = OrderedCones.of(directions, AXES)
+    ordered = OrderedCones.of(directions, AXES)
     spacing = np.array(grid.spacing_mm)
-    used = [axis for axis in range(3) if cones.limits[axis + 1] > cones.limits[axis]]
+    used = [axis for axis in range(3) if ordered.limits[axis + 1] > ordered.limits[axis]]
     counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
     shapes = counts[AXES] + np.array([0, 2, 2])
     sizes = shapes.prod(axis=1)
@@ -114,13 +114,13 @@ def energy_to_dose_per_electron(
     at = 0
     for axis in used:
         starts[axis] = at
-        ordered = volumes[at : at + 3 * sizes[axis]].reshape(3, *shapes[axis])
+        planes = volumes[at : at + 3 * sizes[axis]].reshape(3, *shapes[axis])
         for part, volume in enumerate((electron_density, soft, hard)):
-            ordered[part, :, 1:-1, 1:-1] = volume.transpose(2 - AXES[axis])
+            planes[part, :, 1:-1, 1:-1] = volume.transpose(2 - AXES[axis])
         at += 3 * int(sizes[axis])
     if sharpen:
         _kernels.sharpen(volumes, shapes, starts)
-    tasks = _tasks(cones.limits, sizes)
+    tasks = _tasks(ordered.limits, sizes)
     outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
     _kernels.transport(
         volumes,
@@ -132,9 +132,9 @@ def energy_to_dose_per_electron(
         forward[:, 2][AXES],
         np.asarray(source_mm, dtype=np.float64)[AXES],
         tasks,
-        cones.directions,
-        np.take_along_axis(across[cones.order], cones.axes, axis=1),
-        cones.terms(kernel, spacing, tilt=tilt, spread=sharpen),
+        ordered.directions,
+        np.take_along_axis(across[ordered.order], ordered.axes, axis=1),
+        ordered.terms(cones, spacing, tilt=tilt, spread=sharpen),
     )
     total = np.zeros(grid.shape, dtype=np.float32)
     for axis in used:
@@ -154,9 +154,11 @@ def transport_boxes(
             side ``pitch_mm`` whose axis 0 is the photon direction. Rays are taken as parallel to it.
         depths: (n,) planes of each box that are in use.
     """
-    cones = OrderedCones.of(kernel.directions, BOX_AXES)
-    terms = cones.terms(kernel, np.full(3, pitch_mm), tilt=False, spread=True)
-    _kernels.box_transport(volumes, out, depths, cones.directions, cones.limits, terms, pitch_mm)
+    out[:] = 0.0
+    for part in (kernel.fast, kernel.slow):
+        cones = OrderedCones.of(part.directions, BOX_AXES)
+        terms = cones.terms(part, np.full(3, pitch_mm), tilt=False, spread=True)
+        _kernels.box_transport(volumes, out, depths, cones.directions, cones.limits, terms, pitch_mm)
 
 
 def _tasks(limits: IntArray, sizes: IntArray) -> IntArray:

@@ -1,0 +1,1 @@
+"""Two grids for one dose: fine near the beam, coarse for what varies slowly."""
