@@ -50,11 +50,11 @@ def _tilts(scratch, b_mm, c_mm, cells, pa2, b0, c0, p, z, tilt):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _terms(scratch, line0, line1, deposits, cells, eighth0, eighth1, soft0, hard0, soft1, hard1):
+def _terms(scratch, line0, line1, deposits, cells, part0, part1, soft0, hard0, soft1, hard1):
     """The recursion of both terms; deposits = the energy that they leave per electron density.
 
-    u = 1 - exp(-x) and g = u/x of x = a n dl come from a Taylor series of g at x/8 doubled three times: g(2y) =
-    g(y) (1 - u(y)/2), u(2y) = u(y) (2 - u(y)), without cancellation for small x. x is taken as 8 at most: g and u
+    u = 1 - exp(-x) and g = u/x of x = a n dl come from a Taylor series of g at x/16 doubled four times: g(2y) =
+    g(y) (1 - u(y)/2), u(2y) = u(y) (2 - u(y)), without cancellation for small x. x is taken as 16 at most: g and u
     still belong together, and energy adds up.
     """
     one, half, two, thinnest = np.float32(1.0), np.float32(0.5), np.float32(2.0), np.float32(1e-6)
@@ -63,9 +63,11 @@ def _terms(scratch, line0, line1, deposits, cells, eighth0, eighth1, soft0, hard
         n = scratch[i]
         tilt = scratch[3 * CHUNK + i]
         s, h = scratch[CHUNK + i] * tilt, scratch[2 * CHUNK + i] * tilt
-        y = min(n * eighth0, one)
+        y = min(n * part0, one)
         g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
         u = y * g
+        g = g * (one - half * u)
+        u = u * (two - u)
         g = g * (one - half * u)
         u = u * (two - u)
         g = g * (one - half * u)
@@ -77,9 +79,11 @@ def _terms(scratch, line0, line1, deposits, cells, eighth0, eighth1, soft0, hard
         stays = own * g
         deposited = left + (own - stays)
         line0[i] += stays - left
-        y = min(n * eighth1, one)
+        y = min(n * part1, one)
         g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
         u = y * g
+        g = g * (one - half * u)
+        u = u * (two - u)
         g = g * (one - half * u)
         u = u * (two - u)
         g = g * (one - half * u)
@@ -117,7 +121,7 @@ def _run(
 ):  # fmt: skip
     """Transport through the cells first .. stop of one plane, chunk by chunk; their deposits are put back at once.
 
-    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (11,) float32: an eighth of a dl
+    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (11,) float32: a sixteenth of a dl
     and soft and hard share of either term, the tilt A, B, C (and the offset of the lines, along b and c).
     """
     w00, w01, w10, w11 = weights[0], weights[1], weights[2], weights[3]

@@ -53,7 +53,7 @@ class OrderedCones:
         )
 
     def terms(self, cones: Cones, spacing_mm: FloatArray, *, tilt: bool, spread: bool) -> Float32Array:
-        """(n, 11): an eighth of a dl of either term, soft and hard share of either, tilt A, B, C; and where the lines
+        """(n, 11): a sixteenth of a dl of either term, soft and hard share of either, tilt A, B, C; and where the lines
         of a cone start between the voxels of the first plane, along b and c: evenly spread over the cones (else 0), so
         that their mean blur is the same in every plane.
 
@@ -63,7 +63,7 @@ class OrderedCones:
         step_cm = 0.1 * spacing_mm[self.axes[:, 0]] / np.abs(self.directions[:, 0])
         out = np.zeros((self.order.size, 11), dtype=np.float32)
         for term in (0, 1):
-            out[:, term] = 0.125 * step_cm * cones.exponents_per_cm[self.order, term]
+            out[:, term] = 0.0625 * step_cm * cones.exponents_per_cm[self.order, term]
             out[:, 2 + 2 * term] = cones.soft[self.order, term]
             out[:, 3 + 2 * term] = cones.hard[self.order, term]
         if tilt:

@@ -100,8 +100,8 @@ def columns_above(soft, hard, density, rows, least):
 @njit(cache=True, parallel=True, nogil=True)
 def add_part(total, density, soft, hard, shares, part, start):
     """total += part where it lies (from voxel ``start`` on); elsewhere += the energy that is released there, shares
-    (2,) of soft and hard, per density. Taking back the sweep's blur leaves down to -0.5 % of the maximum in single voxels
-    beside an edge, 0.003 % of all energy: they become 0.
+    (2,) of soft and hard, per density. Taking back the sweep's blur leaves down to -0.5 % of the maximum in single
+    voxels beside an edge, 0.003 % of all energy: they become 0.
     """
     zero, thinnest = np.float32(0.0), np.float32(1e-6)
     nz, ny, nx = total.shape

@@ -142,10 +142,7 @@ def _add_group(paths, own, attenuation, energy, hardness, factor, size, count, s
             * (
                 np.float32(1 / 2)
                 - y
-                * (
-                    np.float32(1 / 6)
-                    - y * (np.float32(1 / 24) - y * (np.float32(1 / 120) - y * np.float32(1 / 720)))
-                )
+                * (np.float32(1 / 6) - y * (np.float32(1 / 24) - y * (np.float32(1 / 120) - y * np.float32(1 / 720))))
             )
         )
         e = e * e
