@@ -10,6 +10,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+PARTS = 5
+"""Volumes that a sweep reads: density, soft, hard, and the transverse components of the local rays."""
 CHUNK = 512
 """Cells of one pass. The scratch rows of a chunk lie this far apart in one array: a distance known when compiling, so
 that LLVM vectorizes the passes without asking at run time whether the rows overlap."""
@@ -20,33 +22,20 @@ of the blur."""
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _interpolate(scratch, row, volume, width, w00, w01, w10, w11, cells):
-    """scratch[row] = bilinear value of the plane ``volume`` (flat, rows of ``width``) at the lines of each cell."""
+def _interpolate(into, volume, width, w00, w01, w10, w11, cells):
+    """Bilinear value of the plane ``volume`` (flat, rows of ``width``) at the lines of each cell."""
     next_row = volume[width:]
-    at = row * CHUNK
     for i in range(cells):
-        scratch[at + i] = (w00 * volume[i] + w01 * volume[i + 1]) + (w10 * next_row[i] + w11 * next_row[i + 1])
+        into[i] = (w00 * volume[i] + w01 * volume[i + 1]) + (w10 * next_row[i] + w11 * next_row[i + 1])
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _tilts(scratch, b_mm, c_mm, cells, pa2, b0, c0, p, z, tilt):
-    """scratch[3] = tilt factor 1 + A p + B p^2 + C s^2.
-
-    p (3,) and z (3,): constant part and slopes along b and c of the ray's components towards the cone and along the
-    beam axis, times the distance to the source.
-    """
+def _tilts(into, u, v, cells, cosine, sine, a, b, c):
+    """Tilt factor 1 + A p + B p^2 + C s^2 from the transverse components u, v of the local rays."""
     one, zero = np.float32(1.0), np.float32(0.0)
-    p0, pb, pc = np.float32(p[0]), np.float32(p[1]), np.float32(p[2])
-    z0, zb, zc = np.float32(z[0]), np.float32(z[1]), np.float32(z[2])
-    a1, a2, a3 = np.float32(tilt[0]), np.float32(tilt[1]), np.float32(tilt[2])
     for i in range(cells):
-        b = b0 + b_mm[i]
-        c = c0 + c_mm[i]
-        per = one / np.sqrt(pa2 + b * b + c * c)
-        toward = (p0 + pb * b + pc * c) * per
-        along = (z0 + zb * b + zc * c) * per
-        sine2 = one - along * along
-        scratch[3 * CHUNK + i] = max(one + toward * (a1 + a2 * toward) + a3 * sine2, zero)
+        p = cosine * u[i] + sine * v[i]
+        into[i] = max(one + p * (a + b * p) + c * (u[i] * u[i] + v[i] * v[i]), zero)
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -116,23 +105,21 @@ def _drop_sideways(lines, base, rows, width, move):
 
 
 @njit(cache=True, error_model="numpy")
-def _run(
-    volumes, out, plane, lines, deposits, scratch, offsets, first, stop, base, width, weights, view, terms, tilted
-):  # fmt: skip
+def _run(volumes, out, plane, lines, deposits, scratch, first, stop, base, width, weights, terms, tilted):
     """Transport through the cells first .. stop of one plane, chunk by chunk; their deposits are put back at once.
 
-    weights (4,) bilinear; view (9,) what :func:`_tilts` needs of the geometry, terms (11,) float32: a sixteenth of a dl
-    and soft and hard share of either term, the tilt A, B, C (and the offset of the lines, along b and c).
+    weights (4,) bilinear; terms (13,) float32: a sixteenth of a dl of either term, soft and hard share of either, the
+    tilt A, B, C, the offset of the lines along b and c, cosine and sine of the cone's azimuth about the beam axis.
     """
     w00, w01, w10, w11 = weights[0], weights[1], weights[2], weights[3]
     for lo in range(first, stop, CHUNK):
         cells = min(CHUNK, stop - lo)
         for row in range(3):
-            _interpolate(scratch, row, volumes[row, plane, lo:], width, w00, w01, w10, w11, cells)
+            _interpolate(scratch[row * CHUNK :], volumes[row, plane, lo:], width, w00, w01, w10, w11, cells)
         if tilted:
             _tilts(
-                scratch, offsets[0, lo:], offsets[1, lo:], cells, view[0], view[1], view[2], view[3:6], view[6:9],
-                terms[6:],
+                scratch[3 * CHUNK :], volumes[3, plane, lo:], volumes[4, plane, lo:], cells, terms[11], terms[12],
+                terms[6], terms[7], terms[8],
             )  # fmt: skip
         at = base + lo
         _terms(
@@ -160,9 +147,7 @@ def _rows_with_energy(volumes, width):
 
 
 @njit(cache=True, error_model="numpy")
-def _sweep(
-    volumes, out, emits, width, spacing, origin, direction, across, beam_axis, source, terms, lines, room, tilted
-):  # fmt: skip
+def _sweep(volumes, out, emits, width, spacing, direction, terms, lines, room, tilted):
     """Transport along one cone direction through a volume whose axis 0 is the direction's dominant axis.
 
     Every line crosses one plane per step, and all lines of a plane share the same fractional offset, so that the four
@@ -177,9 +162,9 @@ def _sweep(
     deposited / n, which sums to ``deposited`` exactly because n of the line is the same weighted mean, and a dense
     line does not pour its energy into a thin neighbor voxel.
 
-    volumes (3, planes, cells): density, soft, hard; out (planes, cells): all with a border of zeros about each plane of
-    rows of ``width``. The vectors are in the order of the axes (a, b, c). lines (2, any) and room (4, cells) are
-    scratch; rows of ``room``: chunks, deposits, positions along b and c.
+    volumes (5, planes, cells): density, soft, hard, transverse components u, v of the local rays (if ``tilted``; else
+    three are enough); out (planes, cells): all with a border of zeros about each plane of rows of ``width``. Vectors are
+    in the order of the axes (a, b, c). lines (2, any) and room (2, cells), chunks and deposits, are scratch.
     """
     planes, cells = volumes.shape[1], volumes.shape[2]
     rows = cells // width
@@ -190,9 +175,8 @@ def _sweep(
     c_last = math.floor((planes - 1) * c_step + terms[10])
     lines[:, : (rows + abs(b_last) + 3) * width + abs(c_last) + 1] = np.float32(0.0)
     alive = np.zeros(rows + abs(b_last) + 1, np.bool_)
-    scratch, offsets, deposits = room[0], room[2:], room[1]
+    scratch, deposits = room[0], room[1]
     weights = np.empty(4, np.float32)
-    view = np.zeros(9, np.float32)
     before = 0
     for plane in range(planes):
         k = plane if direction[0] > 0.0 else planes - 1 - plane
@@ -200,12 +184,6 @@ def _sweep(
         ib, ic = math.floor(wb), math.floor(wc)
         wb, wc = wb - ib, wc - ic
         weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
-        pa = origin[0] + k * spacing[0] - source[0]
-        view[0] = pa * pa
-        view[1] = origin[1] + wb * spacing[1] - source[1]
-        view[2] = origin[2] + wc * spacing[2] - source[2]
-        view[3], view[4], view[5] = across[0] * pa, across[1], across[2]
-        view[6], view[7], view[8] = beam_axis[0] * pa, beam_axis[1], beam_axis[2]
         base = (max(b_last, 0) - ib + 1) * width + max(c_last, 0) - ic
         if ic != before:
             _drop_sideways(lines, base, rows, width, ic - before)
@@ -224,18 +202,9 @@ def _sweep(
                 # the last cell of a plane has no line: it would reach beyond the border
                 stop = j * width - (1 if j == rows - 1 else 0)
                 _run(
-                    volumes, out, k, lines, deposits, scratch, offsets, start * width, stop, base, width, weights,
-                    view, terms, tilted,
-                )  # fmt: skip
+                    volumes, out, k, lines, deposits, scratch, start * width, stop, base, width, weights, terms, tilted
+                )
             j += 1
-
-
-@njit(cache=True)
-def _positions(room, cells, width, b_spacing, c_spacing):
-    """Rows 2 and 3 of the scratch: positions of the cells along b and c, mm from the first voxel's center."""
-    for q in range(cells):
-        room[2, q] = (q // width - 1) * b_spacing
-        room[3, q] = (q % width - 1) * c_spacing
 
 
 @njit(cache=True)
@@ -245,7 +214,7 @@ def _line_space(planes, rows, width, steepest):
 
 
 @njit(cache=True)
-def _cones(volumes, out, width, spacing, origin, directions, across, beam_axis, source, terms, first, last):
+def _cones(volumes, out, width, spacing, directions, terms, first, last, tilted):
     """Cones first .. last through one volume; vectors in the order of its axes."""
     planes, cells = volumes.shape[1], volumes.shape[2]
     steepest = np.zeros(2)
@@ -253,25 +222,20 @@ def _cones(volumes, out, width, spacing, origin, directions, across, beam_axis, 
         for n in range(2):
             steepest[n] = max(steepest[n], abs(directions[m, n + 1] / directions[m, 0]) * spacing[0] / spacing[n + 1])
     lines = np.empty((2, _line_space(planes, cells // width, width, steepest)), np.float32)
-    room = np.ones((4, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
-    _positions(room, cells, width, spacing[1], spacing[2])
+    room = np.ones((2, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
     emits = _rows_with_energy(volumes, width)
-    tilted = bool(np.any(terms[first:last, 6:9] != 0.0))
     for m in range(first, last):
-        _sweep(
-            volumes, out, emits, width, spacing, origin, directions[m], across[m], beam_axis, source, terms[m], lines,
-            room, tilted,
-        )  # fmt: skip
+        _sweep(volumes, out, emits, width, spacing, directions[m], terms[m], lines, room, tilted)
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def transport(volumes, outs, shapes, starts, spacing, origin, beam_axis, source, tasks, directions, across, terms):
+def transport(volumes, outs, shapes, starts, spacing, tasks, directions, terms, tilted):
     """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
 
-    volumes, outs: flat; the volume of dominant axis n holds shapes[n] (planes, rows, width) voxels with its border,
-    and its density, soft and hard part start at volumes[starts[n]]. spacing, origin, beam_axis, source (3, 3): for
-    each dominant axis, in the order of its axes. tasks (n, 4): axis, first and last direction, start of the
-    accumulator in ``outs``. The split into tasks does not depend on the number of threads, so neither does the sum.
+    volumes, outs: flat; the volume of dominant axis n holds shapes[n] (planes, rows, width) voxels with its border;
+    its five parts (see :func:`_sweep`) start at volumes[starts[n]]. spacing (3, 3): for each dominant axis, in the
+    order of its axes. tasks (n, 4): axis, first and last direction, start of the accumulator in ``outs``. The split
+    into tasks does not depend on the number of threads, so neither does the sum.
     """
     for n in prange(tasks.shape[0]):
         axis = tasks[n, 0]
@@ -279,41 +243,74 @@ def transport(volumes, outs, shapes, starts, spacing, origin, beam_axis, source,
         cells = shapes[axis, 1] * width
         size = planes * cells
         _cones(
-            volumes[starts[axis] : starts[axis] + 3 * size].reshape((3, planes, cells)),
+            volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, cells)),
             outs[tasks[n, 3] : tasks[n, 3] + size].reshape((planes, cells)),
-            width, spacing[axis], origin[axis], directions, across, beam_axis[axis], source[axis], terms,
-            tasks[n, 1], tasks[n, 2],
+            width, spacing[axis], directions, terms, tasks[n, 1], tasks[n, 2], tilted,
         )  # fmt: skip
 
 
+@njit(cache=True, parallel=True, nogil=True)
+def aim(volumes, shapes, starts, spacing, origin, source, across):
+    """Parts 3 and 4 of the volumes of :func:`transport`: components u and v, along ``across`` (3, 2, 3), of the unit
+    rays from ``source`` (3, 3) to the voxels; both, and ``origin``, for each dominant axis in the order of its axes."""
+    for axis in range(3):
+        planes, rows, width = shapes[axis, 0], shapes[axis, 1], shapes[axis, 2]
+        if starts[axis] < 0:
+            continue
+        size = planes * rows * width
+        own = volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, rows * width))
+        for k in prange(planes):
+            a = origin[axis, 0] + k * spacing[axis, 0] - source[axis, 0]
+            for j in range(rows):
+                b = origin[axis, 1] + (j - 1) * spacing[axis, 1] - source[axis, 1]
+                for i in range(width):
+                    c = origin[axis, 2] + (i - 1) * spacing[axis, 2] - source[axis, 2]
+                    per = 1.0 / math.sqrt(a * a + b * b + c * c)
+                    for n in range(2):
+                        e = across[axis, n]
+                        own[3 + n, k, j * width + i] = (a * e[0] + b * e[1] + c * e[2]) * per
+
+
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _sharpen(density, released, stride, first, now, per):
+def _flux(flux, density, above, per, per_above, cells):
+    """Flux through the upper faces, -(1/6) n dT with n of the thinner voxel."""
+    sixth = np.float32(1 / 6)
+    for q in range(cells):
+        flux[q] = sixth * min(density[q], above[q]) * (per[q] - per_above[q])
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _corrected(now, first, out_of, into, cells):
+    for q in range(cells):
+        now[q] = first[q] + (out_of[q] - into[q])
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _per_density(per, now, density, cells):
+    thinnest = np.float32(1e-6)
+    for q in range(cells):
+        per[q] = now[q] / max(density[q], thinnest)
+
+
+@njit(cache=True)
+def _sharpen(density, released, stride, first, flux, per):
     """Take back, in place, what the sweep will blur along one axis of a plane (flat; neighbors ``stride`` apart).
 
     Bilinear weights 1 - w, w spread what they carry into the lines, and once more out of them: on the average over the
     offsets w of a line's planes the blur is K = [1/6, 2/3, 1/6], of variance 1/3 voxel squared. Its inverse is 1 +
     (1 - K) + (1 - K)^2 + ..., here to SHARPENINGS terms beyond the first (van Cittert). Released energy is S = n T:
     (1 - K) S is the divergence of the flux -(1/6) n dT through the faces, with n of the thinner voxel. Energy is kept;
-    where T is uniform nothing moves, whatever n does.
+    where T is uniform nothing moves, whatever n does. flux[q + stride] is that of the face between q and q + stride;
+    no energy passes the outer faces.
     """
-    sixth, thinnest = np.float32(1 / 6), np.float32(1e-6)
     cells = released.size
-    for q in range(cells):
-        first[q] = released[q]
-        now[q] = released[q]
+    first[:cells] = released
+    flux[:stride] = np.float32(0.0)
+    flux[cells : cells + stride] = np.float32(0.0)
     for _ in range(SHARPENINGS):
-        for q in range(cells):
-            per[q] = now[q] / max(density[q], thinnest)
-        for q in range(cells):
-            now[q] = first[q]
-        for q in range(cells - stride):
-            released[q] = sixth * min(density[q], density[q + stride]) * (per[q + stride] - per[q])
-        for q in range(cells - stride):
-            now[q] -= released[q]
-        for q in range(cells - stride):
-            now[q + stride] += released[q]
-    for q in range(cells):
-        released[q] = now[q]
+        _per_density(per, released, density, cells)
+        _flux(flux[stride:], density, density[stride:], per, per[stride:], cells - stride)
+        _corrected(released, first, flux[stride:], flux, cells)
 
 
 @njit(cache=True)
@@ -342,7 +339,7 @@ def sharpen(volumes, shapes, starts):
         planes, rows, width = shapes[axis, 0], shapes[axis, 1], shapes[axis, 2]
         if starts[axis] >= 0:
             size = planes * rows * width
-            own = volumes[starts[axis] : starts[axis] + 3 * size].reshape((3, planes, rows * width))
+            own = volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, rows * width))
             for k in prange(planes):
                 _sharpen_plane(own, k, width, np.empty((3, rows * width), np.float32))
 
@@ -369,7 +366,6 @@ def _box(volumes, out, directions, limits, terms, spacing):
     """Transport of all cones through one box [depth, y, x], added to ``out``; directions in the order of each dominant
     axis."""
     depth, ny, nx = out.shape
-    none = np.zeros((directions.shape[0], 3))
     for axis in range(3):
         planes, rows, width = nx, ny + 2, depth + 2
         if axis == 1:
@@ -384,8 +380,8 @@ def _box(volumes, out, directions, limits, terms, spacing):
         for k in range(planes):
             _sharpen_plane(flat, k, width, room)
         _cones(
-            flat, turned[3].reshape((planes, rows * width)), width, spacing,
-            none[0], directions, none, none[0], none[0], terms, limits[axis], limits[axis + 1],
+            flat, turned[3].reshape((planes, rows * width)), width, spacing, directions, terms, limits[axis],
+            limits[axis + 1], False,
         )  # fmt: skip
         for k in range(depth):
             for j in range(ny):

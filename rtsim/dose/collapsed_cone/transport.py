@@ -53,23 +53,25 @@ class OrderedCones:
         )
 
     def terms(self, cones: Cones, spacing_mm: FloatArray, *, tilt: bool, spread: bool) -> Float32Array:
-        """(n, 11): a sixteenth of a dl of either term, soft and hard share of either, tilt A, B, C; and where the lines
-        of a cone start between the voxels of the first plane, along b and c: evenly spread over the cones (else 0), so
-        that their mean blur is the same in every plane.
+        """(n, 13): a sixteenth of a dl of either term, soft and hard share of either, tilt A, B, C; where the lines of
+        a cone start between the voxels of the first plane, along b and c: evenly spread over the cones (else 0), so
+        that their mean blur is the same in every plane; cosine and sine of the azimuth about the photon direction.
 
         Args:
             spacing_mm: (3,) x, y, z.
         """
         step_cm = 0.1 * spacing_mm[self.axes[:, 0]] / np.abs(self.directions[:, 0])
-        out = np.zeros((self.order.size, 11), dtype=np.float32)
+        out = np.zeros((self.order.size, 13), dtype=np.float32)
         for term in (0, 1):
             out[:, term] = 0.0625 * step_cm * cones.exponents_per_cm[self.order, term]
             out[:, 2 + 2 * term] = cones.soft[self.order, term]
             out[:, 3 + 2 * term] = cones.hard[self.order, term]
         if tilt:
             out[:, 6:9] = cones.tilt[self.order]
+            across = cones.directions[self.order, :2]
+            out[:, 11:] = across / np.linalg.norm(across, axis=1)[:, None]
         if spread:
-            out[:, 9:] = np.outer(np.arange(self.order.size), _PLASTIC) % 1.0
+            out[:, 9:11] = np.outer(np.arange(self.order.size), _PLASTIC) % 1.0
         return out
 
 
@@ -101,8 +103,6 @@ def energy_to_dose_per_electron(
     """
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
     directions = cones.directions @ forward.T
-    across = directions - cones.directions[:, 2:3] * forward[:, 2]
-    across /= np.linalg.norm(across, axis=1)[:, None]
     ordered = OrderedCones.of(directions, AXES)
     spacing = np.array(grid.spacing_mm)
     used = [axis for axis in range(3) if ordered.limits[axis + 1] > ordered.limits[axis]]
@@ -110,31 +110,38 @@ def energy_to_dose_per_electron(
     shapes = counts[AXES] + np.array([0, 2, 2])
     sizes = shapes.prod(axis=1)
     starts = np.full(3, -1, dtype=np.int64)
-    volumes = np.zeros(3 * sum(int(sizes[a]) for a in used), dtype=np.float32)
+    volumes = np.zeros(_kernels.PARTS * sum(int(sizes[a]) for a in used), dtype=np.float32)
     at = 0
     for axis in used:
         starts[axis] = at
         planes = volumes[at : at + 3 * sizes[axis]].reshape(3, *shapes[axis])
         for part, volume in enumerate((electron_density, soft, hard)):
             planes[part, :, 1:-1, 1:-1] = volume.transpose(2 - AXES[axis])
-        at += 3 * int(sizes[axis])
+        at += _kernels.PARTS * int(sizes[axis])
     if sharpen:
         _kernels.sharpen(volumes, shapes, starts)
     tasks = _tasks(ordered.limits, sizes)
     outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
+    if tilt:
+        _kernels.aim(
+            volumes,
+            shapes,
+            starts,
+            spacing[AXES],
+            np.array(grid.origin_mm)[AXES],
+            np.asarray(source_mm, dtype=np.float64)[AXES],
+            np.stack([forward[:, :2].T[:, axes] for axes in AXES]),
+        )
     _kernels.transport(
         volumes,
         outs,
         shapes,
         starts,
         spacing[AXES],
-        np.array(grid.origin_mm)[AXES],
-        forward[:, 2][AXES],
-        np.asarray(source_mm, dtype=np.float64)[AXES],
         tasks,
         ordered.directions,
-        np.take_along_axis(across[ordered.order], ordered.axes, axis=1),
         ordered.terms(cones, spacing, tilt=tilt, spread=sharpen),
+        tilt,
     )
     total = np.zeros(grid.shape, dtype=np.float32)
     for axis in used:
