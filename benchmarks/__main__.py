@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -33,7 +34,8 @@ def main() -> int:
         for row in suite(arguments.case):
             console.print(f"[dim]{name}: {row.case} {row.note}[/dim]")
             found.append(row)
-        console.print(_table(name, found))
+        for table in dict.fromkeys(r.table for r in found):
+            console.print(_table(f"{name}: {table}" if table else name, [r for r in found if r.table == table]))
         rows += found
     if arguments.json:
         write_json(arguments.json, header(suites, numba.get_num_threads()), rows)
@@ -44,6 +46,10 @@ def main() -> int:
 
 
 def _table(title: str, rows: list[Row]) -> Table:
+    engines = sorted({r.engine for r in rows if r.engine})
+    if len(engines) == 1:
+        title = f"{title} ({engines[0]})"
+        rows = [replace(r, engine="") for r in rows]
     table = Table(title=title, title_justify="left")
     columns = [
         ("case", "case"),
@@ -54,6 +60,8 @@ def _table(title: str, rows: list[Row]) -> Table:
         ("warm s", "warm_median_s"),
         ("RSS MB", "peak_rss_mb"),
         ("max %", "max_error_percent"),
+        ("2 cm mean %", "smoothed_error_percent"),
+        ("noise %", "noise_percent"),
         ("mean %", "mean_error_percent"),
         ("gamma %", "gamma_percent"),
         ("penumbra mm", "penumbra_shift_mm"),
@@ -76,7 +84,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "[green]yes[/green]" if value else "[red]NO[/red]"
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,39 @@ class AxisCurve:
     def deviation_percent(self, selected: BoolArray) -> FloatArray:
         """100 (engine / reference - 1) where selected."""
         return np.asarray(100.0 * (self.engine[selected] / self.reference[selected] - 1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class BuildUp:
+    """The voxels from the surface to the maximum: depth, deviation from the reference, and the shortest way along the
+    axis to where the engine has the reference's dose (infinite when it has it nowhere)."""
+
+    depth_mm: FloatArray
+    deviation_percent: FloatArray
+    shift_mm: FloatArray
+
+    def index(self, percent: float, distance_mm: float) -> FloatArray:
+        """(n,) the better of both in units of what is allowed: at most 1 where one of them holds."""
+        return np.minimum(np.abs(self.deviation_percent) / percent, self.shift_mm / distance_mm)
+
+
+def build_up(curve: AxisCurve, deepest_mm: float) -> BuildUp:
+    """Dose difference and distance to agreement of each voxel up to a depth.
+
+    The engine is linear between voxels, and from the first one to the surface goes on as behind it: there the dose
+    rises faster, so that no distance comes out too small.
+    """
+    shallow = curve.depth_mm <= deepest_mm
+    first = curve.engine[0] - (curve.engine[1] - curve.engine[0]) * curve.depth_mm[0] / np.diff(curve.depth_mm)[0]
+    depths, engine = np.append(0.0, curve.depth_mm), np.append(first, curve.engine)
+    a, b = engine[:-1], engine[1:]
+    shifts = []
+    for depth, wanted in zip(curve.depth_mm[shallow], curve.reference[shallow], strict=True):
+        crossed = np.flatnonzero((a - wanted) * (b - wanted) <= 0.0)
+        share = (wanted - a[crossed]) / np.where(a[crossed] == b[crossed], 1.0, b[crossed] - a[crossed])
+        at = depths[crossed] + share * np.diff(depths)[crossed]
+        shifts.append(float(np.abs(at - depth).min()) if crossed.size else math.inf)
+    return BuildUp(curve.depth_mm[shallow], curve.deviation_percent(shallow), np.array(shifts))
 
 
 def slab_axis(case: ReferenceCase, dose: Dose) -> AxisCurve:

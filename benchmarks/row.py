@@ -20,10 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 class Row:
     """What was measured on one case. A field that does not apply is None and is not shown.
 
-    ``goal`` is the wanted bound in words; ``met`` is True or False wherever a goal is named.
+    ``table`` gathers the rows that are shown together. ``goal`` is the wanted bound in words; ``met`` is True or False
+    wherever a goal is named. ``max_error_percent`` is that of the worst single voxel; ``smoothed_error_percent`` the
+    largest of means over 2 cm, and ``noise_percent`` the largest deviation to be expected of a perfect dose from the
+    statistics of the reference.
     """
 
     case: str
+    table: str = ""
     engine: str = ""
     spacing_mm: float | None = None
     threads: int | None = None
@@ -31,6 +35,8 @@ class Row:
     warm_median_s: float | None = None
     peak_rss_mb: float | None = None
     max_error_percent: float | None = None
+    smoothed_error_percent: float | None = None
+    noise_percent: float | None = None
     mean_error_percent: float | None = None
     gamma_percent: float | None = None
     penumbra_shift_mm: float | None = None
