@@ -39,12 +39,12 @@ def _tilts(into, u, v, cells, cosine, sine, a, b, c):
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
-def _terms(scratch, line0, line1, deposits, cells, part0, part1, soft0, hard0, soft1, hard1):
-    """The recursion of both terms; deposits = the energy that they leave per electron density.
+def _terms_of_ratio_2(scratch, line0, line1, deposits, cells, quarter, soft0, hard0, soft1, hard1):
+    """The recursion of two terms, exponents a and 2a; deposits = the energy that they leave per electron density.
 
-    u = 1 - exp(-x) and g = u/x of x = a n dl come from a Taylor series of g at x/16 doubled four times: g(2y) =
-    g(y) (1 - u(y)/2), u(2y) = u(y) (2 - u(y)), without cancellation for small x. x is taken as 16 at most: g and u
-    still belong together, and energy adds up.
+    u = 1 - exp(-x) and g = u/x of x = a n dl come from a Taylor series of g at x/4 doubled twice: g(2y) = g(y) (1 -
+    u(y)/2), u(2y) = u(y) (2 - u(y)), without cancellation for small x; the second term is one doubling more. x is taken
+    as 4 at most in the first term: g and u still belong together, and energy adds up.
     """
     one, half, two, thinnest = np.float32(1.0), np.float32(0.5), np.float32(2.0), np.float32(1e-6)
     c2, c3, c4, c5 = np.float32(1 / 6), np.float32(1 / 24), np.float32(1 / 120), np.float32(1 / 720)
@@ -52,13 +52,9 @@ def _terms(scratch, line0, line1, deposits, cells, part0, part1, soft0, hard0, s
         n = scratch[i]
         tilt = scratch[3 * CHUNK + i]
         s, h = scratch[CHUNK + i] * tilt, scratch[2 * CHUNK + i] * tilt
-        y = min(n * part0, one)
+        y = min(n * quarter, one)
         g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
         u = y * g
-        g = g * (one - half * u)
-        u = u * (two - u)
-        g = g * (one - half * u)
-        u = u * (two - u)
         g = g * (one - half * u)
         u = u * (two - u)
         g = g * (one - half * u)
@@ -68,13 +64,36 @@ def _terms(scratch, line0, line1, deposits, cells, part0, part1, soft0, hard0, s
         stays = own * g
         deposited = left + (own - stays)
         line0[i] += stays - left
-        y = min(n * part1, one)
+        g = g * (one - half * u)
+        u = u * (two - u)
+        own = soft1 * s + hard1 * h
+        left = line1[i] * u
+        stays = own * g
+        deposits[i] = (deposited + (left + (own - stays))) / max(n, thinnest)
+        line1[i] += stays - left
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _terms_of_ratio_4(scratch, line0, line1, deposits, cells, quarter, soft0, hard0, soft1, hard1):
+    """As :func:`_terms_of_ratio_2`, exponents a and 4a."""
+    one, half, two, thinnest = np.float32(1.0), np.float32(0.5), np.float32(2.0), np.float32(1e-6)
+    c2, c3, c4, c5 = np.float32(1 / 6), np.float32(1 / 24), np.float32(1 / 120), np.float32(1 / 720)
+    for i in range(cells):
+        n = scratch[i]
+        tilt = scratch[3 * CHUNK + i]
+        s, h = scratch[CHUNK + i] * tilt, scratch[2 * CHUNK + i] * tilt
+        y = min(n * quarter, one)
         g = one - y * (half - y * (c2 - y * (c3 - y * (c4 - y * c5))))
         u = y * g
         g = g * (one - half * u)
         u = u * (two - u)
         g = g * (one - half * u)
         u = u * (two - u)
+        own = soft0 * s + hard0 * h
+        left = line0[i] * u
+        stays = own * g
+        deposited = left + (own - stays)
+        line0[i] += stays - left
         g = g * (one - half * u)
         u = u * (two - u)
         g = g * (one - half * u)
@@ -108,8 +127,9 @@ def _drop_sideways(lines, base, rows, width, move):
 def _run(volumes, out, plane, lines, deposits, scratch, first, stop, base, width, weights, terms, tilted):
     """Transport through the cells first .. stop of one plane, chunk by chunk; their deposits are put back at once.
 
-    weights (4,) bilinear; terms (13,) float32: a sixteenth of a dl of either term, soft and hard share of either, the
-    tilt A, B, C, the offset of the lines along b and c, cosine and sine of the cone's azimuth about the beam axis.
+    weights (4,) bilinear; terms (13,) float32: quarter of a dl of the first term, ratio of the second (2 or 4), soft
+    and hard share of either, the tilt A, B, C, the offset of the lines along b and c, cosine and sine of the cone's
+    azimuth about the beam axis.
     """
     w00, w01, w10, w11 = weights[0], weights[1], weights[2], weights[3]
     for lo in range(first, stop, CHUNK):
@@ -122,10 +142,16 @@ def _run(volumes, out, plane, lines, deposits, scratch, first, stop, base, width
                 terms[6], terms[7], terms[8],
             )  # fmt: skip
         at = base + lo
-        _terms(
-            scratch, lines[0, at:], lines[1, at:], deposits[lo + width + 1 :], cells, terms[0], terms[1], terms[2],
-            terms[3], terms[4], terms[5],
-        )  # fmt: skip
+        if terms[1] > np.float32(3.0):
+            _terms_of_ratio_4(
+                scratch, lines[0, at:], lines[1, at:], deposits[lo + width + 1 :], cells, terms[0], terms[2], terms[3],
+                terms[4], terms[5],
+            )  # fmt: skip
+        else:
+            _terms_of_ratio_2(
+                scratch, lines[0, at:], lines[1, at:], deposits[lo + width + 1 :], cells, terms[0], terms[2], terms[3],
+                terms[4], terms[5],
+            )  # fmt: skip
         _put_back(out[plane, lo:], deposits[lo:], width, w00, w01, w10, w11, cells)
     _put_back(out[plane, stop:], deposits[stop:], width, w00, w01, w10, w11, width)
 
@@ -147,8 +173,8 @@ def _rows_with_energy(volumes, width):
 
 
 @njit(cache=True, error_model="numpy")
-def _sweep(volumes, out, emits, width, spacing, direction, terms, lines, room, tilted):
-    """Transport along one cone direction through a volume whose axis 0 is the direction's dominant axis.
+def _through_plane(volumes, out, emits, width, step, k, shear, last, terms, lines, alive, move, room, tilted):
+    """Step ``step`` of the sweep along one cone direction, through plane k: axis 0 is the direction's dominant axis.
 
     Every line crosses one plane per step, and all lines of a plane share the same fractional offset, so that the four
     bilinear weights are constants of the plane, and a plane is one long row of cells. In a step of radiological length
@@ -162,70 +188,72 @@ def _sweep(volumes, out, emits, width, spacing, direction, terms, lines, room, t
     deposited / n, which sums to ``deposited`` exactly because n of the line is the same weighted mean, and a dense
     line does not pour its energy into a thin neighbor voxel.
 
-    volumes (5, planes, cells): density, soft, hard, transverse components u, v of the local rays (if ``tilted``; else
-    three are enough); out (planes, cells): all with a border of zeros about each plane of rows of ``width``. Vectors are
-    in the order of the axes (a, b, c). lines (2, any) and room (2, cells), chunks and deposits, are scratch.
+    volumes (5, planes, cells): density, soft, hard, transverse components u, v of the local rays (if ``tilted``;
+    else three are enough); out (planes, cells): all with a border of zeros about each plane of rows of ``width``.
+    Vectors are in the order of the axes (a, b, c). The lines of the cone are sheared by ``shear`` (b, c) voxels a
+    plane, ``last`` (b, c) whole voxels in all, the last move along c by ``move``. lines (2, any) is their energy,
+    ``alive`` which rows of them hold any; room (2, cells), chunks and deposits, is scratch. Returns the new ``move``.
+    """
+    cells = volumes.shape[2]
+    rows = cells // width
+    wb, wc = step * shear[0] + terms[9], step * shear[1] + terms[10]
+    ib, ic = math.floor(wb), math.floor(wc)
+    wb, wc = wb - ib, wc - ic
+    weights = np.empty(4, np.float32)
+    weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
+    top = max(last[0], 0)
+    base = (top - ib + 1) * width + max(last[1], 0) - ic
+    if ic != move:
+        _drop_sideways(lines, base, rows, width, ic - move)
+    scratch, deposits = room[0], room[1]
+    deposits[: cells + 2 * width + 2] = np.float32(0.0)
+    j = 0
+    while j < rows - 1:
+        start = j
+        while j < rows - 1:
+            line = j - ib + top
+            alive[line] = alive[line] or emits[k, j] or emits[k, j + 1]
+            if not alive[line]:
+                break
+            j += 1
+        if j > start:
+            # the last cell of a plane has no line: it would reach beyond the border
+            stop = j * width - (1 if j == rows - 1 else 0)
+            _run(volumes, out, k, lines, deposits, scratch, start * width, stop, base, width, weights, terms, tilted)
+        j += 1
+    return ic
+
+
+@njit(cache=True)
+def _cones(volumes, out, width, spacing, directions, terms, first, stop, tilted):
+    """Cones first .. stop through one volume, plane by plane together: a plane stays in the cache for all of them.
+
+    Vectors are in the order of the volume's axes; all directions go the same way along axis 0.
     """
     planes, cells = volumes.shape[1], volumes.shape[2]
     rows = cells // width
-    along = abs(direction[0])
-    b_step = direction[1] / along * spacing[0] / spacing[1]
-    c_step = direction[2] / along * spacing[0] / spacing[2]
-    b_last = math.floor((planes - 1) * b_step + terms[9])
-    c_last = math.floor((planes - 1) * c_step + terms[10])
-    lines[:, : (rows + abs(b_last) + 3) * width + abs(c_last) + 1] = np.float32(0.0)
-    alive = np.zeros(rows + abs(b_last) + 1, np.bool_)
-    scratch, deposits = room[0], room[1]
-    weights = np.empty(4, np.float32)
-    before = 0
-    for plane in range(planes):
-        k = plane if direction[0] > 0.0 else planes - 1 - plane
-        wb, wc = plane * b_step + terms[9], plane * c_step + terms[10]
-        ib, ic = math.floor(wb), math.floor(wc)
-        wb, wc = wb - ib, wc - ic
-        weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
-        base = (max(b_last, 0) - ib + 1) * width + max(c_last, 0) - ic
-        if ic != before:
-            _drop_sideways(lines, base, rows, width, ic - before)
-            before = ic
-        deposits[: cells + 2 * width + 2] = np.float32(0.0)
-        j = 0
-        while j < rows - 1:
-            start = j
-            while j < rows - 1:
-                line = j - ib + max(b_last, 0)
-                alive[line] = alive[line] or emits[k, j] or emits[k, j + 1]
-                if not alive[line]:
-                    break
-                j += 1
-            if j > start:
-                # the last cell of a plane has no line: it would reach beyond the border
-                stop = j * width - (1 if j == rows - 1 else 0)
-                _run(
-                    volumes, out, k, lines, deposits, scratch, start * width, stop, base, width, weights, terms, tilted
-                )
-            j += 1
-
-
-@njit(cache=True)
-def _line_space(planes, rows, width, steepest):
-    """Elements that the lines of any direction need: the plane as far as it is sheared, and a row to each side."""
-    return (rows + math.ceil(planes * steepest[0]) + 5) * width + math.ceil(planes * steepest[1]) + 3
-
-
-@njit(cache=True)
-def _cones(volumes, out, width, spacing, directions, terms, first, last, tilted):
-    """Cones first .. last through one volume; vectors in the order of its axes."""
-    planes, cells = volumes.shape[1], volumes.shape[2]
-    steepest = np.zeros(2)
-    for m in range(first, last):
-        for n in range(2):
-            steepest[n] = max(steepest[n], abs(directions[m, n + 1] / directions[m, 0]) * spacing[0] / spacing[n + 1])
-    lines = np.empty((2, _line_space(planes, cells // width, width, steepest)), np.float32)
+    count = stop - first
+    shear, last = np.empty((count, 2)), np.empty((count, 2), np.int64)
+    space = 0
+    for n in range(count):
+        m = first + n
+        for axis in range(2):
+            shear[n, axis] = directions[m, axis + 1] / abs(directions[m, 0]) * spacing[0] / spacing[axis + 1]
+            last[n, axis] = math.floor((planes - 1) * shear[n, axis] + terms[m, 9 + axis])
+        space = max(space, (rows + abs(last[n, 0]) + 5) * width + abs(last[n, 1]) + 3)
+    lines = np.zeros((count, 2, space), np.float32)
+    alive = np.zeros((count, space // width), np.bool_)
+    move = np.zeros(count, np.int64)
     room = np.ones((2, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
     emits = _rows_with_energy(volumes, width)
-    for m in range(first, last):
-        _sweep(volumes, out, emits, width, spacing, directions[m], terms[m], lines, room, tilted)
+    for step in range(planes):
+        for n in range(count):
+            m = first + n
+            k = step if directions[m, 0] > 0.0 else planes - 1 - step
+            move[n] = _through_plane(
+                volumes, out, emits, width, step, k, shear[n], last[n], terms[m], lines[n], alive[n], move[n], room,
+                tilted,
+            )  # fmt: skip
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -233,8 +261,8 @@ def transport(volumes, outs, shapes, starts, spacing, tasks, directions, terms, 
     """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
 
     volumes, outs: flat; the volume of dominant axis n holds shapes[n] (planes, rows, width) voxels with its border;
-    its five parts (see :func:`_sweep`) start at volumes[starts[n]]. spacing (3, 3): for each dominant axis, in the
-    order of its axes. tasks (n, 4): axis, first and last direction, start of the accumulator in ``outs``. The split
+    its five parts (see :func:`_through_plane`) start at volumes[starts[n]]. spacing (3, 3): for each dominant axis, in
+    the order of its axes. tasks (n, 4): axis, first and last direction, start of the accumulator in ``outs``. The split
     into tasks does not depend on the number of threads, so neither does the sum.
     """
     for n in prange(tasks.shape[0]):
@@ -379,10 +407,12 @@ def _box(volumes, out, directions, limits, terms, spacing):
         room = np.empty((3, rows * width), np.float32)
         for k in range(planes):
             _sharpen_plane(flat, k, width, room)
-        _cones(
-            flat, turned[3].reshape((planes, rows * width)), width, spacing, directions, terms, limits[axis],
-            limits[axis + 1], False,
-        )  # fmt: skip
+        for way in range(2 * axis, 2 * axis + 2):
+            if limits[way + 1] > limits[way]:
+                _cones(
+                    flat, turned[3].reshape((planes, rows * width)), width, spacing, directions, terms, limits[way],
+                    limits[way + 1], False,
+                )  # fmt: skip
         for k in range(depth):
             for j in range(ny):
                 for i in range(nx):
@@ -399,7 +429,7 @@ def box_transport(volumes, out, depths, directions, limits, terms, pitch):
     """Transport in boxes of cubes of side ``pitch`` about beamlets, whose axis 0 (depth) is the photon direction.
 
     volumes (n, 3, depth, y, x): density, soft, hard; out (n, depth, y, x), added to; depths (n,) planes in use; limits
-    (4,) first direction of each dominant axis (x, y, depth). Boxes are independent: nothing is shared between threads.
+    (7,) first direction of -x, +x, -y, +y, -depth, +depth. Boxes are independent: nothing is shared between threads.
     """
     spacing = np.full(3, pitch)
     for n in prange(depths.size):

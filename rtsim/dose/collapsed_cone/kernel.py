@@ -110,6 +110,15 @@ class Cones:
         """Number of cones."""
         return int(self.directions.shape[0])
 
+    @property
+    def ratio(self) -> int:
+        """Second exponent over the first: 2 or 4, for the transport gets it by squaring exp(-x)."""
+        ratio = self.exponents_per_cm[:, 1] / self.exponents_per_cm[:, 0]
+        whole = round(float(ratio[0]))
+        if whole not in (2, 4) or not np.allclose(ratio, whole, rtol=1e-9):
+            raise ValueError(f"the ratio of the exponents is {ratio.min():g} to {ratio.max():g}; 2 or 4 for all cones")
+        return whole
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConeKernel:

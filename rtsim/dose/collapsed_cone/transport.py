@@ -18,18 +18,18 @@ AXES: Final = np.array([[0, 2, 1], [1, 2, 0], [2, 1, 0]], dtype=np.int64)
 """xyz numbers of the axes (a, b, c) of the volume whose dominant axis is x, y, z."""
 BOX_AXES: Final = np.array([[0, 1, 2], [1, 0, 2], [2, 1, 0]], dtype=np.int64)
 """The same for boxes about beamlets (x, y across, z depth): rows across that hold no energy yet are skipped."""
-_DIRECTIONS_PER_TASK: Final = 6
+_DIRECTIONS_PER_TASK: Final = 8
 _PLASTIC: Final = (0.7548776662466927, 0.5698402909980532)
 """1/p and 1/p^2 of p^3 = p + 1: multiples of the two fill the unit square evenly."""
 
 
 @dataclass(frozen=True, eq=False)
 class OrderedCones:
-    """The cones of a kernel, sorted by dominant axis.
+    """The cones of a kernel, sorted by dominant axis and by which way they go along it.
 
     Attributes:
         order: (n,) cone numbers.
-        limits: (4,) first cone of each dominant axis x, y, z.
+        limits: (7,) first cone of -x, +x, -y, +y, -z, +z.
         axes: (n, 3) xyz numbers of the axes (a, b, c) of each cone.
         directions: (n, 3) unit vectors, components in the order of ``axes``.
     """
@@ -43,27 +43,30 @@ class OrderedCones:
     def of(cls, directions: FloatArray, axes: IntArray) -> OrderedCones:
         """From (n, 3) unit vectors x, y, z; ``axes`` (3, 3) says in which order each dominant axis keeps the others."""
         dominant = np.argmax(np.abs(directions) + np.array([0.0, 1e-9, 2e-9]), axis=1)
-        order = np.argsort(dominant, kind="stable")
+        ways = 2 * dominant + (np.take_along_axis(directions, dominant[:, None], axis=1)[:, 0] > 0.0)
+        order = np.argsort(ways, kind="stable")
         own = axes[dominant[order]]
         return cls(
             order=order,
-            limits=np.searchsorted(dominant[order], np.arange(4)),
+            limits=np.searchsorted(ways[order], np.arange(7)),
             axes=own,
             directions=np.take_along_axis(directions[order], own, axis=1),
         )
 
     def terms(self, cones: Cones, spacing_mm: FloatArray, *, tilt: bool, spread: bool) -> Float32Array:
-        """(n, 13): a sixteenth of a dl of either term, soft and hard share of either, tilt A, B, C; where the lines of
-        a cone start between the voxels of the first plane, along b and c: evenly spread over the cones (else 0), so
-        that their mean blur is the same in every plane; cosine and sine of the azimuth about the photon direction.
+        """(n, 13): quarter of a dl of the first term, ratio of the second, soft and hard share of either, tilt A, B, C;
+        where the lines of a cone start between the voxels of the first plane, along b and c: evenly spread over the
+        cones (else 0), so that their mean blur is the same in every plane; cosine and sine of the azimuth about the
+        photon direction.
 
         Args:
             spacing_mm: (3,) x, y, z.
         """
         step_cm = 0.1 * spacing_mm[self.axes[:, 0]] / np.abs(self.directions[:, 0])
         out = np.zeros((self.order.size, 13), dtype=np.float32)
+        out[:, 0] = 0.25 * step_cm * cones.exponents_per_cm[self.order, 0]
+        out[:, 1] = cones.ratio
         for term in (0, 1):
-            out[:, term] = 0.0625 * step_cm * cones.exponents_per_cm[self.order, term]
             out[:, 2 + 2 * term] = cones.soft[self.order, term]
             out[:, 3 + 2 * term] = cones.hard[self.order, term]
         if tilt:
@@ -105,7 +108,7 @@ def energy_to_dose_per_electron(
     directions = cones.directions @ forward.T
     ordered = OrderedCones.of(directions, AXES)
     spacing = np.array(grid.spacing_mm)
-    used = [axis for axis in range(3) if ordered.limits[axis + 1] > ordered.limits[axis]]
+    used = [axis for axis in range(3) if ordered.limits[2 * axis + 2] > ordered.limits[2 * axis]]
     counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
     shapes = counts[AXES] + np.array([0, 2, 2])
     sizes = shapes.prod(axis=1)
@@ -169,11 +172,13 @@ def transport_boxes(
 
 
 def _tasks(limits: IntArray, sizes: IntArray) -> IntArray:
-    """(tasks, 4): dominant axis, first and last cone, start of the accumulator."""
+    """(tasks, 4): dominant axis, first and last cone, start of the accumulator; the cones of a task go the same way."""
     out: list[tuple[int, int, int, int]] = []
     at = 0
-    for axis in range(3):
-        for first in range(int(limits[axis]), int(limits[axis + 1]), _DIRECTIONS_PER_TASK):
-            out.append((axis, first, min(first + _DIRECTIONS_PER_TASK, int(limits[axis + 1])), at))
-            at += int(sizes[axis])
+    for way in range(6):
+        count = int(limits[way + 1] - limits[way])
+        parts = -(-count // _DIRECTIONS_PER_TASK)
+        for n in range(parts):
+            out.append((way // 2, limits[way] + n * count // parts, limits[way] + (n + 1) * count // parts, at))
+            at += int(sizes[way // 2])
     return np.array(out, dtype=np.int64)
