@@ -62,7 +62,8 @@ def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0
     density = density[slices]
     index = phantom.material_index[slices]
     weights = default_basis().weight_matrix(phantom.materials)
-    used = [b for b in range(weights.shape[1]) if np.any(weights[np.unique(index), b] != 0.0)]
+    occurring = np.flatnonzero(np.bincount(index.ravel(), minlength=len(phantom.materials)))
+    used = [b for b in range(weights.shape[1]) if np.any(weights[occurring, b] != 0.0)]
     partial = np.stack([density * weights[:, b].astype(np.float32)[index] for b in used])
     electrons = density * np.array([m.electrons_per_gram_ratio for m in phantom.materials], dtype=np.float32)[index]
     if spacing_mm is None or np.allclose(crop.spacing_mm, spacing_mm, rtol=1e-9):

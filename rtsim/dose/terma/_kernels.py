@@ -178,13 +178,64 @@ def _path_at(paths, fan, u, v, d, out, column):
 
 
 @njit(cache=True)
+def _span(at, slope, axial, axial_slope, sad, lower, upper, first, last):
+    """first .. last (voxels of a row) cut to where sad (at + slope i)/(axial + axial_slope i) lies in lower .. upper.
+
+    The projection is monotonic along a row, as all of it lies in front of the source.
+    """
+    ends = np.empty(2)
+    for n in range(2):
+        bound = lower if n == 0 else upper
+        fall = sad * slope - bound * axial_slope
+        if abs(fall) < 1e-9 * sad:
+            # the row runs along a ray: it lies on one side of the bound altogether
+            beyond = sad * at - bound * axial
+            if (n == 0 and beyond < 0.0) or (n == 1 and beyond > 0.0):
+                return 0, -1
+            ends[n] = -1e9 if n == 0 else 1e9
+            continue
+        ends[n] = (bound * axial - sad * at) / fall
+        if (fall > 0.0) == (n == 1):
+            last = min(last, math.ceil(min(ends[n], 1e9)))
+        else:
+            first = max(first, math.floor(max(ends[n], -1e9)))
+    return first, last
+
+
+@njit(cache=True)
+def _reached(x, y, z, step, rotation, sad, half, raster, table, count):
+    """First and last voxel of a row (starting at x, y, z from the source) whose footprint may meet a fluence map."""
+    d = -(x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2])
+    e = -step * rotation[0, 2]
+    scale = sad / min(d, d + e * (count - 1))
+    first, last = 0, count - 1
+    for axis in range(2):
+        at = x * rotation[0, axis] + y * rotation[1, axis] + z * rotation[2, axis]
+        room = half[axis] * scale
+        pixels = table.shape[1 - axis] - 1
+        first, last = _span(
+            at, step * rotation[0, axis], d, e, sad, raster[axis] - room, raster[axis] + pixels * raster[2] + room,
+            first, last,
+        )  # fmt: skip
+    return first, last
+
+
+@njit(cache=True)
 def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, loose, loose_raster, depths,
          fluences, electrons, angles):  # fmt: skip
-    """Geometry, fluences and paths of one row of voxels; fluence 0 and path 0 where no ray of the fan is needed."""
-    y = origin[1] + j * spacing[1] - source[1]
-    z = origin[2] + k * spacing[2] - source[2]
+    """Geometry, fluences and paths of the voxels of one row that the maps reach; returns their first and last number.
+
+    Fluence 0 and path 0 where no ray of the fan is needed."""
+    x, y, z = origin[0] - source[0], origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
+    first, last = _reached(x, y, z, spacing[0], rotation, sad, half, raster, table, fluences.size)
+    if loose.size > 1:
+        other, end = _reached(x, y, z, spacing[0], rotation, sad, half, loose_raster, loose, fluences.size)
+        if last < first:
+            first, last = other, end
+        elif end >= other:
+            first, last = min(first, other), max(last, end)
     hit = False
-    for i in range(fluences.size):
+    for i in range(first, last + 1):
         x = origin[0] + i * spacing[0] - source[0]
         d = -(x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2])
         scale = sad / d
@@ -203,7 +254,7 @@ def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, 
             _path_at(paths, fan, u, v, d, depths, i)
         else:
             depths[:, i] = np.float32(0.0)
-    return hit
+    return (first, last) if hit else (0, -1)
 
 
 @njit(cache=True)
@@ -281,15 +332,17 @@ def released_energy(
             hard[k, j] = np.float32(0.0)
             if electron_attenuation > 0.0:
                 electron[k, j] = np.float32(0.0)
-            if not _row(
+            first, last = _row(
                 k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, loose, loose_raster,
                 depths, fluences, electrons, angles,
-            ):  # fmt: skip
+            )  # fmt: skip
+            if last < first:
                 continue
+            here = slice(first, last + 1)
             for b in range(basis):
-                own[b] = partial[b, k, j]
-            beside = electron[k, j] if electron_attenuation > 0.0 else electron[0, 0]
+                own[b, here] = partial[b, k, j, here]
+            beside = electron[k, j, here] if electron_attenuation > 0.0 else electron[0, 0]
             _release(
-                depths, own, angles, fluences, electrons, size, attenuation, energy_fluence, hardness, softening,
-                electron_attenuation, soft[k, j], hard[k, j], beside,
+                depths[:, here], own[:, here], angles[here], fluences[here], electrons[here], size, attenuation,
+                energy_fluence, hardness, softening, electron_attenuation, soft[k, j, here], hard[k, j, here], beside,
             )  # fmt: skip
