@@ -277,28 +277,6 @@ def transport(volumes, outs, shapes, starts, spacing, tasks, directions, terms, 
         )  # fmt: skip
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def aim(volumes, shapes, starts, spacing, origin, source, across):
-    """Parts 3 and 4 of the volumes of :func:`transport`: components u and v, along ``across`` (3, 2, 3), of the unit
-    rays from ``source`` (3, 3) to the voxels; both, and ``origin``, for each dominant axis in the order of its axes."""
-    for axis in range(3):
-        planes, rows, width = shapes[axis, 0], shapes[axis, 1], shapes[axis, 2]
-        if starts[axis] < 0:
-            continue
-        size = planes * rows * width
-        own = volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, rows * width))
-        for k in prange(planes):
-            a = origin[axis, 0] + k * spacing[axis, 0] - source[axis, 0]
-            for j in range(rows):
-                b = origin[axis, 1] + (j - 1) * spacing[axis, 1] - source[axis, 1]
-                for i in range(width):
-                    c = origin[axis, 2] + (i - 1) * spacing[axis, 2] - source[axis, 2]
-                    per = 1.0 / math.sqrt(a * a + b * b + c * c)
-                    for n in range(2):
-                        e = across[axis, n]
-                        own[3 + n, k, j * width + i] = (a * e[0] + b * e[1] + c * e[2]) * per
-
-
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _flux(flux, density, above, per, per_above, cells):
     """Flux through the upper faces, -(1/6) n dT with n of the thinner voxel."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from rtsim.dose.collapsed_cone import _kernels
 from rtsim.dose.collapsed_cone.kernel import ConeKernel, Cones
+from rtsim.dose.orientation import _kernels as order
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array, FloatArray
 
@@ -114,26 +115,23 @@ def energy_to_dose_per_electron(
     sizes = shapes.prod(axis=1)
     starts = np.full(3, -1, dtype=np.int64)
     volumes = np.zeros(_kernels.PARTS * sum(int(sizes[a]) for a in used), dtype=np.float32)
-    at = 0
-    for axis in used:
-        starts[axis] = at
-        planes = volumes[at : at + 3 * sizes[axis]].reshape(3, *shapes[axis])
-        for part, volume in enumerate((electron_density, soft, hard)):
-            planes[part, :, 1:-1, 1:-1] = volume.transpose(2 - AXES[axis])
-        at += _kernels.PARTS * int(sizes[axis])
+    starts[used] = _kernels.PARTS * np.concatenate([[0], np.cumsum(sizes[used])[:-1]])
+    for part, volume in enumerate((electron_density, soft, hard)):
+        order.fill(volume, part, shapes, starts, volumes)
     if sharpen:
         _kernels.sharpen(volumes, shapes, starts)
     tasks = _tasks(ordered.limits, sizes)
     outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
     if tilt:
-        _kernels.aim(
-            volumes,
+        order.aim(
+            3,
             shapes,
             starts,
             spacing[AXES],
             np.array(grid.origin_mm)[AXES],
             np.asarray(source_mm, dtype=np.float64)[AXES],
             np.stack([forward[:, :2].T[:, axes] for axes in AXES]),
+            volumes,
         )
     _kernels.transport(
         volumes,
@@ -146,11 +144,8 @@ def energy_to_dose_per_electron(
         ordered.terms(cones, spacing, tilt=tilt, spread=sharpen),
         tilt,
     )
-    total = np.zeros(grid.shape, dtype=np.float32)
-    for axis in used:
-        parts = [outs[t[3] : t[3] + sizes[axis]].reshape(shapes[axis]) for t in tasks if t[0] == axis]
-        summed = parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
-        total += summed[:, 1:-1, 1:-1].transpose(np.argsort(2 - AXES[axis]))
+    total = np.empty(grid.shape, dtype=np.float32)
+    order.gather(outs, tasks, shapes, total)
     return total
 
 
