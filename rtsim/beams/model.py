@@ -34,12 +34,22 @@ class Aperture:
                 raise InputError(f"{name} is {pair}; two finite positions, lower <= upper, in mm are needed")
         if self.leaf_pairs_mm is not None:
             leaves = np.array(self.leaf_pairs_mm, dtype=np.float64, order="C")
-            if leaves.ndim != 2 or leaves.shape[1] != 2 or not np.isfinite(leaves).all():
-                raise InputError(f"leaf_pairs_mm has shape {leaves.shape}; (n leaf pairs, 2) finite values are needed")
+            if leaves.ndim != 2 or leaves.shape[1] != 2:
+                raise InputError(f"leaf_pairs_mm has shape {leaves.shape}; (n leaf pairs, 2) values in mm are needed")
+            strange = np.flatnonzero(~np.isfinite(leaves).all(axis=1))
+            if strange.size:
+                i = int(strange[0])
+                raise InputError(
+                    f"leaf_pairs_mm of leaf pair {i} is {leaves[i].tolist()}; finite positions in mm are needed "
+                    f"({strange.size} pairs have none)"
+                )
             crossed = np.flatnonzero(leaves[:, 1] < leaves[:, 0] - 1e-6)
             if crossed.size:
                 i = int(crossed[0])
-                raise InputError(f"leaf pair {i} crosses: left {leaves[i, 0]:g} mm > right {leaves[i, 1]:g} mm")
+                raise InputError(
+                    f"leaf pair {i} crosses: left {leaves[i, 0]:g} mm > right {leaves[i, 1]:g} mm; leaf_pairs_mm need "
+                    f"left <= right ({crossed.size} pairs cross)"
+                )
             leaves.flags.writeable = False
             object.__setattr__(self, "leaf_pairs_mm", leaves)
 
@@ -133,24 +143,51 @@ class Beam:
         if not self.control_points:
             return
         meterset = [c.cumulative_monitor_units for c in self.control_points]
+        for k, c in enumerate(self.control_points):
+            if not math.isfinite(c.cumulative_monitor_units):
+                raise InputError(
+                    f"cumulative_monitor_units of beam {self.name!r}, control point {k}, is "
+                    f"{c.cumulative_monitor_units}; a finite number of MU is needed"
+                )
+            check_angle(f"gantry_deg of control point {k}", c.gantry_deg)
+            self._check_limits(c.aperture)
         if len(meterset) < 2 or meterset[0] != 0.0 or any(b < a - 1e-9 for a, b in pairwise(meterset)):
             raise InputError(
                 f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
                 f"least two control points; given {meterset[:4]}..."
             )
-        half = self.machine.max_field_mm / 2 + 1e-6
-        for c in self.control_points:
-            if max(map(abs, (*c.aperture.jaws_x_mm, *c.aperture.jaws_y_mm))) > half:
+
+    def _check_limits(self, aperture: Aperture) -> None:
+        """Refuse jaws and leaves beyond their ends, and leaves of another machine (or none where only leaves shape)."""
+        machine, beam = self.machine, f"beam {self.name!r}"
+        half = machine.max_field_mm / 2
+        reach = half if machine.jaws is None else min(half, machine.jaws.limit_mm)
+        for name, pair, limit in (
+            ("jaws_x_mm", aperture.jaws_x_mm, half if machine.leaves_bound_x else reach),
+            ("jaws_y_mm", aperture.jaws_y_mm, reach),
+        ):
+            if max(map(abs, pair)) > limit + 1e-6:
                 raise MachineLimitError(
-                    f"beam {self.name!r}: jaws {c.aperture.jaws_x_mm} x {c.aperture.jaws_y_mm} mm "
-                    f"reach beyond the {2 * half:g} mm field of {self.machine.name}"
+                    f"{beam}: {name} {pair} mm reach beyond the {2 * limit:g} mm field of {machine.name}; its jaws go "
+                    f"from {-limit:g} to {limit:g} mm"
                 )
-            leaves = c.aperture.leaf_pairs_mm
-            pairs = 0 if self.machine.mlc is None else self.machine.mlc.leaf_count
-            if leaves is not None and leaves.shape[0] != pairs:
+        leaves = aperture.leaf_pairs_mm
+        if leaves is None:
+            if machine.leaves_bound_x:
                 raise MachineLimitError(
-                    f"beam {self.name!r}: {leaves.shape[0]} leaf pairs given; {self.machine.name} has {pairs}"
+                    f"{beam}: leaf_pairs_mm is None, but {machine.name} has no jaws along BLD x; give the positions of "
+                    "its leaves"
                 )
+            return
+        pairs = 0 if machine.mlc is None else machine.mlc.leaf_count
+        if machine.mlc is None or leaves.shape[0] != pairs:
+            raise MachineLimitError(f"{beam}: {leaves.shape[0]} leaf pairs given; {machine.name} has {pairs}")
+        farthest, limit = int(np.abs(leaves).max(axis=1).argmax()), machine.mlc.max_position_mm
+        if np.abs(leaves[farthest]).max() > limit + 1e-6:
+            raise MachineLimitError(
+                f"{beam}: leaf pair {farthest} stands at {leaves[farthest, 0]:g} and {leaves[farthest, 1]:g} mm; the "
+                f"leaves of {machine.name} go from {-limit:g} to {limit:g} mm"
+            )
 
     @classmethod
     def open_field(
@@ -166,11 +203,18 @@ class Beam:
         wedge: Wedge | None = None,
         name: str = "",
     ) -> Beam:
-        """A rectangular field of the jaws, ``size_mm`` = full widths (BLD x, y) in the isocenter plane, centered."""
+        """A rectangular field of the jaws, ``size_mm`` = full widths (BLD x, y) in the isocenter plane, centered.
+
+        Where no jaws stop the beam along x, all leaf pairs do.
+        """
         check_angle("gantry_deg", gantry_deg)
-        if not isinstance(size_mm, (tuple, list)) or len(size_mm) != 2 or min(size_mm) <= 0:
+        if not isinstance(size_mm, (tuple, list)) or len(size_mm) != 2 or not min(size_mm) > 0:
             raise InputError(f"size_mm is {size_mm!r}; two widths > 0 mm, BLD x and y, are needed")
-        aperture = Aperture(jaws_x_mm=(-size_mm[0] / 2, size_mm[0] / 2), jaws_y_mm=(-size_mm[1] / 2, size_mm[1] / 2))
+        x_mm, y_mm = (-size_mm[0] / 2, size_mm[0] / 2), (-size_mm[1] / 2, size_mm[1] / 2)
+        leaves = None
+        if machine.leaves_bound_x and machine.mlc is not None:
+            leaves = np.tile(x_mm, (machine.mlc.leaf_count, 1))
+        aperture = Aperture(jaws_x_mm=x_mm, jaws_y_mm=y_mm, leaf_pairs_mm=leaves)
         return cls(
             machine=machine,
             isocenter_mm=isocenter_mm,

@@ -158,12 +158,12 @@ def _beam(beam: Beam, number: int, phantom: Phantom, outline: BoolArray) -> Data
 def _devices(beam: Beam, with_leaves: bool) -> list[Dataset]:
     machine = beam.machine
     out = []
-    for kind in ("ASYMX", "ASYMY"):
+    for kind in ("ASYMY",) if machine.leaves_bound_x else ("ASYMX", "ASYMY"):
         item = Dataset()
         item.RTBeamLimitingDeviceType, item.NumberOfLeafJawPairs = kind, "1"
         if machine.jaws is not None:
             distance = machine.jaws.distance_x_mm if kind == "ASYMX" else machine.jaws.distance_y_mm
-            item.SourceToBeamLimitingDeviceDistance = decimal(distance)
+            item.SourceToBeamLimitingDeviceDistance = decimal(distance or machine.jaws.distance_y_mm)
         out.append(item)
     if with_leaves and machine.mlc is not None:
         item = Dataset()
@@ -223,7 +223,8 @@ def _control_point(beam: Beam, index: int, with_leaves: bool) -> Dataset:
 
 
 def _positions(aperture: Aperture, beam: Beam, with_leaves: bool) -> list[Dataset]:
-    pairs = [("ASYMX", decimals(aperture.jaws_x_mm)), ("ASYMY", decimals(aperture.jaws_y_mm))]
+    pairs = [] if beam.machine.leaves_bound_x else [("ASYMX", decimals(aperture.jaws_x_mm))]
+    pairs.append(("ASYMY", decimals(aperture.jaws_y_mm)))
     if with_leaves and beam.machine.mlc is not None:
         mlc = beam.machine.mlc
         leaves = aperture.leaf_pairs_mm

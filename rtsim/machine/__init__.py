@@ -4,6 +4,7 @@ machine = load_machine("generic_6fff")
 bare = point_source(materials.spectrum("mohan6"))
 """
 
+from rtsim.machine.linac_spectrum import linac_spectrum
 from rtsim.machine.model import (
     Calibration,
     ElectronContamination,
@@ -29,6 +30,7 @@ __all__ = [
     "MultileafCollimator",
     "OffAxisProfile",
     "Wedge",
+    "linac_spectrum",
     "load_machine",
     "names",
     "point_source",

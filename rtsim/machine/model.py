@@ -106,15 +106,32 @@ class OffAxisProfile:
 
 @dataclass(frozen=True, kw_only=True)
 class Jaws:
-    """One pair of jaws along BLD x and one along y; positions in the isocenter plane."""
+    """One pair of jaws along BLD y and, on most machines, one along x; positions in the isocenter plane.
 
-    distance_x_mm: float
+    Attributes:
+        along: "xy"; or "y" for a machine whose leaves alone bound the field along x (Agility).
+        distance_x_mm, distance_y_mm: target to the middle of a jaw; no x distance for ``along`` "y".
+        limit_mm: farthest position from the axis.
+        transmission: through a closed jaw.
+    """
+
     distance_y_mm: float
     limit_mm: float
     transmission: float
+    distance_x_mm: float | None = None
+    along: str = "xy"
 
     def __post_init__(self) -> None:
-        for name in ("distance_x_mm", "distance_y_mm", "limit_mm"):
+        if self.along not in ("xy", "y"):
+            raise InputError(f"along of the jaws is {self.along!r}; allowed are 'xy' and 'y' (no jaws along BLD x)")
+        if (self.along == "y") != (self.distance_x_mm is None):
+            raise InputError(
+                f"distance_x_mm of the jaws is {self.distance_x_mm} with along = {self.along!r}; jaws along 'xy' need "
+                "it in mm, a machine without jaws along BLD x leaves it out and says along = 'y'"
+            )
+        if self.distance_x_mm is not None:
+            _check_range("the jaws", "distance_x_mm", self.distance_x_mm, 1.0, 1000.0, "mm")
+        for name in ("distance_y_mm", "limit_mm"):
             _check_range("the jaws", name, getattr(self, name), 1.0, 1000.0, "mm")
         _check_range("the jaws", "transmission", self.transmission, 0.0, 1.0)
 
@@ -129,8 +146,13 @@ class MultileafCollimator:
         distance_mm: target to the middle of the leaves.
         transmission: average through leaf and interleaf.
         leaf_end_radius_mm: rounded ends; 0 = focused flat ends.
-        dosimetric_leaf_gap_mm: full gap: each end transmits as if retracted by half of it.
-        tongue_groove_mm: width at the isocenter of the strip that tongue or groove shields beside a closed neighbour.
+        leaf_position: what a leaf position is: "light_field", the tangent from the target to the rounded end (machines
+            that linearize it by a table: Varian, Elekta); or "tip", the apex of the leaf projected onto the isocenter
+            plane, which the shadow of a rounded end passes by R (SAD/distance) (sec - 1) off the axis (Boyer 1997).
+        dosimetric_leaf_gap_mm: full gap on the axis: the width by which a pair transmits more than between its
+            positions, through both rounded tips.
+        tongue_groove_mm: width in the isocenter plane of the strip, centered on the side of two neighbouring leaves,
+            that either of them shields by half of its thickness.
         min_gap_mm, max_position_mm, max_speed_mm_s: limits.
     """
 
@@ -139,6 +161,7 @@ class MultileafCollimator:
     distance_mm: float
     transmission: float
     leaf_end_radius_mm: float = 80.0
+    leaf_position: str = "light_field"
     dosimetric_leaf_gap_mm: float = 0.0
     tongue_groove_mm: float = 0.0
     min_gap_mm: float = 0.0
@@ -149,6 +172,10 @@ class MultileafCollimator:
         edges = np.asarray(self.leaf_edges_mm, dtype=np.float64)
         if edges.ndim != 1 or edges.size < 2 or not (np.diff(edges) > 0).all():
             raise InputError(f"leaf_edges_mm of MLC {self.model!r} must be at least two increasing positions in mm")
+        if self.leaf_position not in ("light_field", "tip"):
+            raise InputError(
+                f"leaf_position of MLC {self.model!r} is {self.leaf_position!r}; allowed are 'light_field' and 'tip'"
+            )
         owner = f"MLC {self.model!r}"
         _check_range(owner, "transmission", self.transmission, 0.0, 1.0)
         _check_range(owner, "distance_mm", self.distance_mm, 1.0, 1000.0, "mm")
@@ -156,6 +183,16 @@ class MultileafCollimator:
         _check_range(owner, "max_speed_mm_s", self.max_speed_mm_s, 0.1, 1000.0, "mm/s")
         for name in ("leaf_end_radius_mm", "dosimetric_leaf_gap_mm", "tongue_groove_mm", "min_gap_mm"):
             _check_range(owner, name, getattr(self, name), 0.0, 500.0, "mm")
+        if self.leaf_end_radius_mm >= self.distance_mm:
+            raise InputError(
+                f"leaf_end_radius_mm of {owner} is {self.leaf_end_radius_mm:g}; a leaf end at distance_mm "
+                f"{self.distance_mm:g} has a smaller radius in mm (0 = flat)"
+            )
+        if self.tongue_groove_mm >= float(np.diff(edges).min()):
+            raise InputError(
+                f"tongue_groove_mm of {owner} is {self.tongue_groove_mm:g}; it must be narrower than the narrowest "
+                f"leaf, {float(np.diff(edges).min()):g} mm"
+            )
 
     @property
     def leaf_count(self) -> int:
@@ -195,17 +232,23 @@ class Wedge:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What gantry, dose rate and monitor units can do."""
+    """What gantry, dose rate and monitor units can do. Accelerations None: not limited here."""
 
     max_dose_rate_mu_min: float = 600.0
     max_gantry_speed_deg_s: float = 6.0
+    max_gantry_acceleration_deg_s2: float | None = None
     max_monitor_units_per_beam: float = 9999.0
     min_monitor_units_per_segment: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("max_dose_rate_mu_min", "max_gantry_speed_deg_s", "max_monitor_units_per_beam"):
-            _check_range("the limits", name, getattr(self, name), 1e-3, 1e6)
-        _check_range("the limits", "min_monitor_units_per_segment", self.min_monitor_units_per_segment, 0.0, 1e6)
+        owner = "the limits"
+        _check_range(owner, "max_dose_rate_mu_min", self.max_dose_rate_mu_min, 1.0, 1e5, "MU/min")
+        _check_range(owner, "max_gantry_speed_deg_s", self.max_gantry_speed_deg_s, 1e-3, 360.0, "deg/s")
+        if self.max_gantry_acceleration_deg_s2 is not None:
+            name = "max_gantry_acceleration_deg_s2"
+            _check_range(owner, name, self.max_gantry_acceleration_deg_s2, 1e-3, 1e4, "deg/s2")
+        _check_range(owner, "max_monitor_units_per_beam", self.max_monitor_units_per_beam, 1e-3, 1e6, "MU")
+        _check_range(owner, "min_monitor_units_per_segment", self.min_monitor_units_per_segment, 0.0, 1e6, "MU")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -237,12 +280,36 @@ class Machine:
         if not math.isfinite(self.sad_mm) or self.sad_mm <= 0:
             raise InputError(f"sad_mm of machine {self.name!r} is {self.sad_mm}; a distance > 0 mm is needed")
         _check_range(f"machine {self.name!r}", "max_field_mm", self.max_field_mm, 1.0, 2000.0, "mm")
+        if self.jaws is not None and self.jaws.along == "y" and self.mlc is None:
+            raise InputError(f"machine {self.name!r} has no jaws along BLD x and no mlc; one of them must bound x")
+        for name, distance in self._devices():
+            if distance >= self.sad_mm:
+                raise InputError(
+                    f"{name} of machine {self.name!r} is {distance:g}; it must be less than sad_mm {self.sad_mm:g} mm"
+                )
+
+    def _devices(self) -> list[tuple[str, float]]:
+        """(name, distance from the target in mm) of what the beam passes above the isocenter."""
+        found: list[tuple[str, float | None]] = []
+        if self.extra_focal.fraction > 0.0:
+            found.append(("distance_mm of extra_focal", self.extra_focal.distance_mm))
+        if self.jaws is not None:
+            found.append(("distance_x_mm of jaws", self.jaws.distance_x_mm))
+            found.append(("distance_y_mm of jaws", self.jaws.distance_y_mm))
+        if self.mlc is not None:
+            found.append(("distance_mm of mlc", self.mlc.distance_mm))
+        return [(name, distance) for name, distance in found if distance is not None]
+
+    @property
+    def leaves_bound_x(self) -> bool:
+        """True when no jaws stop the beam along BLD x: every field needs leaves."""
+        return self.jaws is not None and self.jaws.along == "y"
 
     @property
     def field_limit_x_mm(self) -> tuple[float, float]:
         """Lowest and highest BLD x, in the isocenter plane, that jaws and leaves can open."""
         half = self.max_field_mm / 2
-        half = half if self.jaws is None else min(half, self.jaws.limit_mm)
+        half = half if self.jaws is None or self.leaves_bound_x else min(half, self.jaws.limit_mm)
         half = half if self.mlc is None else min(half, self.mlc.max_position_mm)
         return -half, half
 

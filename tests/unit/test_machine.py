@@ -13,10 +13,11 @@ from rtsim import machine, materials
 from rtsim.errors import CaseFileError, InputError
 from rtsim.machine import Jaws, Wedge, load_machine, point_source
 
-LINACS = ("generic_6x", "generic_6fff", "generic_10x", "generic_10fff", "generic_15x")
+LINACS = ("generic_6x", "generic_6x_agility", "generic_6fff", "generic_10x", "generic_10fff", "generic_15x")
 # source: TrueBeam PDD(10 cm), 10 x 10, SSD 100 (Glide-Hurst 2013; Chang 2012); Co-60 BJR Supplement 25, SSD 80
 PDD10_PERCENT = {
     "generic_6x": 66.3,
+    "generic_6x_agility": 66.3,
     "generic_6fff": 63.8,
     "generic_10x": 73.6,
     "generic_10fff": 71.3,
@@ -69,12 +70,15 @@ def test_leaves(name: str) -> None:
     assert mlc is not None
     edges = np.asarray(mlc.leaf_edges_mm)
     widths = np.diff(edges)
-    assert mlc.leaf_count == 60
+    assert mlc.leaf_count == (80 if mlc.model == "Agility" else 60)
     np.testing.assert_array_equal(edges, -edges[::-1])
     if mlc.model == "HD120":  # source: Varian, 32 x 2.5 + 28 x 5 mm, 22 cm field
         assert (edges[0], edges[-1]) == (-110.0, 110.0)
         assert [int((widths == w).sum()) for w in (2.5, 5.0)] == [32, 28]
         assert set(widths[np.abs(edges[:-1] + widths / 2) < 40]) == {2.5}
+    elif mlc.model == "Agility":  # source: Elekta, 160 leaves of 5 mm, 40 cm field
+        assert (edges[0], edges[-1]) == (-200.0, 200.0)
+        assert set(widths) == {5.0}
     else:  # source: Varian, 40 x 5 + 20 x 10 mm, 40 cm field
         assert (edges[0], edges[-1]) == (-200.0, 200.0)
         assert [int((widths == w).sum()) for w in (5.0, 10.0)] == [40, 20]

@@ -4,6 +4,7 @@ Ahnesjo 1994 (doi 10.1118/1.597193). A ray from the point s of the source plane 
 point p of the isocenter plane crosses a collimator at distance d in m = s (1 - q) + p q, q = (d - z)/(SAD - z). A pair
 of edges therefore leaves an interval of s open. Jaws and leaf ends bound x, jaws and leaf sides bound y: the share of
 the source that is seen is, for each leaf pair, a product of two intersections of intervals; no blur is approximated.
+Leaf ends count as drawn back by half of the dosimetric leaf gap; tongue and groove are too fine to matter here.
 Jaws stop the extra-focal photons; leaves let their transmission through, as they do for the primary.
 """
 
@@ -11,34 +12,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from scipy.special import erf
 
+from rtsim.beams.model import Aperture
+from rtsim.dose.fluence import _kernels
 from rtsim.dose.fluence.raster import Raster
 from rtsim.machine.model import Machine, MultileafCollimator
 from rtsim.typing import AnyFloatArray, FloatArray
 
 Interval = tuple[FloatArray, FloatArray]
+_NODES_MM: Final = 4.0
 
 
 def extra_focal_fluence(
     machine: Machine,
-    jaws_x_mm: tuple[float, float],
-    jaws_y_mm: tuple[float, float],
+    jaws: Aperture,
     bare_units: float,
     behind_leaves: Sequence[tuple[float, FloatArray]],
     raster: Raster,
-) -> FloatArray:
-    """(rows, columns) extra-focal fluence times monitor units, relative to the primary on the axis.
+    total: FloatArray,
+) -> None:
+    """Add the extra-focal fluence times monitor units, relative to the primary on the axis, to ``total``.
+
+    It is computed at nodes some 4 mm apart and interpolated: its edges are blurred over ten millimeters and more.
 
     Args:
+        jaws: whose jaws count.
         bare_units: monitor units that the jaws alone shape.
-        behind_leaves: (monitor units, leaf pairs (n, 2) mm) of the apertures with leaves.
+        behind_leaves: (monitor units, edges of the openings (n, 2) mm) of the apertures with leaves.
     """
+    per_node = max(1, round(_NODES_MM / raster.pitch_mm))
+    spacing = per_node * raster.pitch_mm
+    node_x = raster.left_mm + spacing * np.arange(-1.0, math.ceil(raster.columns / per_node) + 2)
+    node_y = raster.bottom_mm + spacing * np.arange(-1.0, math.ceil(raster.rows / per_node) + 2)
+    nodes = _at_nodes(machine, jaws, bare_units, behind_leaves, node_x, node_y)
+    _kernels.add_cubic(np.ascontiguousarray(nodes), per_node, total)
+
+
+def _at_nodes(
+    machine: Machine,
+    jaws: Aperture,
+    bare_units: float,
+    behind_leaves: Sequence[tuple[float, FloatArray]],
+    x_mm: FloatArray,
+    y_mm: FloatArray,
+) -> FloatArray:
     at_x, at_y = _jaw_distances(machine)
-    x = _seen(machine, at_x, raster.x_mm, np.array(jaws_x_mm[0]), np.array(jaws_x_mm[1]))
-    y = _seen(machine, at_y, raster.y_mm, np.array(jaws_y_mm[0]), np.array(jaws_y_mm[1]))
+    x = _seen(machine, at_x, x_mm, np.array(jaws.jaws_x_mm[0]), np.array(jaws.jaws_x_mm[1]))
+    if machine.leaves_bound_x:  # the opening of the primary collimator
+        half = np.array(0.5 * machine.max_field_mm)
+        x = _seen(machine, at_x, x_mm, -half, half)
+    y = _seen(machine, at_y, y_mm, np.array(jaws.jaws_y_mm[0]), np.array(jaws.jaws_y_mm[1]))
     through_jaws = _share(y)[:, None] * _share(x)[None, :]
     mlc = machine.mlc
     if mlc is None or not behind_leaves:
@@ -46,19 +73,19 @@ def extra_focal_fluence(
         return np.asarray(_weight(machine) * units * through_jaws)
     leak_units = bare_units + mlc.transmission * sum(u for u, _ in behind_leaves)
     edges = np.asarray(mlc.leaf_edges_mm)
-    across = _share(_both(y, _seen(machine, mlc.distance_mm, raster.y_mm, edges[:-1], edges[1:])))
-    opened = sum(units * _through_leaves(machine, mlc, pairs, x, raster) for units, pairs in behind_leaves)
+    across = _share(_both(y, _seen(machine, mlc.distance_mm, y_mm, edges[:-1], edges[1:])))
+    opened = sum(units * _through_leaves(machine, mlc, pairs, x, x_mm) for units, pairs in behind_leaves)
     open_share = across.T @ ((1.0 - mlc.transmission) * opened)
     return np.asarray(_weight(machine) * (leak_units * through_jaws + open_share))
 
 
 def _through_leaves(
-    machine: Machine, mlc: MultileafCollimator, leaf_pairs_mm: FloatArray, jaws: Interval, raster: Raster
+    machine: Machine, mlc: MultileafCollimator, edges_mm: FloatArray, jaws: Interval, x_mm: FloatArray
 ) -> FloatArray:
     """(leaves, columns) share of the source's x axis seen between the ends of each leaf pair and the jaws."""
     half_gap = 0.5 * mlc.dosimetric_leaf_gap_mm
-    left, right = leaf_pairs_mm[:, 0] - half_gap, leaf_pairs_mm[:, 1] + half_gap
-    return _share(_both(jaws, _seen(machine, mlc.distance_mm, raster.x_mm, left, right)))
+    left, right = edges_mm[:, 0] - half_gap, edges_mm[:, 1] + half_gap
+    return _share(_both(jaws, _seen(machine, mlc.distance_mm, x_mm, left, right)))
 
 
 def _weight(machine: Machine) -> float:
@@ -74,7 +101,13 @@ def _weight(machine: Machine) -> float:
 
 
 def _jaw_distances(machine: Machine) -> tuple[float, float]:
-    return (500.0, 500.0) if machine.jaws is None else (machine.jaws.distance_x_mm, machine.jaws.distance_y_mm)
+    """Distances of what bounds the calibration field along x and y: jaws, or leaves where no jaw does."""
+    if machine.jaws is None:
+        return 500.0, 500.0
+    x = machine.jaws.distance_x_mm
+    if x is None:
+        x = machine.jaws.distance_y_mm if machine.mlc is None else machine.mlc.distance_mm
+    return x, machine.jaws.distance_y_mm
 
 
 def _seen(

@@ -1,8 +1,8 @@
 """From the control points or beamlets of a beam to fluence maps: collimators, sources, profile, wedge.
 
-Shapes enter by exact area coverage of the pixels and by exact error functions for the focal spot, never by sampling
-masks. Jaws and leaves multiply as transmissions t + (1 - t) x opening. Sources: for the Gaussian focal spot projected
-through a collimator at distance z, sigma = sigma_spot (SAD - z)/z; for the extra-focal source see ``extra_focal``.
+Shapes enter by exact area coverage of the pixels, blurred by the focal spot, never by sampling masks. The Gaussian
+focal spot projected through a collimator at distance z has sigma = sigma_spot (SAD - z)/z. Jaws and leaves:
+``collimation``; rounded leaf ends: ``leaf_ends``; the extra-focal source: ``extra_focal``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 
 from rtsim.beams.model import Aperture, Beam, Beamlets, same_aperture
-from rtsim.dose.fluence.extra_focal import extra_focal_fluence
+from rtsim.dose.fluence.collimation import Weighted, primary_profile, projected_sigma_mm, summed_fluence
+from rtsim.dose.fluence.leaf_ends import Tip
 from rtsim.dose.fluence.raster import FluenceMap, Raster, covered
 from rtsim.errors import InputError
 from rtsim.machine.model import Machine, Wedge
@@ -24,7 +25,6 @@ from rtsim.typing import FloatArray
 FINE_PITCH_MM: Final = 0.5
 COARSE_PITCH_MM: Final = 1.0
 _FINE_UP_TO_MM: Final = 130.0
-_SIGMA_OF_FWHM: Final = 1.0 / (2.0 * math.sqrt(2.0 * math.log(2.0)))
 _MARGIN_SIGMAS: Final = 4.0
 
 
@@ -51,46 +51,32 @@ def fluence_maps(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> tuple[Flu
     return tuple(_wedged(m, beam.wedge, wedge_gradient_per_mm) for m in maps)
 
 
-def projected_sigma_mm(machine: Machine, distance_mm: float, axis: int) -> float:
-    """Blur (one standard deviation, isocenter plane) of an edge at ``distance_mm`` below the target by the focal
-    spot."""
-    width = machine.focal_spot.fwhm_x_mm if axis == 0 else machine.focal_spot.fwhm_y_mm
-    return width * _SIGMA_OF_FWHM * (machine.sad_mm - distance_mm) / distance_mm
-
-
 def beamlet_sigmas_mm(machine: Machine) -> tuple[float, float]:
     """Blur of beamlet edges along BLD x and y: that of the MLC, else of the jaws, else none."""
     if machine.mlc is not None:
-        distance = (machine.mlc.distance_mm, machine.mlc.distance_mm)
-    elif machine.jaws is not None:
-        distance = (machine.jaws.distance_x_mm, machine.jaws.distance_y_mm)
+        x, y = machine.mlc.distance_mm, machine.mlc.distance_mm
+    elif machine.jaws is not None and machine.jaws.distance_x_mm is not None:
+        x, y = machine.jaws.distance_x_mm, machine.jaws.distance_y_mm
     else:
         return 0.0, 0.0
-    return projected_sigma_mm(machine, distance[0], 0), projected_sigma_mm(machine, distance[1], 1)
-
-
-def primary_profile(machine: Machine, raster: Raster) -> FloatArray:
-    """(rows, columns) primary fluence of an open field relative to the axis."""
-    radius = np.hypot(raster.x_mm[None, :], raster.y_mm[:, None])
-    return np.asarray(np.interp(radius, machine.off_axis.radius_mm, machine.off_axis.relative))
+    return projected_sigma_mm(machine, x, 0), projected_sigma_mm(machine, y, 1)
 
 
 def _delivered(beam: Beam) -> Iterator[FluenceMap]:
     raster = _raster_of(beam)
-    profile = primary_profile(beam.machine, raster)
-    fixed: list[tuple[float, Aperture]] = []
+    fixed: list[Weighted] = []
     for a, b in zip(beam.control_points, beam.control_points[1:], strict=False):
         units = b.cumulative_monitor_units - a.cumulative_monitor_units
         if units <= 0.0:
             continue
         apertures = _apertures(a.aperture, b.aperture, units, raster.pitch_mm)
         if beam.is_arc:
-            values = _summed(beam.machine, apertures, raster, profile)
+            values = summed_fluence(beam.machine, apertures, raster)
             yield FluenceMap(raster, values, _middle_angle(a.gantry_deg, b.gantry_deg))
         else:
             fixed += apertures
     if fixed:
-        yield FluenceMap(raster, _summed(beam.machine, fixed, raster, profile), beam.control_points[0].gantry_deg)
+        yield FluenceMap(raster, summed_fluence(beam.machine, fixed, raster), beam.control_points[0].gantry_deg)
 
 
 def _middle_angle(a_deg: float, b_deg: float) -> float:
@@ -118,7 +104,9 @@ def _raster_of(beam: Beam) -> Raster:
 def _edge_distances(machine: Machine) -> list[tuple[int, float]]:
     out = []
     if machine.jaws is not None:
-        out += [(0, machine.jaws.distance_x_mm), (1, machine.jaws.distance_y_mm)]
+        out.append((1, machine.jaws.distance_y_mm))
+        if machine.jaws.distance_x_mm is not None:
+            out.append((0, machine.jaws.distance_x_mm))
     if machine.mlc is not None:
         out += [(0, machine.mlc.distance_mm), (1, machine.mlc.distance_mm)]
     return out
@@ -126,10 +114,12 @@ def _edge_distances(machine: Machine) -> list[tuple[int, float]]:
 
 def _opening(machine: Machine, aperture: Aperture) -> tuple[float, float, float, float]:
     """x and y limits that hold everything the aperture lets through (the jaws; leaves transmit inside them)."""
-    jaws = (*aperture.jaws_x_mm, *aperture.jaws_y_mm)
+    half = machine.max_field_mm / 2
+    across = (-half, half) if machine.leaves_bound_x else aperture.jaws_x_mm
+    jaws = (*across, *aperture.jaws_y_mm)
     if aperture.leaf_pairs_mm is None or machine.mlc is None or machine.mlc.transmission > 0.0:
         return jaws
-    gap = machine.mlc.dosimetric_leaf_gap_mm
+    gap = machine.mlc.dosimetric_leaf_gap_mm + Tip.of(machine.mlc).reach_mm
     wide = aperture.leaf_pairs_mm[:, 1] - aperture.leaf_pairs_mm[:, 0] + gap > 0.0
     if not wide.any():
         return jaws
@@ -143,7 +133,7 @@ def _opening(machine: Machine, aperture: Aperture) -> tuple[float, float, float,
     )
 
 
-def _apertures(a: Aperture, b: Aperture, units: float, pitch_mm: float) -> list[tuple[float, Aperture]]:
+def _apertures(a: Aperture, b: Aperture, units: float, pitch_mm: float) -> list[Weighted]:
     """(monitor units, aperture) of an interval in which everything moves linearly, in steps of at most one pixel."""
     if same_aperture(a, b):
         return [(units, a)]
@@ -167,77 +157,6 @@ def _between(a: Aperture, b: Aperture, t: float) -> Aperture:
     return replace(
         a, jaws_x_mm=mix(a.jaws_x_mm, b.jaws_x_mm), jaws_y_mm=mix(a.jaws_y_mm, b.jaws_y_mm), leaf_pairs_mm=leaves
     )
-
-
-def _summed(
-    machine: Machine, apertures: list[tuple[float, Aperture]], raster: Raster, profile: FloatArray
-) -> FloatArray:
-    """Fluence of apertures times their monitor units.
-
-    Apertures of the same jaws differ by their leaves alone, and their leaves only along BLD x: the sum over apertures
-    is taken of these openings (leaves, columns), before they are spread over the raster's rows.
-    """
-    total = np.zeros((raster.rows, raster.columns))
-    across = _across_leaves(machine, raster)
-    for group in _same_jaws(apertures):
-        first = group[0][1]
-        units = sum(u for u, _ in group)
-        bare = sum(u for u, aperture in group if aperture.leaf_pairs_mm is None)
-        behind = [(u, a.leaf_pairs_mm) for u, a in group if a.leaf_pairs_mm is not None]
-        jaw_x, jaw_y = _jaw_openings(machine, first, raster)
-        field = jaw_y[:, None] * jaw_x[None, :]
-        if machine.jaws is not None and machine.jaws.transmission > 0.0:
-            field = machine.jaws.transmission + (1.0 - machine.jaws.transmission) * field
-        if behind:
-            opened = np.sum([u * _along_leaves(machine, pairs, raster) for u, pairs in behind], axis=0)
-            leak = 0.0 if machine.mlc is None else machine.mlc.transmission
-            through = across.T @ ((1.0 - leak) * opened)
-            through += bare + leak * sum(u for u, _ in behind)
-            field *= through
-        else:
-            field *= units
-        field *= profile
-        total += field
-        if machine.extra_focal.fraction > 0.0:
-            total += extra_focal_fluence(machine, first.jaws_x_mm, first.jaws_y_mm, bare, behind, raster)
-    return total
-
-
-def _same_jaws(apertures: list[tuple[float, Aperture]]) -> list[list[tuple[float, Aperture]]]:
-    groups: dict[tuple[tuple[float, float], tuple[float, float]], list[tuple[float, Aperture]]] = {}
-    for units, aperture in apertures:
-        groups.setdefault((aperture.jaws_x_mm, aperture.jaws_y_mm), []).append((units, aperture))
-    return list(groups.values())
-
-
-def _jaw_openings(machine: Machine, aperture: Aperture, raster: Raster) -> tuple[FloatArray, FloatArray]:
-    sx = sy = 0.0
-    if machine.jaws is not None:
-        sx = projected_sigma_mm(machine, machine.jaws.distance_x_mm, 0)
-        sy = projected_sigma_mm(machine, machine.jaws.distance_y_mm, 1)
-    return (
-        covered(raster.x_edges_mm, np.array(aperture.jaws_x_mm[0]), np.array(aperture.jaws_x_mm[1]), sx),
-        covered(raster.y_edges_mm, np.array(aperture.jaws_y_mm[0]), np.array(aperture.jaws_y_mm[1]), sy),
-    )
-
-
-def _across_leaves(machine: Machine, raster: Raster) -> FloatArray:
-    """(leaves, rows) how much of each row of pixels lies behind a leaf pair."""
-    if machine.mlc is None:
-        return np.zeros((0, raster.rows))
-    edges = np.asarray(machine.mlc.leaf_edges_mm)
-    return covered(raster.y_edges_mm, edges[:-1], edges[1:], projected_sigma_mm(machine, machine.mlc.distance_mm, 1))
-
-
-def _along_leaves(machine: Machine, leaf_pairs_mm: FloatArray, raster: Raster) -> FloatArray:
-    """(leaves, columns) opening of the leaf pairs. Rounded ends: each end transmits as if drawn back by half the leaf
-    gap."""
-    mlc = machine.mlc
-    if mlc is None:
-        raise InputError(f"{machine.name} has no MLC, but leaf positions are given")
-    half_gap = 0.5 * mlc.dosimetric_leaf_gap_mm
-    sigma = projected_sigma_mm(machine, mlc.distance_mm, 0)
-    return covered(raster.x_edges_mm, leaf_pairs_mm[:, 0] - half_gap, leaf_pairs_mm[:, 1] + half_gap, sigma)
 
 
 def _from_beamlets(beam: Beam, beamlets: Beamlets, monitor_units: FloatArray) -> FluenceMap:
