@@ -27,6 +27,7 @@ FLOOR = {
     "beams": 4,
     "dose": 5,
     "optimize": 6,
+    "commission": 6,
     "evaluate": 7,
     "clinic": 7,
     "io": 8,

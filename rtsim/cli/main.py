@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     view = commands.add_parser("view", help="open a case or a result of 'rtsim run' in 3-D, or save the picture")
     view.add_argument("what", help="a case, or an output folder of 'rtsim run'")
     view.add_argument("--save", type=Path, help="write a PNG instead of opening a window")
+    _add_commission(commands)
     bench = commands.add_parser("bench", help="run the benchmark tables (needs a checkout of the repository)")
     bench.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to python -m benchmarks")
     return top
@@ -71,6 +72,19 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
     run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling (default 1)")
     run.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _add_commission(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = commands.add_parser("commission", help="fit a machine to measured depth doses, profiles and output factors")
+    verb.add_argument("measured", type=Path, help="folder of curves: .csv, .mcc, .asc (docs/commissioning.md)")
+    verb.add_argument("-o", "--output", type=Path, required=True, help="machine file to write, .toml")
+    verb.add_argument("--overwrite", action="store_true", help="replace the file when it is there")
+    verb.add_argument("--base", default="generic_6x", help="machine that gives what is not fitted (default generic_6x)")
+    verb.add_argument("--energy", type=float, metavar="MV", help="largest photon energy (default: nominal of the base)")
+    verb.add_argument("--accept-asymmetry", action="store_true", help="fit the mean of both sides of tilted profiles")
+    verb.add_argument("--rfa300-x", choices=["crossline", "inline"], help="along what X runs in RFA300 (.asc) files")
+    verb.add_argument("--json", action="store_true", help="print the result as JSON instead of a table")
+    verb.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,6 +130,10 @@ def _dispatch(arguments: argparse.Namespace) -> ExitCode:
         from rtsim.cli.view import view
 
         return view(arguments.what, arguments.save)
+    if arguments.command == "commission":
+        from rtsim.cli.commission import commission
+
+        return commission(arguments)
     from rtsim.cli.bench import bench
 
     return bench(arguments.arguments)
