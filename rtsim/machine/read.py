@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from rtsim.errors import CaseFileError, InputError, nearest, unknown_name
+from rtsim.machine.linac_spectrum import linac_spectrum
 from rtsim.machine.model import (
     Calibration,
     ElectronContamination,
@@ -40,6 +41,8 @@ _PARTS: Final[dict[str, type[Any]]] = {
     "limits": Limits,
 }
 _LEAF_GROUPS: Final = "leaf_groups"
+_FORMULA: Final = ("endpoint_mev", "tungsten_g_cm2", "aluminium_g_cm2")
+_BINS: Final = ("edges_mev", "photons")
 
 
 def names() -> tuple[str, ...]:
@@ -126,18 +129,27 @@ def _machine(table: dict[str, Any], where: str) -> Machine:
 
 
 def _spectrum(value: Any, where: str) -> Spectrum:
-    """The name of a spectrum, or a [spectrum] table of its bins: name, source, edges_mev (n + 1), photons (n)."""
-    if isinstance(value, str):
+    """The name of a shipped spectrum, or a table: three numbers of a linac's formula, or bins of its own."""
+    if not isinstance(value, dict):
+        if not isinstance(value, str):
+            raise CaseFileError(f"{where}: spectrum is {value!r}; a spectrum's name or a table [spectrum] is needed")
         return named_spectrum(value)
-    table = _sub_table(value, where, "spectrum")
-    types = {"name": "str", "source": "str", "edges_mev": "tuple[float, ...]", "photons": "tuple[float, ...]"}
-    inside = f"{where} [spectrum]"
-    _refuse_unknown(table, set(types), inside)
-    missing = sorted(set(types) - {"source"} - set(table))
-    if missing:
-        raise CaseFileError(f"{inside}: {', '.join(missing)} missing; give the bins, or the name of a spectrum")
-    given = {key: _checked(types[key], v, inside, key) for key, v in table.items()}
-    return Spectrum(given["name"], np.array(given["edges_mev"]), np.array(given["photons"]), given.get("source", ""))
+    where = f"{where} [spectrum]"
+    _refuse_unknown(value, {"name", "source", *_FORMULA, *_BINS}, where)
+    by_formula = any(key in value for key in _FORMULA)
+    wanted = _FORMULA if by_formula else _BINS
+    strange = [key for key in value if key not in ("name", "source", *wanted)]
+    missing = [key for key in ("name", *wanted) if key not in value]
+    if missing or strange:
+        raise CaseFileError(
+            f"{where}: {', '.join(missing) or 'nothing'} missing, {', '.join(strange) or 'nothing'} too much; give "
+            f"name and either {', '.join(_FORMULA)} or {', '.join(_BINS)}"
+        )
+    name = _checked("str", value["name"], where, "name")
+    if by_formula:
+        return linac_spectrum(name, **{key: _checked("float", value[key], where, key) for key in _FORMULA})
+    edges, photons = (np.array(_checked("tuple[float, ...]", value[key], where, key)) for key in _BINS)
+    return Spectrum(name, edges, photons, _checked("str", value.get("source", ""), where, "source"))
 
 
 def _part(kind: type[Part], table: dict[str, Any], where: str) -> Part:
@@ -209,6 +221,7 @@ def _checked(kind: str, value: Any, where: str, key: str) -> Any:
         return value
     if kind == "bool" and isinstance(value, bool):
         return value
+    kind = kind.removesuffix(" | None")  # TOML has no null: such a key is given or left out
     if kind == "float" and _is_number(value):
         return float(value)
     if kind.startswith("tuple[") and isinstance(value, list) and all(_is_number(v) for v in value):
