@@ -30,15 +30,19 @@ def _entry_exit(px, py, pz, dx, dy, dz, lower, upper):
 
 
 @njit(cache=True)
-def _ray(partial, origin, spacing, source, toward, stretch, first, step, substeps, inside, out):
+def _ray(partial, origin, spacing, source, toward, stretch, first, step, substeps, inside, enough, out):
     """out[s, b] of one ray; ``toward`` (3,) direction per mm of axial distance, ``inside`` axial distances of entry and
-    exit."""
+    exit. Behind ``enough`` g/cm2 the path stays what it is."""
     nz, ny, nx, basis = partial.shape
     for b in range(basis):
         out[0, b] = 0.0
     for s in range(1, out.shape[0]):
+        total = np.float32(0.0)
         for b in range(basis):
             out[s, b] = out[s - 1, b]
+            total += out[s, b]
+        if total > enough:
+            continue
         for piece in range(substeps):
             a = max(inside[0], first + (s - 1 + piece / substeps) * step)
             c = min(inside[1], first + (s - 1 + (piece + 1) / substeps) * step)
@@ -74,12 +78,13 @@ def _ray(partial, origin, spacing, source, toward, stretch, first, step, substep
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first, step, substeps, out):
+def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first, step, substeps, photons, enough, out):
     """Cumulative mass per area (g/cm2) of each basis material along divergent rays.
 
     ``partial`` (nz, ny, nx, basis) g/cm3; rays leave ``source`` through (u, v) of the isocenter plane; node s of a ray
     lies at axial distance ``first + s step`` mm from the source. out[iv, iu, s, b] = integral of partial_b dl from the
     source to the node, by midpoints of ``substeps`` pieces cut at the box faces; trilinear densities, vacuum outside.
+    Rays outside ``photons`` (u and v limits) carry electrons only, and are not followed behind ``enough`` g/cm2.
     """
     lower = origin - 0.5 * spacing
     upper = lower + spacing * np.array([partial.shape[2], partial.shape[1], partial.shape[0]])
@@ -91,7 +96,9 @@ def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first
                 toward[axis] = rotation[axis, 0] * du + rotation[axis, 1] * dv - rotation[axis, 2]
             inside = _entry_exit(source[0], source[1], source[2], toward[0], toward[1], toward[2], lower, upper)
             stretch = 0.1 * math.sqrt(1.0 + du * du + dv * dv)
-            _ray(partial, origin, spacing, source, toward, stretch, first, step, substeps, inside, out[iv, iu])
+            among = photons[0] <= u_mm[iu] <= photons[1] and photons[2] <= v_mm[iv] <= photons[3]
+            most = np.float32(1e30) if among else np.float32(enough)
+            _ray(partial, origin, spacing, source, toward, stretch, first, step, substeps, inside, most, out[iv, iu])
 
 
 @njit(cache=True)
@@ -223,9 +230,8 @@ def _reached(x, y, z, step, rotation, sad, half, raster, table, count):
 @njit(cache=True)
 def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, loose, loose_raster, depths,
          fluences, electrons, angles):  # fmt: skip
-    """Geometry, fluences and paths of the voxels of one row that the maps reach; returns their first and last number.
-
-    Fluence 0 and path 0 where no ray of the fan is needed."""
+    """Geometry, fluences and paths of the voxels of one row that the maps reach; returns their first and
+    last number, and those of the voxels that photons reach. Fluence 0 and path 0 where no ray of the fan is needed."""
     x, y, z = origin[0] - source[0], origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
     first, last = _reached(x, y, z, spacing[0], rotation, sad, half, raster, table, fluences.size)
     if loose.size > 1:
@@ -235,6 +241,7 @@ def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, 
         elif end >= other:
             first, last = min(first, other), max(last, end)
     hit = False
+    photons = (fluences.size, -1)
     for i in range(first, last + 1):
         x = origin[0] + i * spacing[0] - source[0]
         d = -(x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2])
@@ -251,16 +258,17 @@ def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, 
         angles[i] = math.degrees(math.atan(math.sqrt(u * u + v * v) / sad))
         if fluences[i] > 0.0 or electrons[i] > 0.0:
             hit = True
+            if fluences[i] > 0.0:
+                photons = (min(photons[0], i), i)
             _path_at(paths, fan, u, v, d, depths, i)
         else:
             depths[:, i] = np.float32(0.0)
-    return (first, last) if hit else (0, -1)
+    return (first, last, photons[0], photons[1]) if hit else (0, -1, 0, -1)
 
 
 @njit(cache=True)
-def _release(depths, own, angles, fluences, electrons, size, attenuation, energy_fluence, hardness, softening,
-             electron_attenuation, soft, hard, electron):  # fmt: skip
-    """Released energy and electron dose of one row from its paths."""
+def _release(depths, own, angles, fluences, size, attenuation, energy_fluence, hardness, softening, soft, hard):
+    """Released energy of some voxels of a row from their paths."""
     count = soft.size
     factor = np.ones(count, np.float32)
     if softening[0] != 0.0 or softening[1] != 0.0 or softening[2] != 0.0:
@@ -275,16 +283,20 @@ def _release(depths, own, angles, fluences, electrons, size, attenuation, energy
     for i in range(count):
         soft[i] *= fluences[i]
         hard[i] *= fluences[i]
-    if electron_attenuation > 0.0:
-        for i in range(count):
-            depth, local = 0.0, 0.0
-            for b in range(depths.shape[0]):
-                depth += depths[b, i]
-                local += own[b, i]
-            x = electron_attenuation * depth
-            half = 0.5 * electron_attenuation * local * size
-            if x < 30.0:
-                electron[i] = electrons[i] * math.exp(-x) * (1.0 + half * half / 6.0)
+
+
+@njit(cache=True)
+def _electron_dose(depths, own, electrons, size, attenuation, out):
+    """fluence x exp(-k L), averaged along the voxel."""
+    for i in range(out.size):
+        depth, local = 0.0, 0.0
+        for b in range(depths.shape[0]):
+            depth += depths[b, i]
+            local += own[b, i]
+        x = attenuation * depth
+        half = 0.5 * attenuation * local * size
+        if x < 30.0:
+            out[i] = electrons[i] * math.exp(-x) * (1.0 + half * half / 6.0)
 
 
 @njit(cache=True, parallel=True, nogil=True)
@@ -332,17 +344,19 @@ def released_energy(
             hard[k, j] = np.float32(0.0)
             if electron_attenuation > 0.0:
                 electron[k, j] = np.float32(0.0)
-            first, last = _row(
+            first, last, one, end = _row(
                 k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, loose, loose_raster,
                 depths, fluences, electrons, angles,
             )  # fmt: skip
-            if last < first:
-                continue
-            here = slice(first, last + 1)
+            here, lit = slice(first, last + 1), slice(one, end + 1)
             for b in range(basis):
                 own[b, here] = partial[b, k, j, here]
-            beside = electron[k, j, here] if electron_attenuation > 0.0 else electron[0, 0]
-            _release(
-                depths[:, here], own[:, here], angles[here], fluences[here], electrons[here], size, attenuation,
-                energy_fluence, hardness, softening, electron_attenuation, soft[k, j, here], hard[k, j, here], beside,
-            )  # fmt: skip
+            if end >= one:
+                _release(
+                    depths[:, lit], own[:, lit], angles[lit], fluences[lit], size, attenuation, energy_fluence,
+                    hardness, softening, soft[k, j, lit], hard[k, j, lit],
+                )  # fmt: skip
+            if electron_attenuation > 0.0 and last >= first:
+                _electron_dose(
+                    depths[:, here], own[:, here], electrons[here], size, electron_attenuation, electron[k, j, here]
+                )
