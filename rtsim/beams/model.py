@@ -130,12 +130,16 @@ class Beam:
             raise InputError(f"isocenter_mm is {self.isocenter_mm}; three finite LPS coordinates in mm are needed")
         object.__setattr__(self, "isocenter_mm", iso)
         self._check_control_points()
+        self._check_beamlets()
         if self.beamlet_monitor_units is not None:
             weights = np.array(self.beamlet_monitor_units, dtype=np.float64)
             if self.beamlets is None or weights.shape != (self.beamlets.count,):
                 raise InputError("beamlet_monitor_units needs beamlets and one value for each of them")
-            if not np.isfinite(weights).all() or (weights < 0).any():
-                raise InputError("beamlet_monitor_units must be finite and >= 0")
+            bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+            if bad.size:
+                raise InputError(
+                    f"beamlet_monitor_units of beamlet {bad[0]} is {weights[bad[0]]:g}; all must be finite and >= 0"
+                )
             weights.flags.writeable = False
             object.__setattr__(self, "beamlet_monitor_units", weights)
 
@@ -189,6 +193,19 @@ class Beam:
                 f"leaves of {machine.name} go from {-limit:g} to {limit:g} mm"
             )
 
+    def _check_beamlets(self) -> None:
+        if self.beamlets is None:
+            return
+        for axis, limits in (("x", self.machine.field_limit_x_mm), ("y", self.machine.field_limit_y_mm)):
+            center, half = getattr(self.beamlets, f"center_{axis}_mm"), getattr(self.beamlets, f"width_{axis}_mm") / 2
+            beyond = np.flatnonzero((center - half < limits[0] - 1e-6) | (center + half > limits[1] + 1e-6))
+            if beyond.size:
+                i = int(beyond[0])
+                raise MachineLimitError(
+                    f"beam {self.name!r}: beamlet {i} spans {center[i] - half[i]:g} to {center[i] + half[i]:g} mm "
+                    f"along BLD {axis}; {self.machine.name} opens {limits[0]:g} to {limits[1]:g} mm"
+                )
+
     @classmethod
     def open_field(
         cls,
@@ -208,7 +225,7 @@ class Beam:
         Where no jaws stop the beam along x, all leaf pairs do.
         """
         check_angle("gantry_deg", gantry_deg)
-        if not isinstance(size_mm, (tuple, list)) or len(size_mm) != 2 or not min(size_mm) > 0:
+        if not isinstance(size_mm, (tuple, list)) or len(size_mm) != 2 or not all(0.0 < w < math.inf for w in size_mm):
             raise InputError(f"size_mm is {size_mm!r}; two widths > 0 mm, BLD x and y, are needed")
         x_mm, y_mm = (-size_mm[0] / 2, size_mm[0] / 2), (-size_mm[1] / 2, size_mm[1] / 2)
         leaves = None

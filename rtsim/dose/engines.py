@@ -57,10 +57,10 @@ def beams_and_fractions(
 ) -> tuple[tuple[Beam, ...], int]:
     """The beams of a beam, a sequence of beams or a plan; and how many fractions (a plan says so itself)."""
     if isinstance(delivery, Beam):
-        return (delivery,), fractions or 1
+        return (delivery,), 1 if fractions is None else fractions
     if isinstance(delivery, Deliverable):
-        return delivery.beams, fractions or delivery.prescription.fractions
-    return tuple(delivery), fractions or 1
+        return delivery.beams, delivery.prescription.fractions if fractions is None else fractions
+    return tuple(delivery), 1 if fractions is None else fractions
 
 
 def _checked(engine: Engine | None) -> Engine:
@@ -86,6 +86,8 @@ def forward(
         fractions: how many equal deliveries; default 1, or the prescription's for a plan.
     """
     beams, count = beams_and_fractions(delivery, fractions)
+    if not count >= 1 or count % 1:  # NaN is not >= 1
+        raise InputError(f"fractions is {count!r}; a whole number >= 1 is needed")
     chosen = _checked(engine)
     return chosen.forward(phantom, beams, fractions=count, progress=progress)
 

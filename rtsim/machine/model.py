@@ -100,6 +100,8 @@ class OffAxisProfile:
             )
         if self.relative[0] != 1.0:
             raise InputError(f"relative of the off-axis profile starts at {self.relative[0]}; it is 1 on the axis")
+        for value in self.softening:
+            _check_range("the off-axis profile", "softening", value, -1.0, 1.0)
         for value in self.relative:
             _check_range("the off-axis profile", "relative", value, 0.0, 10.0)
 

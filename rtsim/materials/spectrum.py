@@ -58,13 +58,17 @@ class Spectrum:
                 "(n + 1,) edges and (n,) bins are needed"
             )
         if not (np.isfinite(edges).all() and (np.diff(edges) > 0.0).all()):
-            raise InputError(f"{where}: edges_mev must be finite and ascend; got {edges.tolist()}")
+            raise InputError(f"{where}: edges_mev must be finite and ascend; got {edges.tolist()} MeV")
         if edges[0] < 0.0 or edges[-1] > MAX_ENERGY_MEV:
             raise InputError(
                 f"{where}: edges_mev reach from {edges[0]:g} to {edges[-1]:g}; allowed: 0 to {MAX_ENERGY_MEV:g} MeV"
             )
         if not (np.isfinite(photons).all() and (photons >= 0.0).all()):
-            raise InputError(f"{where}: photons must be finite and >= 0; the smallest is {photons.min():g}")
+            i = int(np.flatnonzero(~(np.isfinite(photons) & (photons >= 0.0)))[0])
+            raise InputError(
+                f"{where}: photons is {photons[i]:g} in the bin {edges[i]:g} to {edges[i + 1]:g} MeV; "
+                "all must be finite and >= 0"
+            )
         if photons.sum() <= 0.0:
             raise InputError(f"{where}: every bin is empty; at least one needs photons")
         edges.flags.writeable = False

@@ -68,12 +68,7 @@ class Phantom:
         for field, array in (("density_g_cm3", density), ("material_index", index)):
             if array.shape != self.grid.shape:
                 raise InputError(f"{field} has shape {array.shape}; the grid has {self.grid.shape} (nz, ny, nx)")
-        bad = ~np.isfinite(density) | (density <= 0)
-        if bad.any():
-            raise InputError(
-                f"density_g_cm3 holds {int(bad.sum())} voxels that are zero, negative or NaN; "
-                "every voxel needs a density > 0 g/cm3 (air is 0.0012)"
-            )
+        _check_density(density)
         if index.size and int(index.max()) >= len(self.materials):
             raise InputError(
                 f"material_index reaches {int(index.max())}; only {len(self.materials)} materials are given"
@@ -180,6 +175,7 @@ class Phantom:
         case_sha256: str = "",
     ) -> Phantom:
         """From densities and materials given directly. Without ``hu`` the CT shows 1000 (density - 1), to look at."""
+        _check_density(np.asarray(density_g_cm3))
         shown = 1000.0 * (np.asarray(density_g_cm3, dtype=np.float32) - 1.0) if hu is None else np.asarray(hu)
         return cls(
             ct=CT(shown.astype(np.float32), grid),
@@ -227,6 +223,17 @@ class Phantom:
         """Boolean [k, j, i] of the patient outline: the EXTERNAL structure, else density > 0.2 g/cm3."""
         outline = self.structures.with_role(Role.EXTERNAL)
         return outline[0].mask_on(self.grid) if outline else np.asarray(self.density_g_cm3 > 0.2)
+
+
+def _check_density(density_g_cm3: AnyFloatArray) -> None:
+    """Raise InputError with the first voxel whose density is zero, negative, NaN or infinite."""
+    bad = ~(np.isfinite(density_g_cm3) & (density_g_cm3 > 0))
+    if bad.any():
+        first = tuple(int(n) for n in np.argwhere(bad)[0])
+        raise InputError(
+            f"density_g_cm3 is {density_g_cm3[first]:g} in voxel [k, j, i] = {list(first)}, and zero, negative or NaN "
+            f"in {int(bad.sum())} voxels; every voxel needs a finite density > 0 g/cm3 (air is 0.0012)"
+        )
 
 
 def guess_role(name: str) -> Role:
