@@ -13,7 +13,6 @@ from rtsim.commission.machine_file import machine_toml, write_machine
 from rtsim.commission.measured import Axis, DepthDose, MeasuredSet, OutputFactors, Profile
 from rtsim.commission.read import read_measured
 from rtsim.commission.residuals import CurveResidual
-from rtsim.commission.spectrum import ali_rogers
 
 __all__ = [
     "Axis",
@@ -25,7 +24,6 @@ __all__ = [
     "MeasuredSet",
     "OutputFactors",
     "Profile",
-    "ali_rogers",
     "check_measured",
     "fit_machine",
     "machine_toml",

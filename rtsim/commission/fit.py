@@ -98,14 +98,16 @@ def fit_machine(
     _check_calibration(measured, base)
     curves = usable(measured, base.sad_mm)
     parameters = Parameters.of(base, endpoint_mev or nominal_endpoint_mev(base), _reach_mm(curves, base.sad_mm))
-    model = Model.of(_chosen(curves), base.sad_mm)
+    calibration = _calibration(measured, base)
+    ssd_mm = None if calibration is None else calibration.ssd_mm
+    model = Model.of(_chosen(curves), base.sad_mm, calibration_ssd_mm=ssd_mm)
     values, jacobian = _Search(model, parameters, progress).solve()
-    machine = replace(parameters.machine(values), name=name, calibration=base.calibration)
     machine = replace(
-        machine,
+        parameters.machine(values),
+        name=name,
         description=f"fitted to measured data, from {base.name}",
         electrons=parameters.electrons(values),
-        calibration=_calibration(measured, base),
+        calibration=calibration,
         sources=(*base.sources, "fitted to measured data: " + (", ".join(measured.sources) or "curves in memory")),
     )
     if progress is not None:
@@ -247,7 +249,8 @@ class _Search:
         return self._model.photons(self._parameters.machine(x), runs, self._ticker(what))
 
     def _residual(self, x: FloatArray, photons: dict[WaterRun, list[FloatArray]]) -> FloatArray:
-        predicted = self._model.predicted(photons, self._parameters.electrons(x))
+        head = self._parameters.value(x, "extra_focal_fraction", self._parameters.base.extra_focal.fraction)
+        predicted = self._model.predicted(photons, self._parameters.electrons(x), head_scatter=head)
         return np.concatenate([self._model.residuals(predicted), self._parameters.prior_residuals(x)])
 
     def _jacobian(

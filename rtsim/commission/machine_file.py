@@ -12,7 +12,6 @@ from rtsim.commission.fit import Fitted
 from rtsim.commission.parameters import FWHM_OF_SIGMA
 from rtsim.errors import InputError, OutputExistsError
 from rtsim.machine import Machine, MultileafCollimator
-from rtsim.materials import Spectrum
 
 _PARTS = ("calibration", "focal_spot", "extra_focal", "electrons", "off_axis", "jaws", "mlc", "limits")
 _PLACE = {
@@ -61,7 +60,7 @@ def machine_toml(fitted: Fitted) -> str:
         lines.append(f"{key} = {_value(getattr(machine, key))}")
     lines += [f"{key} = {_value(getattr(machine, key))}" for key in ("sad_mm", "max_field_mm")]
     lines += ["sources = [", *(f"    {_value(s)}," for s in machine.sources), "]", ""]
-    lines += _spectrum(machine.spectrum, comments.get(("spectrum", ""), ""))
+    lines += _spectrum(fitted, comments.get(("spectrum", ""), ""))
     for part in _PARTS:
         held = getattr(machine, part)
         if held is not None:
@@ -115,7 +114,7 @@ def _comments(fitted: Fitted) -> dict[tuple[str, str], str]:
     out: dict[tuple[str, str], str] = {}
     spectrum, nodes = [], []
     for v in fitted.values:
-        if v.name in ("tungsten", "aluminum"):
+        if v.name in ("tungsten", "aluminium"):
             spectrum.append(f"{v.name} {v.value:.3g} +- {v.uncertainty:.1g} {v.unit}")
         elif v.name.startswith("off_axis_"):
             nodes.append(f"{v.uncertainty:.1g}")
@@ -136,15 +135,23 @@ def _comments(fitted: Fitted) -> dict[tuple[str, str], str]:
     return out
 
 
-def _spectrum(spectrum: Spectrum, comment: str) -> list[str]:
-    photons = spectrum.probabilities
+def _spectrum(fitted: Fitted, comment: str) -> list[str]:
+    """The three numbers of a fitted spectrum; the bins of one that was kept."""
+    spectrum = fitted.machine.spectrum
+    found = {v.name: v.value for v in fitted.values}
+    lines = ["[spectrum]", *([f"# {comment}"] if comment else []), f"name = {_value(spectrum.name)}"]
+    if "tungsten" in found:
+        return [
+            *lines,
+            f"endpoint_mev = {_value(spectrum.max_energy_mev)}",
+            f"tungsten_g_cm2 = {_value(found['tungsten'])}",
+            f"aluminium_g_cm2 = {_value(found['aluminium'])}",
+        ]
     return [
-        "[spectrum]",
-        *([f"# {comment}"] if comment else []),
-        f"name = {_value(spectrum.name)}",
+        *lines,
         f"source = {_value(spectrum.source)}",
         f"edges_mev = [{', '.join(f'{e:.6g}' for e in spectrum.edges_mev)}]",
-        f"photons = [{', '.join(f'{p:.6g}' for p in photons)}]",
+        f"photons = [{', '.join(f'{p:.6g}' for p in spectrum.probabilities)}]",
     ]
 
 

@@ -66,10 +66,16 @@ class Model:
     readings: tuple[Reading, ...]
     runs: tuple[WaterRun, ...]
     sad_mm: float
+    reference_ssd_mm: float
 
     @classmethod
-    def of(cls, curves: Iterable[Curve], sad_mm: float) -> Model:
-        """The model of some curves of a set (profiles already centered: :func:`usable`)."""
+    def of(cls, curves: Iterable[Curve], sad_mm: float, *, calibration_ssd_mm: float | None = None) -> Model:
+        """The model of some curves of a set (profiles already centered: :func:`usable`).
+
+        Args:
+            calibration_ssd_mm: of the machine's calibration; None when it has none: the engine then refers electrons
+                to the maximum of a field with the isocenter at 100 mm depth.
+        """
         listed = tuple(curves)
         depth: list[tuple[tuple[float, float], float, float]] = []
         across: list[tuple[tuple[float, float], float, Axis, float]] = []
@@ -95,7 +101,7 @@ class Model:
                     Reading(n, by_key[f, c.ssd_mm, Line.DEPTH], np.array([c.depth_mm]), np.zeros(1), 0.0)
                     for f in c.fields_mm
                 ]
-        return cls(listed, tuple(readings), runs, sad_mm)
+        return cls(listed, tuple(readings), runs, sad_mm, calibration_ssd_mm or sad_mm - 100.0)
 
     def photons(
         self, machine: Machine, runs: Iterable[WaterRun], tick: Callable[[WaterRun], None] | None = None
@@ -109,11 +115,18 @@ class Model:
             out[run] = [r.of(dose) for r in self.readings if r.run is run]
         return out
 
-    def predicted(self, photons: Photons, electrons: ElectronContamination) -> list[FloatArray]:
-        """Dose of each curve, per unit of fluence: photons and contaminating electrons."""
+    def predicted(
+        self, photons: Photons, electrons: ElectronContamination, *, head_scatter: float = 0.0
+    ) -> list[FloatArray]:
+        """Dose of each curve, per unit of fluence: photons and contaminating electrons.
+
+        ``head_scatter``: the extra-focal share of the fluence, which carries electrons as the primary does.
+        """
         taken = dict.fromkeys(photons, 0)
         out: list[list[FloatArray]] = [[] for _ in self.curves]
-        scale = electrons.fraction * self._maximum(photons) if electrons.fraction > 0.0 else 0.0
+        scale = 0.0
+        if electrons.fraction > 0.0:
+            scale = electrons.fraction * self._maximum(photons) / (1.0 - head_scatter)
         for r in self.readings:
             value = photons[r.run][taken[r.run]]
             taken[r.run] += 1
@@ -123,7 +136,7 @@ class Model:
         return [np.concatenate(parts) for parts in out]
 
     def _maximum(self, photons: Photons) -> float:
-        """Largest photon dose on the axis of the field nearest to 100 x 100 mm, at SSD = SAD."""
+        """Largest photon dose on the axis of the field nearest to 100 x 100 mm, at the SSD of the calibration."""
         taken = dict.fromkeys(photons, 0)
         best, found = np.inf, 0.0
         for r in self.readings:
@@ -132,7 +145,7 @@ class Model:
             off = abs(r.run.field_mm[0] - 100.0) + abs(r.run.field_mm[1] - 100.0)
             if isinstance(self.curves[r.curve], DepthDose) and off < best:
                 at = int(np.argmax(value))
-                nearer = (r.run.ssd_mm + r.depth_mm[at]) / (self.sad_mm + r.depth_mm[at])
+                nearer = (r.run.ssd_mm + r.depth_mm[at]) / (self.reference_ssd_mm + r.depth_mm[at])
                 best, found = off, float(value[at]) * nearer**2
         return found
 

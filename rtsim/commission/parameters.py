@@ -10,9 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from rtsim.commission.spectrum import ali_rogers
 from rtsim.commission.water import Line, WaterRun
-from rtsim.machine import ElectronContamination, FocalSpot, Machine, OffAxisProfile
+from rtsim.machine import ElectronContamination, FocalSpot, Machine, OffAxisProfile, linac_spectrum
 from rtsim.materials import Spectrum
 from rtsim.typing import FloatArray
 
@@ -98,7 +97,7 @@ class Parameters:
         base = self.base
         spectrum = base.spectrum
         if self.endpoint_mev is not None:
-            spectrum = _spectrum(self.endpoint_mev, self.value(x, "tungsten", 0.0), self.value(x, "aluminum", 0.0))
+            spectrum = _spectrum(self.endpoint_mev, self.value(x, "tungsten", 0.0), self.value(x, "aluminium", 0.0))
         jaws = base.jaws
         if jaws is not None:
             jaws = replace(jaws, transmission=self.value(x, "jaw_transmission", jaws.transmission))
@@ -163,9 +162,11 @@ class Parameters:
 
 
 @lru_cache(maxsize=64)
-def _spectrum(endpoint_mev: float, tungsten: float, aluminum: float) -> Spectrum:
+def _spectrum(endpoint_mev: float, tungsten: float, aluminium: float) -> Spectrum:
     # the same object for the same numbers: the engine keeps the kernel of a spectrum that it has seen
-    return ali_rogers(endpoint_mev, tungsten, aluminum, source="fitted to measured data")
+    return linac_spectrum(
+        "fitted to measured data", endpoint_mev=endpoint_mev, tungsten_g_cm2=tungsten, aluminium_g_cm2=aluminium
+    )
 
 
 def _softening_shape(base: Machine) -> tuple[float, float, float]:
@@ -198,7 +199,7 @@ def _spectrum_parameters() -> list[Parameter]:
             changes=_is_depth,
         ),
         Parameter(
-            name="aluminum", unit="g/cm2", start=25.0, low=0.0, high=120.0, step=1.0, reach=20.0, prior_sigma=25.0,
+            name="aluminium", unit="g/cm2", start=25.0, low=0.0, high=120.0, step=1.0, reach=20.0, prior_sigma=25.0,
             changes=_is_depth,
         ),
     ]  # fmt: skip
