@@ -33,13 +33,17 @@ class Field:
     ssd: float = 100.0
     depth: float = 30.0
 
-    def leave(self, point: np.ndarray, toward: np.ndarray) -> np.ndarray:
-        """(n,) distance from a point in the lit pyramid to its border, along each (n, 3) direction -``toward``."""
+    def lit(self, point: np.ndarray, toward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) distances from a point at which lines along each (n, 3) -``toward`` enter and leave the lit pyramid."""
         k = self.half / self.ssd
         normals = np.array([[1, 0, -k], [-1, 0, -k], [0, 1, -k], [0, -1, -k], [0, 0, -1], [0, 0, 1]])
         room = np.array([self.half] * 4 + [0.0, self.depth]) - normals @ point
         speed = -toward @ normals.T
-        return np.where(speed > 1e-12, room / np.where(speed > 1e-12, speed, 1.0), np.inf).min(axis=1)
+        at = room / np.where(np.abs(speed) > 1e-12, speed, 1e-12)
+        enter = np.where(speed < 0.0, at, 0.0).max(axis=1)
+        return np.maximum(enter, 0.0), np.maximum(
+            np.where(speed >= 0.0, at, np.inf).min(axis=1), np.maximum(enter, 0.0)
+        )
 
     def ray(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(..., 3) direction of the local ray, (...,) path in water and scalar fluence at points (..., 3)."""
@@ -106,7 +110,7 @@ class Terma:
 
 
 def dose(kernels: Kernels, terma: Terma, field: Field, point: tuple[float, float, float], polar: int = 80) -> float:
-    """Dose at a point inside the field per unit planar fluence; ``terma`` gives one set for each kernel."""
+    """Dose at a point of the box per unit planar fluence; ``terma`` gives one set for each kernel."""
     p = np.asarray(point, dtype=float)
     edges = np.linspace(0.0, np.pi, polar + 1)
     # on the axis an eighth of the circle stands for all
@@ -115,10 +119,11 @@ def dose(kernels: Kernels, terma: Terma, field: Field, point: tuple[float, float
     weight = np.repeat(np.diff(-np.cos(edges)), around) * 2.0 * np.pi / around
     u = np.stack([np.sin(beta) * np.cos(phi), np.sin(beta) * np.sin(phi), np.cos(beta)], axis=-1).reshape(-1, 3)
     lower, upper = kernels.radius[:-1], kernels.radius[1:]
-    lit = np.clip((field.leave(p, u)[:, None] - lower) / (upper - lower), 0.0, 1.0)
-    line, piece = np.nonzero(lit)
-    share = lit[line, piece]
-    r = lower[piece] + 0.5 * share * (upper - lower)[piece]
+    enter, leave = field.lit(p, u)
+    near, far = np.maximum(enter[:, None], lower), np.minimum(leave[:, None], upper)
+    line, piece = np.nonzero(far > near)
+    share = (far - near)[line, piece] / (upper - lower)[piece]
+    r = 0.5 * (far + near)[line, piece]
     ray, path, fluence = field.ray(p - r[:, None] * u[line])
     released = terma.at(path)
     middle = 0.5 * (kernels.theta[1:] + kernels.theta[:-1])
@@ -149,7 +154,8 @@ def dose_along_cones(
     """
     p = np.asarray(point, dtype=float)
     nodes = np.append(0.0, np.geomspace(0.01, 60.0, 220))
-    r = np.minimum(nodes, np.minimum(field.leave(p, directions), 60.0)[:, None])
+    enter, leave = field.lit(p, directions)
+    r = np.clip(nodes, enter[:, None], np.minimum(leave, 60.0)[:, None])
     spent = np.diff(1.0 - np.exp(-exponents[:, None, :] * r[..., None]), axis=1)
     ray, path, fluence = field.ray(p - 0.5 * (r[:, 1:] + r[:, :-1])[..., None] * directions[:, None])
     across = directions[:, :2] / np.maximum(np.linalg.norm(directions[:, :2], axis=1), 1e-12)[:, None]

@@ -104,7 +104,7 @@ def collapse(spectrum: Spectrum, cones: int) -> ConeKernel:
     slow_cones = round(SLOW_CONES_PER_FAST * cones)
     energy = kernels.mixed(kernels.sets).sum(axis=1)
     fast_rings = Rings.of(energy[:, 0], kernels.theta_edges_rad, max(3, round(np.sqrt(cones))))
-    slow_rings = Rings.of(energy[:, 1], kernels.theta_edges_rad, max(4, round(np.sqrt(1.5 * slow_cones))))
+    slow_rings = Rings.of(energy[:, 1], kernels.theta_edges_rad, max(4, round(np.sqrt(2.0 * slow_cones))))
     slow, build_up = fit_slow(kernels, slow_rings)
     fast = fit_fast(kernels, fast_rings, build_up)
     return ConeKernel(
