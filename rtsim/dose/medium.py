@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class Medium:
     electron_density: Float32Array
     partial_g_cm3: Float32Array
     basis_index: tuple[int, ...]
+
+    @cached_property
+    def partial_by_voxel(self) -> Float32Array:
+        """(nz, ny, nx, basis): the same with the basis materials of a voxel side by side."""
+        return np.ascontiguousarray(np.moveaxis(self.partial_g_cm3, 0, 3))
 
     def basis_attenuation_cm2_g(self, energy_mev: FloatArray) -> FloatArray:
         """(energies, basis) mass attenuation of the basis materials, coherent scatter included as in the kernels."""

@@ -27,7 +27,7 @@ def beam(gantry_deg: float = 0.0, size_mm: tuple[float, float] = (60.0, 60.0), i
 def terma(medium: Medium, b: Beam) -> np.ndarray:
     fluence = fluence_maps(b)[0]
     hardness = collapse(SPECTRUM, 32).hardness(energy_groups(SPECTRUM).energy_mev)
-    released = FanPaths.trace(medium, (fluence,), Pose.of(b, b.gantry_deg)).released_energy(fluence, SPECTRUM, hardness)
+    released = FanPaths.trace(medium, fluence, Pose.of(b, b.gantry_deg)).released_energy(SPECTRUM, hardness)
     return (released.soft + released.hard).astype(np.float64) / medium.density_g_cm3
 
 
@@ -63,7 +63,7 @@ def test_fan_paths_equal_exact_paths_through_a_layered_box(gantry_deg: float) ->
     density = np.broadcast_to((1.0 + 0.005 * grid.y_mm)[None, :, None], grid.shape).astype(np.float32)
     medium = Medium(grid, density, density, density[None].copy(), (0,))
     b = beam(gantry_deg)
-    fan = FanPaths.trace(medium, fluence_maps(b), Pose.of(b, gantry_deg))
+    fan = FanPaths.trace(medium, fluence_maps(b)[0], Pose.of(b, gantry_deg))
     nv, nu, nodes, _ = fan.paths.shape
     pose = Pose.of(b, gantry_deg)
     u, v = fan.fan[0] + fan.fan[1] * (nu // 3), fan.fan[2] + fan.fan[3] * (nv // 4)

@@ -19,7 +19,8 @@ from rtsim.dose.fluence.model import fluence_maps
 from rtsim.dose.fluence.raster import FluenceMap, Raster
 from rtsim.dose.medium import Medium
 from rtsim.dose.resolution import _kernels
-from rtsim.dose.resolution.model import TwoGrids, emitting_box, part_of
+from rtsim.dose.resolution.media import TwoMedia
+from rtsim.dose.resolution.model import EMITTING, emitting_box, part_of
 from rtsim.dose.result import Dose
 from rtsim.dose.terma.fan import FanPaths, Pose, Released, energy_groups
 from rtsim.errors import GeometryError, InputError
@@ -33,6 +34,10 @@ REFERENCE_CONES: Final = 64
 _REFERENCE_SPACING_MM: Final = (5.0, 2.5, 5.0)
 _REFERENCE_HALF_SIDE_MM: Final = 150.0
 _WEDGE_DEPTH_MM: Final = 100.0
+_ELECTRON_RAYS: Final = 2.0
+"""Pitch of their rays, in voxels: their fluence has been blurred by centimeters."""
+_ELECTRONS_STOP_G_CM2: Final = 10.0
+"""Rays of contaminating electrons end here: not 1 % of their surface dose is left with 0.05 per mm, the least known."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,9 @@ def water_reference(machine: Machine) -> WaterReference:
     half = max(_REFERENCE_HALF_SIDE_MM, max(setup.field_mm) / 2 + 80.0)
     surface = setup.ssd_mm - machine.sad_mm
     grid = Grid.covering((-half, surface, -half), (half, surface + deepest, half), _REFERENCE_SPACING_MM)
-    medium = water_medium(grid)
+    media = TwoMedia.of(water_medium(grid))
     field = Beam.open_field(machine, setup.field_mm, monitor_units=1.0, name="calibration field")
-    photon = _map_dose(medium, field, fluence_maps(field)[0], REFERENCE_CONES, electrons=False)
+    photon = _map_dose(media, field, fluence_maps(field)[0], REFERENCE_CONES, electrons=False)
     depth = grid.y_mm - surface
     axis = _on_axis(photon, grid)
     maximum = float(axis.max())
@@ -103,7 +108,10 @@ def _wedge_gradient_of_45_degrees_per_mm(machine: Machine) -> float:
     wedge = Wedge(name="reference", angle_deg=45.0)
     field = Beam.open_field(machine, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
     fluence = fluence_maps(field, wedge_gradient_per_mm=k_per_mm)[0]
-    dose = Dose(values_gy=_map_dose(water_medium(grid), field, fluence, REFERENCE_CONES, electrons=False), grid=grid)
+    dose = Dose(
+        values_gy=_map_dose(TwoMedia.of(water_medium(grid)), field, fluence, REFERENCE_CONES, electrons=False),
+        grid=grid,
+    )
     step = 10.0
     right, left, above, below = (
         float(np.log(dose.at(np.array(p))))
@@ -119,53 +127,75 @@ def water_medium(grid: Grid) -> Medium:
     return Medium(grid, one, one, one[None], (water,))
 
 
-def beam_dose(medium: Medium, beam: Beam, fluences: Sequence[FluenceMap], cones: int) -> Float32Array:
+def beam_dose(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], cones: int) -> Float32Array:
     """Dose in Gy [k, j, i] of one fraction of a beam, photons and contaminating electrons."""
-    total = np.zeros(medium.grid.shape, dtype=np.float32)
+    total = np.zeros(media.fine.grid.shape, dtype=np.float32)
     for fluence in fluences:
-        _check_resolved(medium.grid, fluence, beam)
-        total += _map_dose(medium, beam, fluence, cones, electrons=beam.machine.electrons.fraction > 0.0)
+        _check_resolved(media.fine.grid, fluence, beam)
+        total += _map_dose(media, beam, fluence, cones, electrons=beam.machine.electrons.fraction > 0.0)
     return total * np.float32(photons_per_unit(beam.machine))
 
 
-def _map_dose(medium: Medium, beam: Beam, fluence: FluenceMap, cones: int, *, electrons: bool) -> Float32Array:
-    """Gy for a fluence in photons per cm2. One trace of the rays serves photons and electrons."""
-    machine = beam.machine
-    kernel = collapse(machine.spectrum, cones)
+def _map_dose(media: TwoMedia, beam: Beam, fluence: FluenceMap, cones: int, *, electrons: bool) -> Float32Array:
+    """Gy for a fluence in photons per cm2."""
+    machine, medium = beam.machine, media.fine
     pose = Pose.of(beam, fluence.gantry_deg)
-    blurred = _blurred(fluence, machine.electrons) if electrons else None
-    fan = FanPaths.trace(medium, (fluence,) if blurred is None else (fluence, blurred), pose, beam.name)
-    released = fan.released_energy(
-        fluence,
-        machine.spectrum,
-        kernel.hardness(energy_groups(machine.spectrum).energy_mev),
-        machine.off_axis.softening,
-        None if blurred is None else (blurred, 10.0 * machine.electrons.attenuation_per_mm),
-    )
-    per_electron = _absorbed(medium, released, kernel, pose)
+    per_electron = _absorbed(media, beam, fluence, pose, collapse(machine.spectrum, cones))
     dose = per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G)
-    if released.electrons is not None:
-        dose += released.electrons * np.float32(_electron_scale(machine))
+    if electrons:
+        fan = FanPaths.trace(
+            medium,
+            _blurred(fluence, machine.electrons),
+            pose,
+            beam.name,
+            pitch=_ELECTRON_RAYS,
+            enough_g_cm2=_ELECTRONS_STOP_G_CM2,
+        )
+        dose += fan.electron_dose(10.0 * machine.electrons.attenuation_per_mm) * np.float32(_electron_scale(machine))
     return np.asarray(dose)
 
 
-def _absorbed(medium: Medium, released: Released, kernel: ConeKernel, pose: Pose) -> Float32Array:
-    """Absorbed energy per relative electron density: scattered photons on voxels twice as large, primary electrons on
-    the dose grid in a box about the beam; outside it, where next to nothing is released, they stay where they are."""
-    density, soft, hard = medium.electron_density, released.soft, released.hard
-    grids = TwoGrids.of(medium.grid)
-    coarse = [grids.restrict(v) for v in (density, soft, hard)]
+def _absorbed(media: TwoMedia, beam: Beam, fluence: FluenceMap, pose: Pose, kernel: ConeKernel) -> Float32Array:
+    """Absorbed energy per relative electron density.
+
+    Scattered photons go on voxels twice as large, primary electrons on the dose grid in a box about the beam. What
+    little fluence there is outside the rectangle of the field releases its energy on the large voxels, and its primary
+    electrons stay where they are.
+    """
+    fine, coarse, grids = media.fine, media.coarse, media.grids
+    inner, outer = fluence.split(EMITTING)
+    field = _released(fine, beam, inner, pose, kernel)
+    soft, hard = grids.restrict(field.soft), grids.restrict(field.hard)
+    beside = None
+    if outer.values.any():
+        beside = _released(coarse, beam, outer, pose, kernel)
+        soft, hard = soft + beside.soft, hard + beside.hard
     slow = energy_to_dose_per_electron(
-        coarse[0], coarse[1], coarse[2], grids.coarse, kernel.slow, pose.rotation, pose.source_mm
+        coarse.electron_density, soft, hard, coarse.grid, kernel.slow, pose.rotation, pose.source_mm
     )
+    if beside is not None:
+        local = beside.soft * np.float32(kernel.fast.soft.sum()) + beside.hard * np.float32(kernel.fast.hard.sum())
+        slow += local / np.maximum(coarse.electron_density, np.float32(1e-6))
     total = grids.prolong(slow)
-    box = emitting_box(soft, hard, density, medium.grid)
-    part = energy_to_dose_per_electron(
-        density[box], soft[box], hard[box], part_of(medium.grid, box), kernel.fast, pose.rotation, pose.source_mm
+    box = emitting_box(field.soft, field.hard, fine.electron_density, fine.grid)
+    fast = energy_to_dose_per_electron(
+        fine.electron_density[box],
+        field.soft[box],
+        field.hard[box],
+        part_of(fine.grid, box),
+        kernel.fast,
+        pose.rotation,
+        pose.source_mm,
     )
-    shares = np.array([kernel.fast.soft.sum(), kernel.fast.hard.sum()], dtype=np.float32)
-    _kernels.add_part(total, density, soft, hard, shares, part, np.array([s.start for s in box]))
+    _kernels.add_part(total, fast, np.array([s.start for s in box]))
     return total
+
+
+def _released(medium: Medium, beam: Beam, fluence: FluenceMap, pose: Pose, kernel: ConeKernel) -> Released:
+    spectrum = beam.machine.spectrum
+    hardness = kernel.hardness(energy_groups(spectrum).energy_mev)
+    fan = FanPaths.trace(medium, fluence, pose, beam.name)
+    return fan.released_energy(spectrum, hardness, beam.machine.off_axis.softening)
 
 
 def _electron_scale(machine: Machine) -> float:

@@ -14,6 +14,7 @@ from rtsim.dose.beamlets.influence import InfluenceSettings, influence_matrix
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
 from rtsim.dose.medium import medium_of
+from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
@@ -70,19 +71,19 @@ class CollapsedCone:
             raise InputError("no beams are given; at least one is needed")
         for beam in beams:
             check_isocenter(phantom, beam)
-        medium = medium_of(phantom, self.spacing_mm)
+        media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
         work = [
             (beam, m) for beam in beams for m in fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))
         ]
-        total = np.zeros(medium.grid.shape, dtype=np.float32)
+        total = np.zeros(media.fine.grid.shape, dtype=np.float32)
         for n, (beam, fluence) in enumerate(work):
             if progress is not None:
                 progress(n / len(work), f"dose of beam {beam.name}")
-            total += beam_dose(medium, beam, (fluence,), self.cones)
+            total += beam_dose(media, beam, (fluence,), self.cones)
         if progress is not None:
             progress(1.0, "dose")
         return Dose(
-            values_gy=total * np.float32(fractions), grid=medium.grid, fractions=fractions, engine=self.describe()
+            values_gy=total * np.float32(fractions), grid=media.fine.grid, fractions=fractions, engine=self.describe()
         )
 
     def influence(

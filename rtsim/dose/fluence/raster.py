@@ -83,6 +83,31 @@ class FluenceMap:
         table[1:, 1:] = self.values.cumsum(axis=0).cumsum(axis=1)
         return table
 
+    def filled_mm(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """x and y limits of the pixels that hold fluence; None without any."""
+        rows, columns = np.flatnonzero(self.values.any(axis=1)), np.flatnonzero(self.values.any(axis=0))
+        if not rows.size:
+            return None
+        x, y = self.raster.x_edges_mm, self.raster.y_edges_mm
+        return (float(x[columns[0]]), float(x[columns[-1] + 1])), (float(y[rows[0]]), float(y[rows[-1] + 1]))
+
+    def split(self, share: float) -> tuple[FluenceMap, FluenceMap]:
+        """The smallest rectangle that holds all pixels of at least ``share`` of the largest, on its own raster; the rest,
+        on this one."""
+        rows, columns = (np.flatnonzero((self.values >= share * self.values.max()).any(axis=a)) for a in (1, 0))
+        cut = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        inner = self.values[cut]
+        rest = self.values.copy()
+        rest[cut] = 0.0
+        raster = Raster(
+            self.raster.left_mm + cut[1].start * self.raster.pitch_mm,
+            self.raster.bottom_mm + cut[0].start * self.raster.pitch_mm,
+            self.raster.pitch_mm,
+            inner.shape[1],
+            inner.shape[0],
+        )
+        return FluenceMap(raster, np.ascontiguousarray(inner), self.gantry_deg), self.with_values(rest)
+
     def with_values(self, values: FloatArray) -> FluenceMap:
         """The same raster with other values."""
         return replace(self, values=values)

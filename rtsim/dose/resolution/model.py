@@ -14,7 +14,7 @@ from rtsim.typing import Float32Array
 COARSEST_MM: Final = 6.2
 """Voxels are doubled only up to here: the scattered part of a 6 MV field changes by a few percent of the dose in it."""
 EMITTING: Final = 0.005
-"""What releases less than this share of the largest energy per mass is left out of the fine box."""
+"""Fluence outside the rectangle that holds all above this share of the largest is left to the coarse grid."""
 MARGIN_G_CM2: Final = 2.0
 """Room about the emitting voxels: a tenth of a percent of the fast part goes farther sideways."""
 _THINNEST: Final = 0.25
@@ -72,15 +72,15 @@ class TwoGrids:
 def emitting_box(
     soft: Float32Array, hard: Float32Array, density: Float32Array, grid: Grid
 ) -> tuple[slice, slice, slice]:
-    """The part [k, j, i] of a grid in which the fast part is transported: all voxels that release at least ``EMITTING``
-    of the largest energy per mass, and room about them for what goes sideways; as much more as its matter is thinner (its thinnest quarter counts).
+    """The part [k, j, i] of a grid in which the fast part is transported: all voxels that release energy, and room
+    about them for what goes sideways; as much more as its matter is thinner (its thinnest quarter counts).
 
     Args:
         soft, hard: released energy per volume. density: relative to water.
     """
     rows = np.empty(soft.shape[:2], dtype=np.float32)
     _kernels.row_maxima(soft, hard, density, rows)
-    least = np.float32(EMITTING * rows.max())
+    least = np.float32(1e-6 * rows.max())
     if not least > 0.0:
         return slice(0, 0), slice(0, 0), slice(0, 0)
     strong = rows >= least

@@ -78,13 +78,13 @@ def _ray(partial, origin, spacing, source, toward, stretch, first, step, substep
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first, step, substeps, photons, enough, out):
+def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first, step, substeps, enough, out):
     """Cumulative mass per area (g/cm2) of each basis material along divergent rays.
 
     ``partial`` (nz, ny, nx, basis) g/cm3; rays leave ``source`` through (u, v) of the isocenter plane; node s of a ray
     lies at axial distance ``first + s step`` mm from the source. out[iv, iu, s, b] = integral of partial_b dl from the
     source to the node, by midpoints of ``substeps`` pieces cut at the box faces; trilinear densities, vacuum outside.
-    Rays outside ``photons`` (u and v limits) carry electrons only, and are not followed behind ``enough`` g/cm2.
+    Rays are not followed behind ``enough`` g/cm2.
     """
     lower = origin - 0.5 * spacing
     upper = lower + spacing * np.array([partial.shape[2], partial.shape[1], partial.shape[0]])
@@ -96,9 +96,10 @@ def fan_paths(partial, origin, spacing, source, rotation, sad, u_mm, v_mm, first
                 toward[axis] = rotation[axis, 0] * du + rotation[axis, 1] * dv - rotation[axis, 2]
             inside = _entry_exit(source[0], source[1], source[2], toward[0], toward[1], toward[2], lower, upper)
             stretch = 0.1 * math.sqrt(1.0 + du * du + dv * dv)
-            among = photons[0] <= u_mm[iu] <= photons[1] and photons[2] <= v_mm[iv] <= photons[3]
-            most = np.float32(1e30) if among else np.float32(enough)
-            _ray(partial, origin, spacing, source, toward, stretch, first, step, substeps, inside, most, out[iv, iu])
+            _ray(
+                partial, origin, spacing, source, toward, stretch, first, step, substeps, inside, np.float32(enough),
+                out[iv, iu],
+            )  # fmt: skip
 
 
 @njit(cache=True)
@@ -228,20 +229,12 @@ def _reached(x, y, z, step, rotation, sad, half, raster, table, count):
 
 
 @njit(cache=True)
-def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, loose, loose_raster, depths,
-         fluences, electrons, angles):  # fmt: skip
-    """Geometry, fluences and paths of the voxels of one row that the maps reach; returns their first and
-    last number, and those of the voxels that photons reach. Fluence 0 and path 0 where no ray of the fan is needed."""
+def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths, fluences, angles):
+    """Geometry, fluence and paths of the voxels of one row that a fluence map reaches; returns their first and last
+    number. Fluence 0 and path 0 where no ray of the fan is needed."""
     x, y, z = origin[0] - source[0], origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
     first, last = _reached(x, y, z, spacing[0], rotation, sad, half, raster, table, fluences.size)
-    if loose.size > 1:
-        other, end = _reached(x, y, z, spacing[0], rotation, sad, half, loose_raster, loose, fluences.size)
-        if last < first:
-            first, last = other, end
-        elif end >= other:
-            first, last = min(first, other), max(last, end)
-    hit = False
-    photons = (fluences.size, -1)
+    hit, end = fluences.size, -1
     for i in range(first, last + 1):
         x = origin[0] + i * spacing[0] - source[0]
         d = -(x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2])
@@ -250,20 +243,14 @@ def _row(k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, 
         v = (x * rotation[0, 1] + y * rotation[1, 1] + z * rotation[2, 1]) * scale
         fluence = _map_mean(table, raster[0], raster[1], raster[2], u, v, half[0] * scale, half[1] * scale)
         fluences[i] = fluence * scale * scale
-        electrons[i] = 0.0
-        if loose.size > 1:
-            electrons[i] = scale * scale * _map_mean(
-                loose, loose_raster[0], loose_raster[1], loose_raster[2], u, v, half[0] * scale, half[1] * scale
-            )  # fmt: skip
-        angles[i] = math.degrees(math.atan(math.sqrt(u * u + v * v) / sad))
-        if fluences[i] > 0.0 or electrons[i] > 0.0:
-            hit = True
-            if fluences[i] > 0.0:
-                photons = (min(photons[0], i), i)
+        if fluence > 0.0:
+            hit, end = min(hit, i), i
+            angles[i] = math.degrees(math.atan(math.sqrt(u * u + v * v) / sad))
             _path_at(paths, fan, u, v, d, depths, i)
         else:
+            angles[i] = 0.0
             depths[:, i] = np.float32(0.0)
-    return (first, last, photons[0], photons[1]) if hit else (0, -1, 0, -1)
+    return hit, end
 
 
 @njit(cache=True)
@@ -300,63 +287,54 @@ def _electron_dose(depths, own, electrons, size, attenuation, out):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def released_energy(
-    partial,
-    origin,
-    spacing,
-    source,
-    rotation,
-    sad,
-    paths,
-    fan,
-    half,
-    table,
-    raster,
-    attenuation,
-    energy_fluence,
-    hardness,
-    softening,
-    loose,
-    loose_raster,
-    electron_attenuation,
-    soft,
-    hard,
-    electron,
-):
-    """Energy released per volume (TERMA x density), MeV/cm3, in a soft and a hard part; and contaminating electrons.
+def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, attenuation,
+                    energy_fluence, hardness, softening, soft, hard):  # fmt: skip
+    """Energy released per volume (TERMA x density), MeV/cm3, in a soft and a hard part.
 
     TERMA(r) = sum_g Psi_g (mu/rho)_g exp(-sum_b mu_gb L_b) (SAD/d)^2, averaged over the voxel: fluence over the voxel's
-    footprint, attenuation along the ray by sinh(x/2)/(x/2). electron = fluence x exp(-k L) (SAD/d)^2.
+    footprint, attenuation along the ray by sinh(x/2)/(x/2).
 
     ``partial`` (basis, nz, ny, nx); ``fan`` = (u0, du, v0, dv, first, step) of ``paths``; ``half`` = half widths (mm)
     of a voxel's footprint at its own distance; ``raster`` = (left, bottom, pitch) of the summed-area ``table``;
-    ``attenuation`` (groups, basis) cm2/g; ``softening`` (c1, c2, c3) per degree off axis. ``loose`` is the table of the
-    electrons, one element for none; ``electron_attenuation`` cm2/g. Gathers only: every voxel writes itself.
+    ``attenuation`` (groups, basis) cm2/g; ``softening`` (c1, c2, c3) per degree off axis. Gathers only: every voxel
+    writes itself.
     """
     basis, nz, ny, nx = partial.shape
     size = min(spacing[0], min(spacing[1], spacing[2])) * 0.1
     for k in prange(nz):
-        depths = np.zeros((basis, nx), np.float32)
-        own = np.zeros((basis, nx), np.float32)
-        fluences, electrons, angles = np.zeros(nx), np.zeros(nx), np.zeros(nx)
+        depths, own = np.zeros((basis, nx), np.float32), np.zeros((basis, nx), np.float32)
+        fluences, angles = np.zeros(nx), np.zeros(nx)
         for j in range(ny):
             soft[k, j] = np.float32(0.0)
             hard[k, j] = np.float32(0.0)
-            if electron_attenuation > 0.0:
-                electron[k, j] = np.float32(0.0)
-            first, last, one, end = _row(
-                k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, loose, loose_raster,
-                depths, fluences, electrons, angles,
-            )  # fmt: skip
-            here, lit = slice(first, last + 1), slice(one, end + 1)
-            for b in range(basis):
-                own[b, here] = partial[b, k, j, here]
-            if end >= one:
+            first, last = _row(
+                k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths, fluences, angles
+            )
+            if last >= first:
+                here = slice(first, last + 1)
+                for b in range(basis):
+                    own[b, here] = partial[b, k, j, here]
                 _release(
-                    depths[:, lit], own[:, lit], angles[lit], fluences[lit], size, attenuation, energy_fluence,
-                    hardness, softening, soft[k, j, lit], hard[k, j, lit],
+                    depths[:, here], own[:, here], angles[here], fluences[here], size, attenuation, energy_fluence,
+                    hardness, softening, soft[k, j, here], hard[k, j, here],
                 )  # fmt: skip
-            if electron_attenuation > 0.0 and last >= first:
-                _electron_dose(
-                    depths[:, here], own[:, here], electrons[here], size, electron_attenuation, electron[k, j, here]
-                )
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def electron_dose(partial, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, attenuation, out):
+    """fluence x exp(-k L) (SAD/d)^2, k = ``attenuation`` in cm2/g; the rest as in :func:`released_energy`."""
+    basis, nz, ny, nx = partial.shape
+    size = min(spacing[0], min(spacing[1], spacing[2])) * 0.1
+    for k in prange(nz):
+        depths, own = np.zeros((basis, nx), np.float32), np.zeros((basis, nx), np.float32)
+        fluences, angles = np.zeros(nx), np.zeros(nx)
+        for j in range(ny):
+            out[k, j] = np.float32(0.0)
+            first, last = _row(
+                k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths, fluences, angles
+            )
+            if last >= first:
+                here = slice(first, last + 1)
+                for b in range(basis):
+                    own[b, here] = partial[b, k, j, here]
+                _electron_dose(depths[:, here], own[:, here], fluences[here], size, attenuation, out[k, j, here])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 import numpy as np
 
@@ -21,10 +20,6 @@ from rtsim.typing import Float32Array, FloatArray
 
 _SPECTRUM_PARTS = (1, 1, 2, 3, 5, 6, 7, 7, 7, 7, 7, 7)
 """Sixtieths of the energy fluence in each group: finer at low energies, where attenuation changes fastest."""
-
-_ELECTRONS_STOP_G_CM2: Final = 10.0
-"""Rays of contaminating electrons alone end here: not 1 % of their surface dose is left with 0.05 per mm, the least
-that is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +78,10 @@ def check_source(pose: Pose, grid: Grid, name: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Released:
-    """All [k, j, i]: energy released per volume (MeV/cm3) in a soft and a hard part, and fluence x exp(-k x mass depth)
-    x (SAD/d)^2 of the electrons, if asked for."""
+    """Energy released per volume (MeV/cm3) [k, j, i], in a soft and a hard part."""
 
     soft: Float32Array
     hard: Float32Array
-    electrons: Float32Array | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,13 +96,27 @@ class FanPaths:
 
     medium: Medium
     pose: Pose
+    fluence: FluenceMap
     paths: Float32Array
     fan: FloatArray
     half: FloatArray
 
     @classmethod
-    def trace(cls, medium: Medium, fluences: Sequence[FluenceMap], pose: Pose, name: str = "") -> FanPaths:
-        """Trace the rays that matter for some fluences: photons, and the electrons that come with them.
+    def trace(
+        cls,
+        medium: Medium,
+        fluence: FluenceMap,
+        pose: Pose,
+        name: str = "",
+        *,
+        pitch: float = 0.8,
+        enough_g_cm2: float = math.inf,
+    ) -> FanPaths:
+        """Trace the rays that matter for a fluence.
+
+        Args:
+            pitch: of the rays in the isocenter plane, in voxels.
+            enough_g_cm2: rays end here.
 
         Raises:
             GeometryError: the source lies in or behind the phantom, or the field misses it.
@@ -118,13 +125,13 @@ class FanPaths:
         check_source(pose, grid, name)
         spacing = np.array(grid.spacing_mm)
         half = 0.5 * np.sqrt(((pose.rotation[:, :2] * spacing[:, None]) ** 2).sum(axis=0))
-        u, v, distances = _fan(grid, fluences, pose, half)
+        u, v, distances = _fan(grid, fluence, pose, half)
         step = float(spacing.min())
-        us, vs = _samples(u, 0.8 * step), _samples(v, 0.8 * step)
+        us, vs = _samples(u, pitch * step), _samples(v, pitch * step)
         nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
         paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
         _kernels.fan_paths(
-            np.ascontiguousarray(np.moveaxis(medium.partial_g_cm3, 0, 3)),
+            medium.partial_by_voxel,
             np.array(grid.origin_mm),
             spacing,
             pose.source_mm,
@@ -134,35 +141,46 @@ class FanPaths:
             vs,
             distances[0],
             step,
-            2,
-            _photon_limits(fluences[0], pose, distances[0], half, us[1] - us[0], vs[1] - vs[0]),
-            _ELECTRONS_STOP_G_CM2,
+            2 if pitch <= 1.0 else 1,
+            min(enough_g_cm2, 1e30),
             paths,
         )
         fan = np.array([us[0], us[1] - us[0], vs[0], vs[1] - vs[0], distances[0], step])
-        return cls(medium=medium, pose=pose, paths=paths, fan=fan, half=half)
+        return cls(medium=medium, pose=pose, fluence=fluence, paths=paths, fan=fan, half=half)
 
     def released_energy(
-        self,
-        fluence: FluenceMap,
-        spectrum: Spectrum,
-        hardness: FloatArray,
-        softening: tuple[float, float, float] = (0.0, 0.0, 0.0),
-        electrons: tuple[FluenceMap, float] | None = None,
+        self, spectrum: Spectrum, hardness: FloatArray, softening: tuple[float, float, float] = (0.0, 0.0, 0.0)
     ) -> Released:
-        """What a fluence in photons per cm2 releases, and contaminating electrons.
+        """What the fluence, in photons per cm2, releases.
 
         Args:
             hardness: (groups,) share of the hard kernel at the energies of :func:`energy_groups`.
             softening: of the off-axis spectrum, per degree.
-            electrons: their fluence, and k (cm2/g) of their exp(-k x mass depth).
         """
         groups = energy_groups(spectrum)
-        grid, pose = self.medium.grid, self.pose
-        soft, hard = np.empty(grid.shape, dtype=np.float32), np.empty(grid.shape, dtype=np.float32)
-        beside = np.zeros(grid.shape if electrons is not None else (1, 1, 1), dtype=np.float32)
-        loose = fluence if electrons is None else electrons[0]
+        shape = self.medium.grid.shape
+        soft, hard = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         _kernels.released_energy(
+            *self._geometry(),
+            self.medium.basis_attenuation_cm2_g(groups.energy_mev).astype(np.float32),
+            (groups.photons * groups.energy_mev).astype(np.float32),
+            hardness.astype(np.float32),
+            np.array(softening),
+            soft,
+            hard,
+        )
+        return Released(soft, hard)
+
+    def electron_dose(self, attenuation_cm2_g: float) -> Float32Array:
+        """Fluence x exp(-attenuation x mass depth) x (SAD/d)^2 [k, j, i]."""
+        out = np.empty(self.medium.grid.shape, dtype=np.float32)
+        _kernels.electron_dose(*self._geometry(), attenuation_cm2_g, out)
+        return out
+
+    def _geometry(self) -> tuple[Float32Array | FloatArray | float, ...]:
+        """The arguments that both kernels begin with."""
+        grid, pose, raster = self.medium.grid, self.pose, self.fluence.raster
+        return (
             self.medium.partial_g_cm3,
             np.array(grid.origin_mm),
             np.array(grid.spacing_mm),
@@ -172,72 +190,33 @@ class FanPaths:
             self.paths,
             self.fan,
             self.half,
-            fluence.summed(),
-            _corner(fluence),
-            self.medium.basis_attenuation_cm2_g(groups.energy_mev).astype(np.float32),
-            (groups.photons * groups.energy_mev).astype(np.float32),
-            hardness.astype(np.float32),
-            np.array(softening),
-            np.zeros((1, 1)) if electrons is None else loose.summed(),
-            _corner(loose),
-            0.0 if electrons is None else float(electrons[1]),
-            soft,
-            hard,
-            beside,
+            self.fluence.summed(),
+            np.array([raster.left_mm, raster.bottom_mm, raster.pitch_mm]),
         )
-        return Released(soft, hard, None if electrons is None else beside)
-
-
-def _corner(fluence: FluenceMap) -> FloatArray:
-    return np.array([fluence.raster.left_mm, fluence.raster.bottom_mm, fluence.raster.pitch_mm])
 
 
 def _fan(
-    grid: Grid, fluences: Sequence[FluenceMap], pose: Pose, half: FloatArray
+    grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
-    """Limits in u, v and axial distance of the rays that matter: the phantom's shadow cut by where there is fluence.
-
-    The first fluence has to meet the phantom.
-    """
+    """Limits in u, v and axial distance of the rays that matter: the phantom's shadow cut by where there is fluence."""
     bev, distance = pose.project(corners_mm(grid))
     near, far = float(distance.min()), float(distance.max())
     reach = half * pose.sad_mm / near + 1e-6
-    shadow = [(float(bev[:, n].min()), float(bev[:, n].max())) for n in (0, 1)]
-    boxes = [box for box in map(_filled, fluences) if box is not None]
-    if not boxes:
+    box = fluence.filled_mm()
+    if box is None:
         return (0.0, 1.0), (0.0, 1.0), (near, far)
     limits = []
     for n in (0, 1):
-        first = (max(shadow[n][0], boxes[0][n][0] - reach[n]), min(shadow[n][1], boxes[0][n][1] + reach[n]))
-        if first[1] <= first[0]:
-            (left, right), (low, high) = boxes[0]
+        first = max(float(bev[:, n].min()), box[n][0] - reach[n])
+        last = min(float(bev[:, n].max()), box[n][1] + reach[n])
+        if last <= first:
+            (left, right), (low, high) = box
             raise GeometryError(
                 f"the field x {left:g} .. {right:g}, y {low:g} .. {high:g} mm (isocenter plane) misses the phantom; "
                 f"isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}"
             )
-        lower, upper = min(b[n][0] for b in boxes) - reach[n], max(b[n][1] for b in boxes) + reach[n]
-        limits.append((float(max(shadow[n][0], lower)), float(min(shadow[n][1], upper))))
+        limits.append((float(first), float(last)))
     return limits[0], limits[1], (near, far)
-
-
-def _filled(fluence: FluenceMap) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """x and y limits of the pixels that hold fluence."""
-    rows, columns = np.flatnonzero(fluence.values.any(axis=1)), np.flatnonzero(fluence.values.any(axis=0))
-    if not rows.size:
-        return None
-    x, y = fluence.raster.x_edges_mm, fluence.raster.y_edges_mm
-    return (float(x[columns[0]]), float(x[columns[-1] + 1])), (float(y[rows[0]]), float(y[rows[-1] + 1]))
-
-
-def _photon_limits(
-    fluence: FluenceMap, pose: Pose, nearest_mm: float, half: FloatArray, pitch_u: float, pitch_v: float
-) -> FloatArray:
-    """(4,) u and v limits of the rays that photons need: their fluence, a voxel's footprint and a ray to each side."""
-    box = _filled(fluence)
-    if box is None:
-        return np.array([1.0, -1.0, 1.0, -1.0])
-    room = half * pose.sad_mm / nearest_mm + np.array([pitch_u, pitch_v])
-    return np.array([box[0][0] - room[0], box[0][1] + room[0], box[1][0] - room[1], box[1][1] + room[1]])
 
 
 def _samples(limits: tuple[float, float], pitch: float) -> FloatArray:
