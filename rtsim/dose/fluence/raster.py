@@ -92,8 +92,8 @@ class FluenceMap:
         return (float(x[columns[0]]), float(x[columns[-1] + 1])), (float(y[rows[0]]), float(y[rows[-1] + 1]))
 
     def split(self, share: float) -> tuple[FluenceMap, FluenceMap]:
-        """The smallest rectangle that holds all pixels of at least ``share`` of the largest, on its own raster; the rest,
-        on this one."""
+        """The smallest rectangle with all pixels of at least ``share`` of the largest, on its own raster; the rest, on
+        this one."""
         rows, columns = (np.flatnonzero((self.values >= share * self.values.max()).any(axis=a)) for a in (1, 0))
         cut = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
         inner = self.values[cut]
