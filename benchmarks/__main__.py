@@ -58,6 +58,7 @@ def _table(title: str, rows: list[Row]) -> Table:
         ("thr", "threads"),
         ("first s", "first_call_s"),
         ("warm s", "warm_median_s"),
+        ("CPU s", "cpu_s"),
         ("RSS MB", "peak_rss_mb"),
         ("max %", "max_error_percent"),
         ("2 cm mean %", "smoothed_error_percent"),

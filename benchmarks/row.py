@@ -33,6 +33,7 @@ class Row:
     threads: int | None = None
     first_call_s: float | None = None
     warm_median_s: float | None = None
+    cpu_s: float | None = None
     peak_rss_mb: float | None = None
     max_error_percent: float | None = None
     smoothed_error_percent: float | None = None
