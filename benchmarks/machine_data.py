@@ -1,36 +1,35 @@
-"""The measured beam data of the reference folder beside the generic machines: output factors, PDD(10 cm), dmax."""
+"""The beam data of the reference folder beside the shipped machines, and the same quantities where none is known."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-import numpy as np
-
+from benchmarks import water_tank as tank
 from benchmarks.row import Row
-from rtsim.beams import Beam
-from rtsim.dose import CollapsedCone
-from rtsim.geometry.grid import Grid
 from rtsim.machine import Machine, load_machine
-from rtsim.materials import get
-from rtsim.phantom.phantom import Phantom
 
-MACHINES = {
+MACHINES: Final = {
     "6X": "generic_6x",
     "6FFF": "generic_6fff",
     "10X": "generic_10x",
     "10FFF": "generic_10fff",
     "15X": "generic_15x",
+    "Co60": "cobalt60",
 }
-_DEPTH_MM = 100.0
+FIELDS_MM: Final = (10.0, 20.0, 30.0, 40.0, 60.0, 100.0, 200.0, 300.0)
+"""Output factors that every machine prints; 400 mm where a value is known."""
+
+Measurement = Callable[[Machine], float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """One line of the table that a machine can be asked for. ``field_mm`` is None where no output factor is meant."""
+class Known:
+    """One line of the table: what is known of a beam's quantity."""
 
     beam: str
     quantity: str
@@ -38,80 +37,134 @@ class Line:
     tolerance: float
     standing: str
     unit: str
-    field_mm: float | None
+    source: str
 
 
 def machine_rows(table: Path, only: str | None) -> Iterator[Row]:
-    """One row per output factor of 6X and 6FFF and per PDD(10 cm) and dmax of every generic machine."""
+    """Rows of every machine that has a line in the table: known values with a goal, the others without."""
     if not table.is_file():
         yield Row(case="beam data", note=f"skipped: no table at {table}; set RTSIM_SHARED")
         return
-    for line in _lines(table):
-        name = MACHINES[line.beam]
-        if only is None or only in name:
-            value = _measured(load_machine(name), line)
-            deviation = value - line.value
-            yield Row(
-                case=f"{name} {line.quantity}",
-                value=round(value, 4),
-                unit="" if line.unit == "1" else line.unit,
-                max_error_percent=100.0 * abs(deviation) / line.value,
-                goal=f"{line.value:g} +- {line.tolerance:g}",
-                met=abs(deviation) <= line.tolerance,
-                note=f"[{line.standing}] {'from memory of its source' if line.standing == 'M' else 'verified'}"
-                + ("; the machine's head scatter is fitted to these" if line.field_mm is not None else ""),
-            )
+    known = known_values(table)
+    for beam, name in MACHINES.items():
+        if only is not None and only not in name:
+            continue
+        machine = load_machine(name)
+        told = [k for k in known if k.beam == beam]
+        wanted = quantities(machine)
+        for line in told:
+            measurement = measurement_of(line.quantity, machine)
+            if measurement is None:
+                continue
+            wanted = {q: m for q, m in wanted.items() if q != _short(line.quantity)}
+            yield _known_row(name, line, measurement(machine))
+        for quantity, (measure, unit) in wanted.items():
+            yield Row(case=f"{name} {quantity}", value=measure(machine), unit=unit, note="no value known")
 
 
-def _lines(table: Path) -> Iterator[Line]:
+def known_values(table: Path) -> list[Known]:
+    """The lines of the table that carry a number."""
+    out = []
     with table.open(newline="") as file:
         for row in csv.DictReader(line for line in file if not line.startswith("#")):
-            if row["beam"] not in MACHINES:
+            try:
+                value, tolerance = float(row["value"]), float(row["tol"])
+            except ValueError:
                 continue
-            output = re.match(r"OF (\d+)x\1 ", row["quantity"])
-            if output is None and row["quantity"] not in {"PDD10 10x10 SSD100", "dmax"}:
-                continue
-            yield Line(
-                beam=row["beam"],
-                quantity=row["quantity"],
-                value=float(row["value"]),
-                tolerance=float(row["tol"]),
-                standing=row["status"],
-                unit=row["unit"],
-                field_mm=None if output is None else 10.0 * float(output[1]),
+            unit = "" if row["unit"] == "1" else row["unit"]
+            standing, source = row["status"], row["source"]
+            out.append(
+                Known(
+                    beam=row["beam"],
+                    quantity=row["quantity"],
+                    value=value,
+                    tolerance=tolerance,
+                    standing=standing,
+                    unit=unit,
+                    source=source,
+                )
             )
+    return out
 
 
-def _measured(machine: Machine, line: Line) -> float:
-    if line.field_mm is not None:
-        at = -_DEPTH_MM
-        return float(
-            np.interp(_DEPTH_MM, *_depth_dose(machine, line.field_mm, at))
-            / np.interp(_DEPTH_MM, *_depth_dose(machine, 100.0, at))
-        )
-    depth_mm, dose_gy = _depth_dose(machine, 100.0, 0.0)
-    top = int(np.argmax(dose_gy))
-    a, b, c = np.polyfit(depth_mm[top - 2 : top + 3], dose_gy[top - 2 : top + 3], 2)
-    deepest_mm = -b / (2.0 * a)
-    if line.quantity == "dmax":
-        return float(deepest_mm / 10.0)
-    return float(100.0 * np.interp(_DEPTH_MM, depth_mm, dose_gy) / (c - b * b / (4.0 * a)))
+def measurement_of(quantity: str, machine: Machine) -> Measurement | None:
+    """How a quantity of the table is measured on a machine; None when it is not one (another MLC, a parameter)."""
+    found = re.match(r"OF (\d+)x\1\b", quantity)
+    if found:
+        field_mm = 10.0 * float(found[1])
+        return lambda m: tank.output_factor(m, field_mm)
+    found = re.match(r"PDD ?(\d+)(?:cm)? 10x10 SSD(\d+)", quantity)
+    if found:
+        depth_mm, ssd_mm = 10.0 * float(found[1]), 10.0 * float(found[2])
+        return lambda m: tank.percentage_depth_dose(m, depth_mm, ssd_mm=ssd_mm)
+    found = re.search(r"(?:in-air OAR|off-axis in-air ratio) at (\d+) cm", quantity)
+    if found:
+        radius_mm = 10.0 * float(found[1])
+        return lambda m: tank.off_axis_ratio(m, radius_mm)
+    found = re.match(r"MLC transmission (\w+)", quantity)
+    if found:
+        own = machine.mlc is not None and machine.mlc.model.replace(" ", "").lower() == found[1].lower()
+        return tank.leaf_transmission_percent if own else None
+    simple: dict[str, Measurement] = {
+        "TPR20/10": tank.tissue_phantom_ratio,
+        "dmax": lambda m: tank.depth_of_maximum_mm(m) / 10.0,
+        "jaw transmission": tank.jaw_transmission_percent,
+    }
+    if quantity.startswith("20-80% penumbra 10x10 d=10"):
+        return tank.penumbra_mm
+    return simple.get(quantity)
 
 
-def _depth_dose(machine: Machine, field_mm: float, surface_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Depths in mm and Gy per monitor unit on the axis in water, its surface at y = ``surface_mm`` (isocenter: 0).
+def quantities(machine: Machine) -> dict[str, tuple[Measurement, str]]:
+    """What is printed of every machine, by the short name of the quantity."""
+    out: dict[str, tuple[Measurement, str]] = {}
+    for side in FIELDS_MM:
+        if side != 100.0:
+            out[f"OF {side / 10:g}x{side / 10:g}"] = (_output(side), "")
+    for depth in (50.0, 100.0, 200.0):
+        out[f"PDD{depth / 10:g}"] = (_pdd(depth), "%")
+    out["TPR20/10"] = (tank.tissue_phantom_ratio, "")
+    out["dmax"] = (lambda m: tank.depth_of_maximum_mm(m) / 10.0, "cm")
+    out["surface dose"] = (tank.surface_dose_percent, "%")
+    out["penumbra"] = (tank.penumbra_mm, "mm")
+    out["OAR 10 cm"] = (lambda m: tank.off_axis_ratio(m, 100.0), "")
+    if machine.mlc is not None:
+        out["MLC transmission"] = (tank.leaf_transmission_percent, "%")
+    if machine.jaws is not None:
+        out["jaw transmission"] = (tank.jaw_transmission_percent, "%")
+    return out
 
-    Voxels across are fine enough for the field; 60 mm of water surround it (35 mm below 30 mm), 80 mm lie behind.
-    """
-    across = 5.0 if field_mm > 80.0 else (2.5 if field_mm >= 30.0 else 1.25)
-    voxels = 2 * round((field_mm / 2 + (60.0 if field_mm >= 30.0 else 35.0)) / across) + 1
-    half = across * voxels / 2
-    grid = Grid.covering((-half, surface_mm, -half), (half, surface_mm + 180.0, half), (across, 2.0, across))
-    water = Phantom.from_density(
-        np.ones(grid.shape, dtype=np.float32), np.zeros(grid.shape, dtype=np.uint8), (get("water"),), grid
+
+def _output(field_mm: float) -> Measurement:
+    return lambda m: tank.output_factor(m, field_mm)
+
+
+def _pdd(depth_mm: float) -> Measurement:
+    return lambda m: tank.percentage_depth_dose(m, depth_mm)
+
+
+def _short(quantity: str) -> str:
+    """The name in :func:`quantities` of a quantity of the table."""
+    for pattern, name in (
+        (r"OF (\d+)x\1\b.*", r"OF \1x\1"),
+        (r"PDD ?(\d+)(?:cm)? .*", r"PDD\1"),
+        (r".*penumbra.*", "penumbra"),
+        (r".*(?:in-air OAR|in-air ratio) at (\d+) cm.*", r"OAR \1 cm"),
+        (r"MLC transmission.*", "MLC transmission"),
+    ):
+        if re.fullmatch(pattern, quantity):
+            return re.sub(pattern, name, quantity)
+    return quantity
+
+
+def _known_row(name: str, line: Known, value: float) -> Row:
+    deviation = abs(value - line.value)
+    return Row(
+        case=f"{name} {line.quantity}",
+        value=value,
+        unit=line.unit,
+        max_error_percent=100.0 * deviation / line.value,
+        goal=f"{line.value:g} +- {line.tolerance:g}",
+        met=deviation <= line.tolerance,
+        note=f"[{line.standing}] {'from memory of its source: ' if line.standing == 'M' else ''}{line.source}",
     )
-    beam = Beam.open_field(machine, (field_mm, field_mm), monitor_units=1.0)
-    dose = CollapsedCone(cones=64).forward(water, [beam])
-    middle = dose.grid.shape[0] // 2, dose.grid.shape[2] // 2
-    axis = dose.values_gy[middle[0], :, middle[1]].astype(np.float64)
-    return dose.grid.y_mm - surface_mm, axis

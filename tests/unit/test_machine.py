@@ -48,7 +48,16 @@ def test_every_number_line_of_the_head_carries_its_standing(name: str) -> None:
     for line in _text(name).splitlines():
         if line.startswith("["):
             section = line
-        in_head = section in {"", "[focal_spot]", "[extra_focal]", "[electrons]", "[jaws]", "[mlc]", "[limits]"}
+        in_head = section in {
+            "",
+            "[spectrum]",
+            "[focal_spot]",
+            "[extra_focal]",
+            "[electrons]",
+            "[jaws]",
+            "[mlc]",
+            "[limits]",
+        }
         number = re.match(r"\w+ = [-\[0-9]", line) and not line.startswith("sources")
         standing = any(tag in line for tag in ("[M]", "[V]", "[E]", "definition"))
         if in_head and number and not standing:
@@ -163,8 +172,26 @@ def test_unknown_name_and_missing_file(tmp_path: Path) -> None:
         ("limit_mm = 200.0", "", r"\[jaws\]: limit_mm missing"),
         ("leaf_groups =", "leaf_edges_mm =", "unknown key 'leaf_edges_mm'"),
         ("[10, 10.0], [40, 5.0]", "[0, 10.0], [40, 5.0]", "each entry is"),
-        ('spectrum = "ali_tuned_6X"', 'spectrum = "ali_tuned_6Y"', "did you mean 'ali_tuned_6X'"),
-        ('spectrum = "ali_tuned_6X"', "", "spectrum missing"),
+        (
+            "endpoint_mev = 6.0",
+            "endpoint_mv = 6.0",
+            r"\[spectrum\]: unknown key 'endpoint_mv'; did you mean 'endpoint_mev'",
+        ),
+        ("endpoint_mev = 6.0", "", r"\[spectrum\]: endpoint_mev missing, nothing too much"),
+        ("endpoint_mev = 6.0", "endpoint_mev = 6.0\nphotons = [1.0]", "nothing missing, photons too much"),
+        ("endpoint_mev = 6.0", "endpoint_mev = 60.0", "endpoint_mev of spectrum 'fitted_6X' is 60.* <= 25 MeV"),
+        ("tungsten_g_cm2 = 1.493", "tungsten_g_cm2 = -1.0", "tungsten_g_cm2 of spectrum .* is -1.0; .* g/cm2"),
+        ("limit_mm = 200.0", 'limit_mm = 200.0\nalong = "x"', "along of the jaws is 'x'; allowed are 'xy' and 'y'"),
+        ("limit_mm = 200.0", 'limit_mm = 200.0\nalong = "y"', "distance_x_mm of the jaws is 406.0 with along = 'y'"),
+        ("distance_x_mm = 406.0", "", "distance_x_mm of the jaws is None with along = 'xy'"),
+        ("distance_y_mm = 318.0", "distance_y_mm = 1000.0", "must be less than sad_mm 1000 mm"),
+        ("leaf_end_radius_mm = 80.0", "leaf_end_radius_mm = -80.0", "0 <= leaf_end_radius_mm <= 500 mm"),
+        ("leaf_end_radius_mm = 80.0", 'leaf_position = "apex"', "leaf_position of MLC .* is 'apex'; allowed are"),
+        ("tongue_groove_mm = 0.5", "tongue_groove_mm = 5.0", "narrower than the narrowest leaf, 5 mm"),
+        ("max_speed_mm_s = 25.0", "max_speed_mm_s = 0.0", r"max_speed_mm_s of MLC .* is 0.0; .* mm/s"),
+        ("max_gantry_speed_deg_s = 6.0", "max_gantry_speed_deg_s = 0.0", "max_gantry_speed_deg_s .* is 0.0; .* deg/s"),
+        ("max_gantry_speed_deg_s = 6.0", "max_gantry_acceleration_deg_s2 = -1.0", "is -1.0; .* deg/s2"),
+        ("max_dose_rate_mu_min = 600.0", "max_dose_rate_mu_min = -1.0", "max_dose_rate_mu_min .* is -1.0; .* MU/min"),
         ("transmission = 0.004", "transmission = 4.0", "0 <= transmission <= 1"),
         ("transmission = 0.004", 'transmission = "low"', "a finite number is needed"),
         ("transmission = 0.004", "transmission = nan", "a finite number is needed"),
@@ -190,6 +217,57 @@ def test_an_error_of_a_value_names_the_file(tmp_path: Path) -> None:
     path.write_text(_text("generic_6x").replace("transmission = 0.004", "transmission = 4.0", 1))
     with pytest.raises(CaseFileError, match=r"wrong\.toml"):
         load_machine(path)
+
+
+def test_a_spectrum_is_a_name_a_formula_or_bins(tmp_path: Path) -> None:
+    text = _text("generic_6x")
+    start, end = text.index("[spectrum]"), text.index("[focal_spot]")
+    path = tmp_path / "mine.toml"
+
+    def read(spectrum: str, *, table: bool = True) -> machine.Machine:
+        path.write_text(text[:start] + spectrum + text[end:] if table else spectrum + text[:start] + text[end:])
+        return load_machine(path)
+
+    assert read('spectrum = "ali_tuned_6X"\n', table=False).spectrum.name == "ali_tuned_6X"
+    bins = '[spectrum]\nname = "mine"\nsource = "fit"\nedges_mev = [0.1, 1.0, 6]\nphotons = [3, 1.0]\n\n'
+    own = read(bins).spectrum
+    assert (own.name, own.source, own.photons.tolist()) == ("mine", "fit", [3.0, 1.0])
+    with pytest.raises(CaseFileError, match="did you mean 'ali_tuned_6X'"):
+        read('spectrum = "ali_tuned_6Y"\n', table=False)
+    with pytest.raises(CaseFileError, match="spectrum missing"):
+        read("")
+    with pytest.raises(CaseFileError, match="spectrum is 6"):
+        read("spectrum = 6\n", table=False)
+    with pytest.raises(CaseFileError, match="edges_mev must be finite and ascend"):
+        read(bins.replace("[0.1, 1.0, 6]", "[0.1, 6, 1.0]"))
+    with pytest.raises(CaseFileError, match="photons is -1 in the bin 1 to 6 MeV"):
+        read(bins.replace("[3, 1.0]", "[3, -1.0]"))
+    with pytest.raises(CaseFileError, match=r"\(n \+ 1,\) edges and \(n,\) bins"):
+        read(bins.replace("[3, 1.0]", "[3]"))
+
+
+def test_the_formula_of_a_linac_is_that_of_the_shipped_tables() -> None:
+    # source: spectra.csv, tabulated from the same equation on 0.1 and 0.2 MeV bins: C2 = 5.5 and 6.8
+    for endpoint, c2, name in ((6.0, 5.5, "ali_tuned_6X"), (10.2, 6.8, "ali_tuned_10X")):
+        own = machine.linac_spectrum(
+            "own", endpoint_mev=endpoint, tungsten_g_cm2=1.222**2, aluminium_g_cm2=c2**2, bins=200
+        )
+        assert own.mean_energy_mev == pytest.approx(materials.spectrum(name).mean_energy_mev, rel=2e-3)
+        assert own.probabilities.sum() == pytest.approx(1.0, rel=1e-12)
+    softer, harder = (
+        machine.linac_spectrum("s", endpoint_mev=6.0, tungsten_g_cm2=1.5, aluminium_g_cm2=a).mean_energy_mev
+        for a in (5.0, 40.0)
+    )
+    assert softer < harder
+
+
+def test_dose_rates_are_those_of_the_class() -> None:
+    # source: TrueBeam [M]
+    rates = {name: load_machine(name).limits.max_dose_rate_mu_min for name in LINACS}
+    assert rates["generic_6fff"] == 1400.0
+    assert rates["generic_10fff"] == 2400.0
+    assert {v for k, v in rates.items() if not k.endswith("fff")} == {600.0}
+    assert load_machine("generic_6x").limits.max_gantry_acceleration_deg_s2 is None
 
 
 def test_parts_check_their_ranges() -> None:
