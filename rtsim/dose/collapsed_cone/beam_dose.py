@@ -34,6 +34,8 @@ REFERENCE_CONES: Final = 64
 _REFERENCE_SPACING_MM: Final = (5.0, 2.5, 5.0)
 _REFERENCE_HALF_SIDE_MM: Final = 150.0
 _WEDGE_DEPTH_MM: Final = 100.0
+SECTOR_DEG: Final = 6.0
+"""Gantry angles so near to each other share the transport of what varies slowly."""
 _ELECTRON_RAYS: Final = 2.0
 """Pitch of their rays, in voxels: their fluence has been blurred by centimeters."""
 _ELECTRONS_STOP_G_CM2: Final = 10.0
@@ -66,7 +68,7 @@ def water_reference(machine: Machine) -> WaterReference:
     grid = Grid.covering((-half, surface, -half), (half, surface + deepest, half), _REFERENCE_SPACING_MM)
     media = TwoMedia.of(water_medium(grid))
     field = Beam.open_field(machine, setup.field_mm, monitor_units=1.0, name="calibration field")
-    photon = _map_dose(media, field, fluence_maps(field)[0], REFERENCE_CONES, electrons=False)
+    photon = _photon_dose(media, field, fluence_maps(field)[0])
     depth = grid.y_mm - surface
     axis = _on_axis(photon, grid)
     maximum = float(axis.max())
@@ -109,7 +111,7 @@ def _wedge_gradient_of_45_degrees_per_mm(machine: Machine) -> float:
     field = Beam.open_field(machine, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
     fluence = fluence_maps(field, wedge_gradient_per_mm=k_per_mm)[0]
     dose = Dose(
-        values_gy=_map_dose(TwoMedia.of(water_medium(grid)), field, fluence, REFERENCE_CONES, electrons=False),
+        values_gy=_photon_dose(TwoMedia.of(water_medium(grid)), field, fluence),
         grid=grid,
     )
     step = 10.0
@@ -120,6 +122,12 @@ def _wedge_gradient_of_45_degrees_per_mm(machine: Machine) -> float:
     return k_per_mm * (above - below) / (right - left)
 
 
+def _photon_dose(media: TwoMedia, field: Beam, fluence: FluenceMap) -> Float32Array:
+    """Gy of photons per photon/cm2 in water, with the cones of the reference."""
+    per_electron = _absorbed(media, field, (fluence,), collapse(field.machine.spectrum, REFERENCE_CONES))
+    return per_electron * np.float32(GY_PER_MEV_PER_G)
+
+
 def water_medium(grid: Grid) -> Medium:
     """Water of 1 g/cm3 everywhere on a grid."""
     water = default_basis().materials.index(get("water"))
@@ -127,68 +135,127 @@ def water_medium(grid: Grid) -> Medium:
     return Medium(grid, one, one, one[None], (water,))
 
 
+def sectors(fluences: Sequence[FluenceMap]) -> list[tuple[FluenceMap, ...]]:
+    """Consecutive maps of an arc whose gantry angles lie within ``SECTOR_DEG``; a fixed gantry has one sector."""
+    out: list[list[FluenceMap]] = []
+    for fluence in fluences:
+        if out and abs(_turned(fluence.gantry_deg, out[-1][0].gantry_deg)) < SECTOR_DEG:
+            out[-1].append(fluence)
+        else:
+            out.append([fluence])
+    return [tuple(maps) for maps in out]
+
+
+def _turned(gantry_deg: float, from_deg: float) -> float:
+    """Angle between -180 and 180 degrees by which the gantry has turned."""
+    return (gantry_deg - from_deg + 180.0) % 360.0 - 180.0
+
+
 def beam_dose(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], cones: int) -> Float32Array:
-    """Dose in Gy [k, j, i] of one fraction of a beam, photons and contaminating electrons."""
-    total = np.zeros(media.fine.grid.shape, dtype=np.float32)
+    """Dose in Gy [k, j, i] of one fraction of the fluence maps of one sector: photons and contaminating electrons.
+
+    Primary electrons are transported from each gantry angle. What varies slowly (scattered photons, the tails of the
+    fluence, contaminating electrons) goes from the mean angle of the sector, all maps together.
+    """
     for fluence in fluences:
         _check_resolved(media.fine.grid, fluence, beam)
-        total += _map_dose(media, beam, fluence, cones, electrons=beam.machine.electrons.fraction > 0.0)
-    return total * np.float32(photons_per_unit(beam.machine))
-
-
-def _map_dose(media: TwoMedia, beam: Beam, fluence: FluenceMap, cones: int, *, electrons: bool) -> Float32Array:
-    """Gy for a fluence in photons per cm2."""
-    machine, medium = beam.machine, media.fine
-    pose = Pose.of(beam, fluence.gantry_deg)
-    per_electron = _absorbed(media, beam, fluence, pose, collapse(machine.spectrum, cones))
+    medium = media.fine
+    per_electron = _absorbed(media, beam, fluences, collapse(beam.machine.spectrum, cones))
     dose = per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G)
-    if electrons:
-        fan = FanPaths.trace(
-            medium,
-            _blurred(fluence, machine.electrons),
-            pose,
-            beam.name,
-            pitch=_ELECTRON_RAYS,
-            enough_g_cm2=_ELECTRONS_STOP_G_CM2,
-        )
-        dose += fan.electron_dose(10.0 * machine.electrons.attenuation_per_mm) * np.float32(_electron_scale(machine))
-    return np.asarray(dose)
+    if beam.machine.electrons.fraction > 0.0:
+        dose += _electrons(media.fine, beam, _together(fluences))
+    return np.asarray(dose * np.float32(photons_per_unit(beam.machine)))
 
 
-def _absorbed(media: TwoMedia, beam: Beam, fluence: FluenceMap, pose: Pose, kernel: ConeKernel) -> Float32Array:
+def _together(maps: Sequence[FluenceMap]) -> FluenceMap:
+    """The sum of maps, on a raster that holds all, at their mean gantry angle by fluence."""
+    first = maps[0]
+    if len(maps) == 1:
+        return first
+    pitch = first.raster.pitch_mm
+    lefts = [round((m.raster.left_mm - first.raster.left_mm) / pitch) for m in maps]
+    bottoms = [round((m.raster.bottom_mm - first.raster.bottom_mm) / pitch) for m in maps]
+    columns = max(x + m.raster.columns for x, m in zip(lefts, maps, strict=True)) - min(lefts)
+    rows = max(y + m.raster.rows for y, m in zip(bottoms, maps, strict=True)) - min(bottoms)
+    values = np.zeros((rows, columns))
+    for m, x, y in zip(maps, lefts, bottoms, strict=True):
+        at = y - min(bottoms), x - min(lefts)
+        values[at[0] : at[0] + m.raster.rows, at[1] : at[1] + m.raster.columns] += m.values
+    weights = np.array([m.values.sum() for m in maps])
+    turned = np.array([_turned(m.gantry_deg, first.gantry_deg) for m in maps])
+    raster = Raster(
+        first.raster.left_mm + min(lefts) * pitch, first.raster.bottom_mm + min(bottoms) * pitch, pitch, columns, rows
+    )
+    return FluenceMap(raster, values, first.gantry_deg + float(weights @ turned / weights.sum()))
+
+
+def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kernel: ConeKernel) -> Float32Array:
     """Absorbed energy per relative electron density.
 
     Scattered photons go on voxels twice as large, primary electrons on the dose grid in a box about the beam. What
     little fluence there is outside the rectangle of the field releases its energy on the large voxels, and its primary
     electrons stay where they are.
     """
-    fine, coarse, grids = media.fine, media.coarse, media.grids
-    inner, outer = fluence.split(EMITTING)
-    field = _released(fine, beam, inner, pose, kernel)
-    soft, hard = grids.restrict(field.soft), grids.restrict(field.hard)
-    beside = None
+    coarse, grids = media.coarse, media.grids
+    soft, hard = np.zeros(coarse.grid.shape, np.float32), np.zeros(coarse.grid.shape, np.float32)
+    parts: list[tuple[Float32Array, tuple[slice, slice, slice]]] = []
+    tails = []
+    for fluence in fluences:
+        inner, outer = fluence.split(EMITTING)
+        pose = Pose.of(beam, fluence.gantry_deg)
+        field = _released(media.fine, beam, inner, pose, kernel)
+        soft += grids.restrict(field.soft)
+        hard += grids.restrict(field.hard)
+        parts.append(_fast(media.fine, field, pose, kernel))
+        tails.append(outer)
+    middle = _together(fluences)
+    pose = Pose.of(beam, middle.gantry_deg)
+    local = np.zeros((1, 1, 1), np.float32)
+    outer = _together(tails)
     if outer.values.any():
         beside = _released(coarse, beam, outer, pose, kernel)
-        soft, hard = soft + beside.soft, hard + beside.hard
+        soft += beside.soft
+        hard += beside.hard
+        local = beside.soft * np.float32(kernel.fast.soft.sum()) + beside.hard * np.float32(kernel.fast.hard.sum())
     slow = energy_to_dose_per_electron(
         coarse.electron_density, soft, hard, coarse.grid, kernel.slow, pose.rotation, pose.source_mm
     )
-    if beside is not None:
-        local = beside.soft * np.float32(kernel.fast.soft.sum()) + beside.hard * np.float32(kernel.fast.hard.sum())
-        slow += local / np.maximum(coarse.electron_density, np.float32(1e-6))
+    slow += local / np.maximum(coarse.electron_density, np.float32(1e-6))
     total = grids.prolong(slow)
-    box = emitting_box(field.soft, field.hard, fine.electron_density, fine.grid)
+    for fast, box in parts:
+        _kernels.add_part(total, fast, np.array([s.start for s in box]))
+    return total
+
+
+def _fast(
+    medium: Medium, field: Released, pose: Pose, kernel: ConeKernel
+) -> tuple[Float32Array, tuple[slice, slice, slice]]:
+    """What primary electrons leave per electron density in the box about the beam, and that box."""
+    box = emitting_box(field.soft, field.hard, medium.electron_density, medium.grid)
     fast = energy_to_dose_per_electron(
-        fine.electron_density[box],
+        medium.electron_density[box],
         field.soft[box],
         field.hard[box],
-        part_of(fine.grid, box),
+        part_of(medium.grid, box),
         kernel.fast,
         pose.rotation,
         pose.source_mm,
     )
-    _kernels.add_part(total, fast, np.array([s.start for s in box]))
-    return total
+    return fast, box
+
+
+def _electrons(medium: Medium, beam: Beam, fluence: FluenceMap) -> Float32Array:
+    """Gy of the contaminating electrons that come with a fluence, per photon/cm2."""
+    electrons = beam.machine.electrons
+    fan = FanPaths.trace(
+        medium,
+        _blurred(fluence, electrons),
+        Pose.of(beam, fluence.gantry_deg),
+        beam.name,
+        pitch=_ELECTRON_RAYS,
+        enough_g_cm2=_ELECTRONS_STOP_G_CM2,
+    )
+    return fan.electron_dose(10.0 * electrons.attenuation_per_mm) * np.float32(_electron_scale(beam.machine))
 
 
 def _released(medium: Medium, beam: Beam, fluence: FluenceMap, pose: Pose, kernel: ConeKernel) -> Released:

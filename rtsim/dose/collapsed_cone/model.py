@@ -11,7 +11,7 @@ import numpy as np
 
 from rtsim.beams.model import Beam
 from rtsim.dose.beamlets.influence import InfluenceSettings, influence_matrix
-from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, wedge_gradient_per_mm
+from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
 from rtsim.dose.medium import medium_of
 from rtsim.dose.resolution.media import TwoMedia
@@ -73,13 +73,15 @@ class CollapsedCone:
             check_isocenter(phantom, beam)
         media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
         work = [
-            (beam, m) for beam in beams for m in fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))
+            (beam, maps)
+            for beam in beams
+            for maps in sectors(fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam)))
         ]
         total = np.zeros(media.fine.grid.shape, dtype=np.float32)
-        for n, (beam, fluence) in enumerate(work):
+        for n, (beam, maps) in enumerate(work):
             if progress is not None:
                 progress(n / len(work), f"dose of beam {beam.name}")
-            total += beam_dose(media, beam, (fluence,), self.cones)
+            total += beam_dose(media, beam, maps, self.cones)
         if progress is not None:
             progress(1.0, "dose")
         return Dose(
