@@ -5,6 +5,7 @@ from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
 from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence
 from rtsim.dose.fluence import FluenceMap, fluence_maps
+from rtsim.dose.pencil_beam.model import PencilBeam
 from rtsim.dose.result import Dose, Influence
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FluenceMap",
     "Influence",
     "engine_named",
+    "PencilBeam",
     "fluence_maps",
     "forward",
     "influence",

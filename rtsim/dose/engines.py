@@ -8,16 +8,20 @@ from typing import Final, Protocol, runtime_checkable
 from rtsim.beams.model import Beam
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
+from rtsim.dose.pencil_beam.model import PencilBeam
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InputError, unknown_name
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
 
-ENGINES: Final[dict[str, type[CollapsedCone]]] = {"collapsed_cone": CollapsedCone}
+ENGINES: Final[dict[str, type[CollapsedCone | PencilBeam]]] = {
+    "collapsed_cone": CollapsedCone,
+    "pencil_beam": PencilBeam,
+}
 """Engine names as case files and the command line write them."""
 
 
-def engine_named(name: str) -> type[CollapsedCone]:
+def engine_named(name: str) -> type[CollapsedCone | PencilBeam]:
     """The engine class of that name.
 
     Raises:

@@ -9,7 +9,16 @@ import pytest
 
 from rtsim import materials
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, static_control_points
-from rtsim.dose import ENGINES, CollapsedCone, Engine, FluenceMap, InfluenceSettings, engine_named, forward
+from rtsim.dose import (
+    ENGINES,
+    CollapsedCone,
+    Engine,
+    FluenceMap,
+    InfluenceSettings,
+    PencilBeam,
+    engine_named,
+    forward,
+)
 from rtsim.dose.fluence.model import fluence_maps
 from rtsim.errors import GeometryError, InputError, ResourceError
 from rtsim.geometry.grid import Grid
@@ -44,13 +53,21 @@ def beamlets(pitch: float = 8.0, count: int = 5) -> Beamlets:
 
 @pytest.fixture(params=sorted(ENGINES))
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return engine_named(request.param)(cones=32)
+    engine = engine_named(request.param)()
+    return replace(engine, cones=32) if isinstance(engine, CollapsedCone) else engine
+
+
+def untruncated(engine: Engine) -> Engine:
+    """The same engine with an influence matrix that leaves nothing out."""
+    if isinstance(engine, PencilBeam):
+        return replace(engine, lateral_cutoff_mm=300.0, cutoff=0.0)
+    return replace(engine, beamlets=InfluenceSettings(cones=32, cutoff=0.0, margin_mm=60.0))  # type: ignore[type-var]
 
 
 def test_is_an_engine_and_says_what_it_is(engine: Engine) -> None:
     assert isinstance(engine, Engine)
     assert engine.references
-    assert "cones" in engine.describe()
+    assert ("approximate" if isinstance(engine, PencilBeam) else "cones") in engine.describe()
 
 
 def test_dose_is_positive_linear_and_adds_up(engine: Engine) -> None:
@@ -108,7 +125,7 @@ def test_influence_times_weights_is_the_forward_dose(engine: Engine) -> None:
     b = beamlets()
     weights = np.linspace(0.5, 1.5, b.count)
     beam = open_field(control_points=(), beamlets=b, beamlet_monitor_units=weights)
-    full = replace(engine, beamlets=InfluenceSettings(cones=32, cutoff=0.0, margin_mm=60.0))  # type: ignore[type-var]
+    full = untruncated(engine)
     influence = full.influence(p, [beam])
     assert influence.matrix.dtype == np.float32
     got, expected = influence.dose(weights).values_gy, full.forward(p, [beam]).values_gy

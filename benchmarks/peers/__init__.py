@@ -1,0 +1,1 @@
+"""Scripts that run a peer, or rtsim on what a peer exported, each in a process of its own."""
