@@ -195,6 +195,9 @@ def wedge_transmission(wedge: Wedge, raster: Raster, gradient_per_mm: float) -> 
     With D(s, z) ~ exp(k' s - m z) near 100 mm depth an isodose is tilted by atan(k' / m) (ICRU 24); the engine gives
     the k of the fluence that makes k' = m tan(angle_deg) of the dose. ``wedge.factor`` is what the wedge lets through
     on the axis: a physical wedge takes 1/factor times the monitor units of the open field.
+
+    A physical wedge hardens the beam (some 2 to 4 % more dose at 200 mm for 60 degrees at 6 MV [M]); that is not
+    modeled: spectrum and depth dose stay those of the open field, the tilt is right at 100 mm depth.
     """
     toward = math.radians(wedge.orientation_deg)
     s = math.cos(toward) * raster.x_mm[None, :] + math.sin(toward) * raster.y_mm[:, None]
