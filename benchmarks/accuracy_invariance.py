@@ -72,7 +72,8 @@ def energy_balance(*, layered: bool) -> float:
 
     A channel of thin air leads the beam into the block, so that what is scattered back is absorbed as well: to the
     sides there are 150, behind 300, and beside the channel 100 g/cm2. The rays are parallel, the field covers whole
-    voxels. ``layered``: bone, lung and titanium of two and a half times their density lie in the way.
+    voxels. ``layered``: slabs of bone, lung and titanium of two and a half times their density lie in the way, in
+    water on all sides.
     """
     step, dense = 10.0, 2.5
     grid = Grid.covering((-600.0, -400.0, -600.0), (600.0, 1200.0, 600.0), (step, step, step))
@@ -82,8 +83,9 @@ def energy_balance(*, layered: bool) -> float:
     if layered:
         for which, first_mm, last_mm in ((1, 30.0, 50.0), (2, 60.0, 160.0), (3, 200.0, 210.0)):
             planes = (grid.y_mm > first_mm) & (grid.y_mm < last_mm)
-            density[:, planes, :] = np.float32(dense * materials.get(names[which]).density_g_cm3)
-            index[:, planes, :] = which
+            slab = np.ix_(np.abs(grid.z_mm) < 200.0, planes, np.abs(grid.x_mm) < 200.0)
+            density[slab] = dense * materials.get(names[which]).density_g_cm3
+            index[slab] = which
     channel = np.ix_(np.abs(grid.z_mm) < 60.0, grid.y_mm < 0.0, np.abs(grid.x_mm) < 60.0)
     density[channel] = 1e-4
     phantom = Phantom.from_density(density, index, tuple(materials.get(n) for n in names), grid)
@@ -274,7 +276,7 @@ def _energy_row(ratio: float, *, layered: bool) -> Row:
         goal="1.000 +- 0.002",
         met=abs(ratio - 1.0) <= ENERGY_WITHIN,
         note="8 x 8 cm2 into a block that nothing leaves, 2.5 g/cm2 a voxel"
-        + ("; bone, lung and titanium in it" if layered else ""),
+        + ("; slabs of bone, lung and titanium in it" if layered else ""),
     )
 
 

@@ -105,4 +105,4 @@ def noise_maximum_percent(sigma: FloatArray) -> float:
     """
     t = np.linspace(0.0, 6.0 * float(sigma.max()), 4001)
     below = np.exp(np.log(np.maximum(erf(t[1:, None] / (sigma[None, :] * np.sqrt(2.0))), 1e-300)).sum(axis=1))
-    return float(100.0 * (t[1] - t[0]) * (1.0 + (1.0 - below).sum()))
+    return float(100.0 * (t[1] - t[0]) * (0.5 + (1.0 - below).sum()))

@@ -69,7 +69,7 @@ def transport_rows() -> Iterator[Row]:
             yield _two_threads(f"transport {part}", seconds)
 
 
-def by_threads(call: Callable[[], object], repeats: int = 3) -> dict[int, Timing]:
+def by_threads(call: Callable[[], object], repeats: int = 2) -> dict[int, Timing]:
     """Times of a call on one and on two threads, taken in turn so that other work on the machine meets both alike."""
     available = numba.get_num_threads()
     threads = [n for n in (1, 2) if n <= available]
