@@ -1,1 +1,1 @@
-"""The command line: ``rtsim run | info | phantom | view | bench``."""
+"""The command line: ``rtsim run | info | phantom | view | commission | bench``."""

@@ -12,6 +12,9 @@ from rtsim.typing import FloatArray
 _INSIDE_MM = 10.0
 """The dose that an edge is half of is read this far inside of its steepest place (or half way to the axis)."""
 
+_LEAST_EVEN_MM = 2.0
+"""Half of the part of a field without penumbra that is needed to speak of a tilt."""
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -78,10 +81,14 @@ def width_mm(edges: tuple[Edge, Edge]) -> float:
 def asymmetry_percent(position_mm: FloatArray, value: FloatArray, edges: tuple[Edge, Edge]) -> float:
     """Largest difference of the doses at equal distances to both sides of the middle, in percent of that in the middle.
 
-    Within 80 % of the width. Positive: higher on the positive side.
+    Within 80 % of the width and away from the penumbra; 0 for a field that is all penumbra. Positive: higher on the
+    positive side.
     """
     middle = center_mm(edges)
-    distance = np.linspace(0.0, 0.4 * width_mm(edges), 41)[1:]
+    reach = min(0.4 * width_mm(edges), 0.5 * width_mm(edges) - 1.2 * max(e.penumbra_mm for e in edges))
+    if reach < _LEAST_EVEN_MM:
+        return 0.0
+    distance = np.linspace(0.0, reach, 41)[1:]
     smooth = _smoothed(position_mm, value)
     difference = np.interp(middle + distance, position_mm, smooth) - np.interp(middle - distance, position_mm, smooth)
     worst = float(difference[int(np.argmax(np.abs(difference)))])

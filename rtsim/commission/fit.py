@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,10 +21,10 @@ from rtsim.machine import Calibration, Machine
 from rtsim.typing import FloatArray, Progress
 
 _ROUNDS: Final = 6
-_FRESH: Final = 2
-"""So many times the derivatives are computed; after that they are updated from the steps taken."""
 _GAIN: Final = 0.01
-"""The fit ends when a round lowers the sum of squares by less than this share."""
+"""The fit ends when a round lowers the sum of squares by less than this share,"""
+_CLOSE: Final = 0.01
+"""or when the mean square of the weighted residuals is below this."""
 _FITTED_FIELDS: Final = 3
 """Fields whose profiles are fitted (the smallest, the one nearest 100 mm, the largest); all are compared afterwards."""
 
@@ -202,28 +202,29 @@ class _Search:
         listed = parameters.listed
         self._low, self._high = np.array([p.low for p in listed]), np.array([p.high for p in listed])
         self._reach = np.array([p.reach for p in listed])
-        derivative = sum(p.changes(run) for p in listed for run in model.runs)
-        self._ticker = _Ticker(progress, _FRESH * derivative + (_ROUNDS + 1) * len(model.runs))
+        derivative = sum((1 + p.bends) * p.changes(run) for p in listed for run in model.runs)
+        self._ticker = _Ticker(progress, derivative + (_ROUNDS + 1) * len(model.runs))
 
     def solve(self) -> tuple[FloatArray, FloatArray]:
         """(values, Jacobian at or near them)."""
         x = np.array([p.start for p in self._parameters.listed])
         photons = self._photons(x, self._model.runs, "start")
         r = self._residual(x, photons)
-        jacobian = self._jacobian(x, photons, r, "derivatives 1")
+        every = range(x.size)
+        jacobian = self._derivatives(np.zeros((r.size, x.size)), every, x, photons, r, "derivatives")
         for n in range(1, _ROUNDS + 1):
             found = self._step(x, r, jacobian, f"round {n}")
             if found is None:
                 break
             at, photons, new_r = found
             gain = 1.0 - float(new_r @ new_r) / float(r @ r)
-            if n < _FRESH:
-                jacobian = self._jacobian(at, photons, new_r, f"derivatives {n + 1}")
-            else:
-                jacobian = self._updated(jacobian, at - x, new_r - r)
+            jacobian = self._updated(jacobian, at - x, new_r - r)
             x, r = at, new_r
-            if n >= _FRESH and gain < _GAIN:
+            if float(r @ r) < _CLOSE * r.size or (n > 1 and gain < _GAIN):
                 break
+            if n == 1:  # the first step is the long one: again for those that the dose does not follow in proportion
+                bent = [i for i, p in enumerate(self._parameters.listed) if p.bends]
+                jacobian = self._derivatives(jacobian, bent, x, photons, r, "derivatives again")
         return x, jacobian
 
     def _step(
@@ -253,11 +254,19 @@ class _Search:
         predicted = self._model.predicted(photons, self._parameters.electrons(x), head_scatter=head)
         return np.concatenate([self._model.residuals(predicted), self._parameters.prior_residuals(x)])
 
-    def _jacobian(
-        self, x: FloatArray, photons: dict[WaterRun, list[FloatArray]], r: FloatArray, what: str
+    def _derivatives(
+        self,
+        jacobian: FloatArray,
+        columns: Iterable[int],
+        x: FloatArray,
+        photons: dict[WaterRun, list[FloatArray]],
+        r: FloatArray,
+        what: str,
     ) -> FloatArray:
-        out = np.zeros((r.size, x.size))
-        for n, parameter in enumerate(self._parameters.listed):
+        """The Jacobian with some columns replaced by differences at ``x``."""
+        out = jacobian.copy()
+        for n in columns:
+            parameter = self._parameters.listed[n]
             step = parameter.step if x[n] + parameter.step <= parameter.high else -parameter.step
             at = x.copy()
             at[n] += step

@@ -205,7 +205,11 @@ def usable(measured: MeasuredSet, sad_mm: float) -> list[Curve]:
 
 
 def _centered(profile: Profile, sad_mm: float) -> Profile:
-    position = profile.position_mm - center_mm(find_edges(profile.position_mm, profile.value, profile.name))
+    try:
+        middle = center_mm(find_edges(profile.position_mm, profile.value, profile.name))
+    except InputError:  # a diagonal that ends inside the field; others are refused before
+        middle = 0.0
+    position = profile.position_mm - middle
     half = 0.5 * profile.nominal_width_mm(sad_mm)
     reach = 0.85 * half if profile.axis is Axis.DIAGONAL else half + BEYOND_EDGE_MM
     keep = np.abs(position) <= reach

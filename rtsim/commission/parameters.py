@@ -33,6 +33,7 @@ class Parameter:
         step: of the difference that gives the derivative.
         reach: longest step of a round.
         prior_sigma: one standard deviation of what is known before; infinite = nothing.
+        bends: does the dose not follow it in proportion? Then its derivative is computed a second time.
         changes: does the dose of a run change with it?
     """
 
@@ -44,6 +45,7 @@ class Parameter:
     step: float
     reach: float
     prior_sigma: float = math.inf
+    bends: bool = False
     changes: Callable[[WaterRun], bool] = lambda _: True
 
 
@@ -196,11 +198,11 @@ def _spectrum_parameters() -> list[Parameter]:
     return [
         Parameter(
             name="tungsten", unit="g/cm2", start=1.5, low=0.0, high=8.0, step=0.1, reach=1.0, prior_sigma=1.0,
-            changes=_is_depth,
+            bends=True, changes=_is_depth,
         ),
         Parameter(
             name="aluminium", unit="g/cm2", start=25.0, low=0.0, high=120.0, step=1.0, reach=20.0, prior_sigma=25.0,
-            changes=_is_depth,
+            bends=True, changes=_is_depth,
         ),
     ]  # fmt: skip
 
@@ -217,12 +219,13 @@ def _head_parameters(base: Machine, transmission: float) -> list[Parameter]:
         )  # fmt: skip
     out += [
         Parameter(
-            name="extra_focal_fraction", unit="", start=source.fraction, low=0.0, high=0.3, step=0.01, reach=0.05
+            name="extra_focal_fraction", unit="", start=source.fraction, low=0.0, high=0.3, step=0.01, reach=0.05,
+            bends=True,
         ),
         # without extra-focal photons their width means nothing: the prior then keeps it where it was
         Parameter(
             name="extra_focal_sigma", unit="mm", start=source.sigma_mm, low=3.0, high=60.0, step=1.5, reach=10.0,
-            prior_sigma=10.0,
+            prior_sigma=10.0, bends=True,
         ),
         Parameter(
             name="jaw_transmission", unit="", start=transmission, low=0.0, high=0.03, step=0.001, reach=0.005,

@@ -144,9 +144,9 @@ def _read_rfa300(name: str, lines: list[str], x_axis: Axis | None) -> TankScans:
     for n, block in enumerate(_rfa300_blocks(name, lines), start=1):
         where = f"{name} scan {n}"
         beam = (block.keys.get("BMT", "PHO").split() or ["?"])[0]
-        wedge = block.keys.get("WEG", "0").split() or ["0"]
-        if beam not in {"PHO", "COB"} or block.keys.get("TYP", "SCN") != "SCN" or float(wedge[0]) != 0.0:
-            notes.append(f"{where} left out: beam {beam}, type {block.keys.get('TYP')}, wedge {wedge[0]}")
+        wedge = block.number("WEG", where) if block.keys.get("WEG") else 0.0
+        if beam not in {"PHO", "COB"} or block.keys.get("TYP", "SCN") != "SCN" or wedge != 0.0:
+            notes.append(f"{where} left out: beam {beam}, type {block.keys.get('TYP')}, wedge {wedge:g}")
             continue
         points = block.array(where)
         if x_axis not in (Axis.CROSSLINE, Axis.INLINE) and np.ptp(points[:, 2]) < _FLAT_MM:

@@ -120,6 +120,19 @@ def test_a_profile_that_ends_inside_the_field_is_refused() -> None:
     assert finding.severity is Severity.REFUSED
 
 
+def test_a_diagonal_may_end_inside_a_large_field() -> None:
+    p = profile(field_mm=(400.0, 400.0))
+    inside = np.abs(p.position_mm) < 200.0
+    short = replace(p, axis=Axis.DIAGONAL, position_mm=p.position_mm[inside], value=p.value[inside])
+    (finding,) = check_measured(MeasuredSet(profiles=(short,)), sad_mm=SAD_MM)
+    assert finding.severity is Severity.NOTE
+
+
+def test_a_field_that_is_all_penumbra_has_no_tilt() -> None:
+    p = profile(field_mm=(10.0, 10.0), depth_mm=50.0, shift_mm=0.25)
+    assert asymmetry_percent(p.position_mm, p.value, find_edges(p.position_mm, p.value)) == 0.0
+
+
 def test_depth_measured_from_the_bottom_is_refused() -> None:
     pdd = depth_dose()
     upside_down = replace(pdd, depth_mm=300.0 - pdd.depth_mm)
