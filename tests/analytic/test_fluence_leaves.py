@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtsim.beams import Aperture, Beam, static_control_points
-from rtsim.dose.fluence import FluenceMap, fluence_maps
+from rtsim.beams import Aperture, Beam, ControlPoint, static_control_points
+from rtsim.dose.fluence import FluenceMap, each_fluence_map, fluence_maps
 from rtsim.dose.fluence.leaf_ends import Tip, edge_table, shadow_edges_mm, tangent_offset_mm
-from rtsim.errors import MachineLimitError
+from rtsim.errors import InputError, MachineLimitError
 from rtsim.machine import (
     ExtraFocalSource,
     FocalSpot,
@@ -217,17 +217,31 @@ def test_complementary_fields_leave_a_dip(name: str, low: float, high: float) ->
     assert dip.min() < 0.5 * dip.max()
 
 
+def test_maps_one_by_one_are_those_together() -> None:
+    machine = load_machine("generic_6x")
+    field = Beam.open_field(machine, (60.0, 40.0)).control_points[0].aperture
+    points = tuple(
+        ControlPoint(cumulative_monitor_units=10.0 * n, aperture=field, gantry_deg=4.0 * n) for n in range(4)
+    )
+    arc = Beam(machine=machine, isocenter_mm=(0, 0, 0), gantry_deg=0.0, control_points=points)
+    for one, other in zip(each_fluence_map(arc), fluence_maps(arc), strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+    assert [m.gantry_deg for m in each_fluence_map(arc)] == [2.0, 6.0, 10.0]
+    with pytest.raises(InputError, match="nothing is delivered"):
+        each_fluence_map(replace(arc, control_points=()))
+
+
 def test_fields_need_leaves_where_no_jaw_bounds_x() -> None:
     agility = load_machine("generic_6x_agility")
     assert agility.leaves_bound_x
-    opened = fluence_maps(Beam.open_field(agility, (100.0, 60.0)))[0]
-    high = opened.values > 50.0
-    width = [float(high.any(axis=a).sum()) * opened.raster.pitch_mm for a in (0, 1)]
-    assert width == pytest.approx([100.0, 60.0], abs=0.5)  # half is let through 0.14 mm beyond the tangent
     bare = replace(agility, extra_focal=ExtraFocalSource(), off_axis=OffAxisProfile())
     primary = fluence_maps(Beam.open_field(bare, (100.0, 60.0)))[0]
-    outside = primary.values[primary.raster.rows // 2][np.abs(primary.raster.x_mm + 80.0) < 5.0]
-    np.testing.assert_allclose(outside, 0.4, rtol=1e-9)  # through the leaves alone
+    raster = primary.raster
+    across, along = primary.values[raster.rows // 2], primary.values[:, raster.columns // 2]
+    leaves = float((across - 0.4).sum()) / 99.6 * raster.pitch_mm
+    assert leaves == pytest.approx(101.0, abs=0.05)  # leaf gap along x
+    assert float((along - 0.4).sum()) / 99.6 * raster.pitch_mm == pytest.approx(60.0, abs=0.05)
+    np.testing.assert_allclose(across[np.abs(raster.x_mm + 80.0) < 5.0], 0.4, rtol=1e-9)  # through the leaves alone
     with pytest.raises(MachineLimitError, match="no jaws along BLD x"):
         Beam(machine=agility, isocenter_mm=(0, 0, 0), gantry_deg=0.0).with_segments(
             ((Aperture(jaws_x_mm=(-50.0, 50.0), jaws_y_mm=(-50.0, 50.0)), 1.0),)

@@ -40,15 +40,24 @@ def fluence_maps(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> tuple[Flu
     Raises:
         InputError: the beam has neither control points nor beamlets with monitor units.
     """
+    return tuple(each_fluence_map(beam, wedge_gradient_per_mm=wedge_gradient_per_mm))
+
+
+def each_fluence_map(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> Iterator[FluenceMap]:
+    """The maps of :func:`fluence_maps` one after another: those of an arc together are hundreds of megabytes.
+
+    Raises:
+        InputError: as there, at once.
+    """
     if beam.control_points:
-        maps = tuple(_delivered(beam))
+        maps = _delivered(beam)
     elif beam.beamlets is not None and beam.beamlet_monitor_units is not None:
-        maps = (_from_beamlets(beam, beam.beamlets, beam.beamlet_monitor_units),)
+        maps = iter((_from_beamlets(beam, beam.beamlets, beam.beamlet_monitor_units),))
     else:
         raise InputError(
             f"beam {beam.name!r} has neither control points nor beamlets with monitor units: nothing is delivered"
         )
-    return tuple(_wedged(m, beam.wedge, wedge_gradient_per_mm) for m in maps)
+    return (_wedged(m, beam.wedge, wedge_gradient_per_mm) for m in maps)
 
 
 def beamlet_sigmas_mm(machine: Machine) -> tuple[float, float]:
@@ -89,11 +98,14 @@ def _raster_of(beam: Beam) -> Raster:
     machine = beam.machine
     leaks = (machine.jaws is not None and machine.jaws.transmission > 0.0) or machine.extra_focal.fraction > 0.0
     x, y = [math.inf, -math.inf], [math.inf, -math.inf]
+    widest = 0.0
     for point in beam.control_points:
+        for low, high in (point.aperture.jaws_x_mm, point.aperture.jaws_y_mm):
+            widest = max(widest, high - low)
         box = _opening(machine, point.aperture)
         x, y = [min(x[0], box[0]), max(x[1], box[1])], [min(y[0], box[2]), max(y[1], box[3])]
     sigma = max((projected_sigma_mm(machine, d, n) for n, d in _edge_distances(machine)), default=0.0)
-    pitch = FINE_PITCH_MM if max(x[1] - x[0], y[1] - y[0]) <= _FINE_UP_TO_MM else COARSE_PITCH_MM
+    pitch = FINE_PITCH_MM if widest <= _FINE_UP_TO_MM else COARSE_PITCH_MM
     if leaks:
         half = machine.max_field_mm / 2
         return Raster.covering((-half, half), (-half, half), pitch)
