@@ -28,7 +28,7 @@ def known_machine() -> Machine:
         spectrum=linac_spectrum("known", endpoint_mev=6.0, tungsten_g_cm2=1.2, aluminium_g_cm2=33.0),
         focal_spot=replace(base.focal_spot, fwhm_x_mm=1.8, fwhm_y_mm=0.6),
         extra_focal=replace(base.extra_focal, fraction=0.09, sigma_mm=20.0),
-        electrons=replace(base.electrons, fraction=0.06),
+        electrons=replace(base.electrons, fraction=0.06, attenuation_per_mm=0.15),
         off_axis=replace(base.off_axis, radius_mm=(0.0, 400.0), relative=(1.0, 1.16)),
         jaws=replace(base.jaws, transmission=0.007),
     )

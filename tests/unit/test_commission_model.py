@@ -63,11 +63,14 @@ def test_lines_of_a_run_point_along_their_axes() -> None:
 def test_electrons_are_those_of_the_engine() -> None:
     """The fit adds electrons by formula; the engine gives the same, within the 5 mm raster of its blur."""
     machine = load_machine("generic_6x")
+    electrons = replace(machine.electrons, fraction=0.1, attenuation_per_mm=0.15)
+    machine = replace(machine, electrons=electrons)
     run = WaterRun(field_mm=(100.0, 100.0), ssd_mm=1000.0, line=Line.DEPTH, deepest_mm=40.0)
     bare = replace(machine, electrons=replace(machine.electrons, fraction=0.0))
     depth = np.array([3.75, 8.75, 13.75])
     photons, both = run.dose(bare), run.dose(machine)
     # the two are calibrated to the same dose at 100 mm, where electrons are 3e-8 of it
+    assert (both.along_depth(depth) > 1.01 * photons.along_depth(depth)).all()
     own = both.along_depth(depth) - photons.along_depth(depth)
     maximum = photons.along_depth(np.linspace(5.0, 30.0, 26)).max()
     fraction = machine.electrons.fraction / (1.0 - machine.extra_focal.fraction)
