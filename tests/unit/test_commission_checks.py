@@ -57,6 +57,16 @@ def test_edges_of_a_formula() -> None:
     assert edges[0].penumbra_mm == pytest.approx(2 * 0.8416 * 3.0, abs=0.25)
 
 
+def test_a_beam_without_flattening_filter_has_its_edges_where_its_jaws_are() -> None:
+    """At the edge of a 40 cm field its dose is below half of the axis; a width at half of the axis would be wrong."""
+    p = profile(field_mm=(400.0, 400.0))
+    peaked = p.value * np.exp(-np.abs(p.position_mm) / 180.0)
+    edges = find_edges(p.position_mm, peaked)
+    assert edges[0].inside < 0.5
+    assert width_mm(edges) == pytest.approx(440.0, abs=1.0)
+    assert check_measured(MeasuredSet(profiles=(replace(p, value=peaked),)), sad_mm=SAD_MM) == ()
+
+
 @pytest.mark.parametrize("tilt", [3.0, -5.0])
 def test_a_tilt_is_measured_and_refused(tilt: float) -> None:
     p = profile(tilt_percent=tilt)
