@@ -55,12 +55,13 @@ def peak_rss_mb() -> float:
 
 
 def header(suites: list[str], threads: int) -> dict[str, Any]:
-    """What was run where: commit, CPU, threads, versions."""
+    """What was run where: commit, CPU and how busy it was, threads, versions."""
     return {
         "suites": suites,
         "commit": _commit(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "threads": threads,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
