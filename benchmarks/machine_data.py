@@ -21,6 +21,8 @@ MACHINES: Final = {
     "15X": "generic_15x",
     "Co60": "cobalt60",
 }
+UNKNOWN: Final = ("generic_6x_agility",)
+"""Machines of which nothing is known; theirs are values without a goal."""
 FIELDS_MM: Final = (10.0, 20.0, 30.0, 40.0, 60.0, 100.0, 200.0, 300.0)
 """Output factors that every machine prints; 400 mm where a value is known."""
 
@@ -41,12 +43,12 @@ class Known:
 
 
 def machine_rows(table: Path, only: str | None) -> Iterator[Row]:
-    """Rows of every machine that has a line in the table: known values with a goal, the others without."""
+    """Rows of every machine with a head: known values with a goal, the others without."""
     if not table.is_file():
         yield Row(case="beam data", note=f"skipped: no table at {table}; set RTSIM_SHARED")
         return
     known = known_values(table)
-    for beam, name in MACHINES.items():
+    for beam, name in [*MACHINES.items(), *(("", name) for name in UNKNOWN)]:
         if only is not None and only not in name:
             continue
         machine = load_machine(name)
