@@ -24,6 +24,8 @@ from tests.shared import SHARED, requires_shared
 
 TABLES = SHARED / "reference" / "egsnrc"
 SIDES_CM = (3, 5, 10, 20)
+PROFILES_OF_CM = (10, 20)
+DEPTHS_CM = (5.0, 10.0)
 PHOTONS_PER_MU = 1e9
 """One 'monitor unit' of the bare source: 1e9 photons per cm2, so that its calibration is of the order of a linac's."""
 DEEPEST_MM = 250.0
@@ -37,14 +39,14 @@ def table(name: str) -> dict[str, np.ndarray]:
     return dict(zip(lines[0].split(","), values.T, strict=True))
 
 
-def measured(sides_cm: tuple[int, ...] = SIDES_CM, depths_cm: tuple[float, ...] = (5.0, 10.0)) -> MeasuredSet:
+def measured() -> MeasuredSet:
     """The tables as a user's curves. Profiles are mirrored, and crossline and inline alike: the tables are so by
     construction (one octant was scored). Output factors: ln dose at 100 mm, of a line through 80 to 120 mm."""
     axis = table("water_pdd.csv")
     depth = 10.0 * axis["z_mid_cm"]
     seen = depth <= DEEPEST_MM
     depth_doses, profiles, at_100 = [], [], []
-    for side in sides_cm:
+    for side in SIDES_CM:
         dose = axis[f"dose_{side}x{side}"]
         field = (10.0 * side, 10.0 * side)
         depth_doses.append(DepthDose(field_mm=field, ssd_mm=1000.0, depth_mm=depth[seen], value=dose[seen]))
@@ -52,7 +54,7 @@ def measured(sides_cm: tuple[int, ...] = SIDES_CM, depths_cm: tuple[float, ...] 
         at_100.append(float(np.exp(np.polynomial.Polynomial.fit(depth[near], np.log(dose[near]), 1)(100.0))))
         across = table(f"water_{side}x{side}_profiles.csv")
         x = 10.0 * across["x_mid_cm"]
-        for depth_cm in depths_cm:
+        for depth_cm in DEPTHS_CM if side in PROFILES_OF_CM else ():
             value = across[f"dose_d{depth_cm:g}"]
             profiles += [
                 Profile(
@@ -66,16 +68,15 @@ def measured(sides_cm: tuple[int, ...] = SIDES_CM, depths_cm: tuple[float, ...] 
                 )
                 for a in (Axis.CROSSLINE, Axis.INLINE)
             ]
-    reference = sides_cm.index(10)
     return MeasuredSet(
         depth_doses=tuple(depth_doses),
         profiles=tuple(profiles),
         output_factors=OutputFactors(
-            fields_mm=tuple((10.0 * s, 10.0 * s) for s in sides_cm),
+            fields_mm=tuple((10.0 * s, 10.0 * s) for s in SIDES_CM),
             factor=np.array(at_100),
             depth_mm=100.0,
             ssd_mm=1000.0,
-            dose_gy_per_mu=at_100[reference] * PHOTONS_PER_MU,
+            dose_gy_per_mu=at_100[SIDES_CM.index(10)] * PHOTONS_PER_MU,
         ),
     )
 
@@ -95,15 +96,18 @@ def test_a_machine_is_commissioned_from_the_tables(tmp_path: Path, capsys: pytes
     assert main(argv) in (ExitCode.DONE, ExitCode.LIMIT_NOT_HELD)
     record = json.loads(capsys.readouterr().out)
     found = {v["name"]: v for v in record["values"]}
+    for v in found.values():
+        print(f"{v['name']}: {v['value']:.4g} +- {v['uncertainty']:.1g} {v['unit']}, from {v['start']:.4g}")
     # no head: what each limit means in dose. 0.15 mm2 of source variance is 0.05 mm of a penumbra of 6 mm; 1 % of
-    # extra-focal fluence moves an output factor by up to 0.3 %; 5 % of electrons is what 0.2 mm of build-up is
+    # extra-focal fluence moves an output factor by up to 0.3 %; 5 % of electrons is what 0.2 mm of build-up is;
+    # two profiles at 50 and 100 mm hold the softening to +- 0.2 of the base's
     for name, limit in (
         ("focal_spot_x", 0.15),
         ("focal_spot_y", 0.15),
         ("extra_focal_fraction", 0.01),
         ("jaw_transmission", 0.002),
         ("electron_fraction", 0.05),
-        ("softening", 0.25),
+        ("softening", 0.4),
     ):
         assert found[name]["value"] <= limit, found[name]
     machine = load_machine(path)
