@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.row import Row, header, write_json
 
-SUITES = ("accuracy", "speed", "plans", "scaling")
+SUITES = ("accuracy", "speed", "plans", "scaling", "peers")
 Suite = Callable[[str | None], Iterator[Row]]
 
 

@@ -284,30 +284,46 @@ def _shares(aside, widths, spot, variance, out):
 
 
 @njit(cache=True, fastmath={"contract"})
-def _four(weights, shares, slot, row, line, fresh):
-    """line[i] = (or +=) the sum over four slots of weight x shares[slot, row] x shares[slot, i].
+def _eight(weights, shares, slot, row, first, count, factors, place, out, at):
+    """out[at + q] = (or, for slot > 0, +=) factors[place + q] x the sum over eight slots of weight x
+    shares[slot, row] x shares[slot, first + q], for q < count.
 
-    Loops over whole lines from 0: only those are vectorised (an index of unknown sign is wrapped around).
+    Unsigned indices: an index of unknown sign would be wrapped around, and the loop not vectorised.
     """
     w0, w1 = weights[slot] * shares[slot, row], weights[slot + 1] * shares[slot + 1, row]
     w2, w3 = weights[slot + 2] * shares[slot + 2, row], weights[slot + 3] * shares[slot + 3, row]
-    if fresh:
-        for i in range(line.size):
-            line[i] = (
-                w0 * shares[slot, i] + w1 * shares[slot + 1, i] + w2 * shares[slot + 2, i] + w3 * shares[slot + 3, i]
-            )
-    elif w0 + w1 + w2 + w3 > np.float32(0.0):
-        for i in range(line.size):
-            line[i] += (
-                w0 * shares[slot, i] + w1 * shares[slot + 1, i] + w2 * shares[slot + 2, i] + w3 * shares[slot + 3, i]
-            )
+    w4, w5 = weights[slot + 4] * shares[slot + 4, row], weights[slot + 5] * shares[slot + 5, row]
+    w6, w7 = weights[slot + 6] * shares[slot + 6, row], weights[slot + 7] * shares[slot + 7, row]
+    m, i0, p0, q0 = np.uint64(slot), np.uint64(first), np.uint64(place), np.uint64(at)
+    m1, m2, m3 = m + np.uint64(1), m + np.uint64(2), m + np.uint64(3)
+    m4, m5, m6, m7 = m + np.uint64(4), m + np.uint64(5), m + np.uint64(6), m + np.uint64(7)
+    if slot == 0:
+        for q in range(np.uint64(count)):
+            i = i0 + q
+            low = w0 * shares[m, i] + w1 * shares[m1, i] + w2 * shares[m2, i] + w3 * shares[m3, i]
+            high = w4 * shares[m4, i] + w5 * shares[m5, i] + w6 * shares[m6, i] + w7 * shares[m7, i]
+            out[q0 + q] = (low + high) * factors[p0 + q]
+    else:
+        for q in range(np.uint64(count)):
+            i = i0 + q
+            low = w0 * shares[m, i] + w1 * shares[m1, i] + w2 * shares[m2, i] + w3 * shares[m3, i]
+            high = w4 * shares[m4, i] + w5 * shares[m5, i] + w6 * shares[m6, i] + w7 * shares[m7, i]
+            out[q0 + q] += (low + high) * factors[p0 + q]
 
 
 @njit(cache=True)
-def _line(row, weights, shares, line):
-    """Values of all beamlets of one row; ``row`` counts from the first column in ``shares``."""
-    for n in range(0, weights.size, 4):
-        _four(weights, shares, n, row, line, n == 0)
+def _row(weights, shares, row, first, count, factors, place, out, at):
+    """Values of ``count`` neighboring beamlets of a row; ``row`` counts from the first column in ``shares``."""
+    for slot in range(0, weights.size, 8):
+        _eight(weights, shares, slot, row, first, count, factors, place, out, at)
+
+
+@njit(cache=True)
+def _copy(columns, place, count, indices, at):
+    """indices[at + q] = columns[place + q] for q < count."""
+    p0, q0 = np.uint64(place), np.uint64(at)
+    for q in range(np.uint64(count)):
+        indices[q0 + q] = columns[p0 + q]
 
 
 @njit(cache=True)
@@ -353,22 +369,6 @@ def _voxel_terms(u, v, d, sad, rays, fan, amplitudes, widths, mixing, blur, met,
     return scale * scale
 
 
-@njit(cache=True)
-def _write(line, a, column_of, place, count, whole, columns, factors, indices, data, at):
-    """Entries of one row of beamlets, none left out."""
-    if whole:
-        own, scale = line[a : a + count], factors[place : place + count]
-        into, where = data[at : at + count], indices[at : at + count]
-        names = columns[place : place + count]
-        for q in range(into.size):
-            into[q] = own[q] * scale[q]
-            where[q] = names[q]
-    else:
-        for q in range(count):
-            data[at + q] = line[column_of[place + q]] * factors[place + q]
-            indices[at + q] = columns[place + q]
-
-
 @njit(cache=True, parallel=True, nogil=True)
 def entries(wanted, per_gram, origin, spacing, source, rotation, sad, rays, fan, amplitudes, widths, mixing, wide, blur,
             reach, x, y, start, column_of, raster, columns, factors, thresholds, stride, writes, counts, ends, indices,
@@ -378,12 +378,13 @@ def entries(wanted, per_gram, origin, spacing, source, rotation, sad, rays, fan,
     Counting (``writes`` False) adds how many values of a voxel reach the threshold of their beamlet. Writing puts them
     at indices, data [counts[k, j, i] ..] and moves counts on, never beyond ``ends``. ``columns``, ``factors``,
     ``thresholds`` (none: no threshold) belong to the places of the row-by-row order; ``amplitudes`` (depths, slots),
-    slots a multiple of four, widest first, the first ``wide`` of them wider than a beamlet; ``raster`` (2, columns +
+    slots a multiple of eight, widest first, the first ``wide`` of them wider than a beamlet; ``raster`` (2, columns +
     rows) float32; ``stride`` is coprime to the number of lines, which are taken in that stride so that threads share
     the work evenly.
     """
     nz, ny, nx = wanted.shape
-    slots, rate_x, rate_y = amplitudes.shape[1], _rate(x), _rate(y)
+    slots, rate_x, rate_y, every = amplitudes.shape[1], _rate(x), _rate(y), thresholds.size == 0
+    ones = np.ones(x.size, np.float32)
     for n in prange(nz * ny):
         k, j = (n * stride) % (nz * ny) // ny, (n * stride) % (nz * ny) % ny
         shares, scratch = np.zeros((slots, raster.shape[1]), np.float32), np.empty((2, raster.shape[1]), np.float32)
@@ -407,23 +408,24 @@ def entries(wanted, per_gram, origin, spacing, source, rotation, sad, rays, fan,
             for m in range(slots):
                 weights[m] *= scale * per_gram[k, j, i]
             _spread(u, v, x.size, total, variances, weights, wide, raster, scratch, shares)
-            at, room = counts[k, j, i], ends[k, j, i] if writes else 0
+            at, room = counts[k, j, i], ends[k, j, i] if writes else -1
             for row in range(first, last):
                 a, b = _chord(x, rate_x, u, v, y[row], reach)
                 place = start[row, a]
                 count = start[row, b] - place
                 if count == 0:
                     continue
-                _line(x.size + row, weights, shares, line)
-                if thresholds.size == 0:
+                if every and count == b - a:
                     if at + count <= room:
-                        _write(line, a, column_of, place, count, count == b - a, columns, factors, indices, data, at)
+                        _row(weights, shares, x.size + row, a, count, factors, place, data, at)
+                        _copy(columns, place, count, indices, at)
                     at += count
                     continue
+                _row(weights, shares, x.size + row, a, b - a, ones, 0, line, 0)
                 for q in range(place, place + count):
-                    value = line[column_of[q]] * factors[q]
-                    if value >= thresholds[q]:
-                        if writes and at < room:
+                    value = line[column_of[q] - a] * factors[q]
+                    if every or value >= thresholds[q]:
+                        if at < room:
                             data[at] = value
                             indices[at] = columns[q]
                         at += 1
@@ -437,7 +439,7 @@ def sampled_sums(voxels, per_gram, origin, spacing, source, rotation, sad, rays,
 
     ``factors`` hold the weights of the plan; ``thresholds`` (none: no threshold) likewise.
     """
-    slots, rate = amplitudes.shape[1], _rate(x)
+    slots, rate, ones = amplitudes.shape[1], _rate(x), np.ones(x.size, np.float32)
     for n in prange(voxels.shape[0]):
         k, j, i = voxels[n, 0], voxels[n, 1], voxels[n, 2]
         shares, scratch = np.zeros((slots, raster.shape[1]), np.float32), np.empty((2, raster.shape[1]), np.float32)
@@ -455,7 +457,7 @@ def sampled_sums(voxels, per_gram, origin, spacing, source, rotation, sad, rays,
             a, b = _chord(x, rate, u, v, y[row], reach)
             if abs(y[row] - v) > reach:
                 b = a
-            _line(x.size + row, weights, shares, line)
+            _row(weights, shares, x.size + row, 0, x.size, ones, 0, line, 0)
             for q in range(start[row, 0], start[row, x.size]):
                 column = column_of[q]
                 value = line[column] * factors[q]

@@ -116,7 +116,7 @@ class Widths:
         """The same terms for beamlets of that width, blurred by at least that variance: fewer, the widest first.
 
         Terms that differ less than the blur hides become one, of their mean variance at 50 mm depth; their number is
-        filled up to a multiple of four with terms of no weight.
+        filled up to a multiple of eight with terms of no weight.
         """
         order = np.argsort(-self.sigmas_mm)
         groups: list[list[int]] = []
@@ -126,7 +126,7 @@ class Widths:
                 groups[-1].append(int(n))
             else:
                 groups.append([int(n)])
-        count = 4 * math.ceil(len(groups) / 4)
+        count = 8 * math.ceil(len(groups) / 8)
         amplitudes = np.zeros((self.amplitudes.shape[0], count), dtype=np.float32)
         sigmas, mixing = np.ones(count, dtype=np.float32), np.zeros(count, dtype=np.float32)
         for slot, members in enumerate(groups):
@@ -159,7 +159,7 @@ def trace(
                 f"(isocenter plane), misses the phantom; isocenter_mm is {beam.isocenter_mm}"
             )
         limits.append(cut)
-    counts = [max(2, math.ceil((b - a) / (0.8 * step)) + 1) for a, b in limits]
+    counts = [max(2, math.ceil((b - a) / step) + 1) for a, b in limits]
     pitch = [(b - a) / (c - 1) for (a, b), c in zip(limits, counts, strict=True)]
     first, last = float(distance.min()), float(distance.max())
     fan = np.array([limits[0][0], pitch[0], limits[1][0], pitch[1], first, step])
