@@ -86,6 +86,22 @@ class Dose:
         return float(self.values_gy.max())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Truncation:
+    """What leaving out small and far dose of beamlets does, measured on neighboring beamlets of equal monitor units.
+
+    Attributes:
+        largest: of the differences of the summed dose from that without cut-off and with twice the margin, over its
+            maximum.
+        mean: of the absolute differences where the summed dose is at least 1 % of its maximum, over that maximum.
+        beamlets: how many were summed.
+    """
+
+    largest: float
+    mean: float
+    beamlets: int
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Influence:
     """The dose-influence matrix: Gy in each voxel, in one fraction, per monitor unit for which a beamlet is open.
@@ -96,8 +112,10 @@ class Influence:
         grid: the dose grid.
         beams: the beams with their beamlets.
         engine: what computed it.
-        cutoff: entries below this fraction of their beamlet's maximum were dropped (0 = none).
-        dropped_fraction: share of the summed dose that the cut-off dropped, measured.
+        cutoff: entries below this fraction of their beamlet's maximum were thinned or dropped (0 = none).
+        dropped_fraction: share of the summed dose in entries below the cut-off, measured. Dropped, it is missing;
+            thinned, the entries that were kept stand for it.
+        truncation: the error from cut-off and margin, measured on a sample; None = the engine does not say.
     """
 
     matrix: sparse.csr_array
@@ -106,6 +124,7 @@ class Influence:
     engine: str = ""
     cutoff: float = 0.0
     dropped_fraction: float = 0.0
+    truncation: Truncation | None = None
 
     def __post_init__(self) -> None:
         columns = sum(b.beamlets.count for b in self.beams if b.beamlets is not None)

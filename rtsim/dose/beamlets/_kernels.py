@@ -1,6 +1,7 @@
-"""Kernels of the beamlet influence: released energy in a box about a beamlet's ray, and its dose on the dose grid.
+"""Kernels of the beamlet influence: electron density and released energy in boxes about rays.
 
-Lengths mm, densities g/cm3. Boxes [depth, y, x]; dose grid [k, j, i]; points (x, y, z).
+Lengths mm, densities g/cm3. Boxes [depth, y, x], one after another in flat arrays; dose grid [k, j, i]; points
+(x, y, z).
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ import numpy as np
 from numba import njit, prange
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _trilinear(volume, fx, fy, fz):
     """Trilinear value of [k, j, i] at fractional indices; the edge value up to half a voxel out, then 0."""
     nz, ny, nx = volume.shape
     if fx < -0.5 or fy < -0.5 or fz < -0.5 or fx > nx - 0.5 or fy > ny - 0.5 or fz > nz - 0.5:
-        return 0.0
+        return np.float32(0.0)
     fx = min(max(fx, 0.0), nx - 1.0)
     fy = min(max(fy, 0.0), ny - 1.0)
     fz = min(max(fz, 0.0), nz - 1.0)
     i, j, k = int(fx), int(fy), int(fz)
     i1, j1, k1 = min(i + 1, nx - 1), min(j + 1, ny - 1), min(k + 1, nz - 1)
-    wx, wy, wz = fx - i, fy - j, fz - k
-    low = (volume[k, j, i] * (1 - wx) + volume[k, j, i1] * wx) * (1 - wy) + (
-        volume[k, j1, i] * (1 - wx) + volume[k, j1, i1] * wx
+    wx, wy, wz = np.float32(fx - i), np.float32(fy - j), np.float32(fz - k)
+    one = np.float32(1.0)
+    low = (volume[k, j, i] * (one - wx) + volume[k, j, i1] * wx) * (one - wy) + (
+        volume[k, j1, i] * (one - wx) + volume[k, j1, i1] * wx
     ) * wy
-    high = (volume[k1, j, i] * (1 - wx) + volume[k1, j, i1] * wx) * (1 - wy) + (
-        volume[k1, j1, i] * (1 - wx) + volume[k1, j1, i1] * wx
+    high = (volume[k1, j, i] * (one - wx) + volume[k1, j, i1] * wx) * (one - wy) + (
+        volume[k1, j1, i] * (one - wx) + volume[k1, j1, i1] * wx
     ) * wy
-    return low * (1 - wz) + high * wz
+    return low * (one - wz) + high * wz
 
 
 @njit(cache=True)
@@ -49,120 +51,26 @@ def _opening_mean(center, half, lower, upper, sigma):
     return total / (2.0 * half)
 
 
-@njit(cache=True)
-def _fill_density(electrons, origin, spacing, source, frame, start, pitch, out):
-    """Electron density of the grid at the centers of a box's voxels."""
-    depth, ny, nx = out.shape
-    mid_y, mid_x = (ny - 1) * 0.5, (nx - 1) * 0.5
-    slope = frame[:, 0] * pitch / spacing
-    for n in range(depth):
-        t = start + (n + 0.5) * pitch
-        for j in range(ny):
-            y = (j - mid_y) * pitch
-            at = (source + frame[:, 1] * y + frame[:, 2] * t - origin) / spacing - slope * mid_x
-            for i in range(nx):
-                out[n, j, i] = _trilinear(electrons, at[0] + i * slope[0], at[1] + i * slope[1], at[2] + i * slope[2])
-
-
-@njit(cache=True)
-def _passes(a, b, lower, upper):
-    """Whether a coordinate that goes from a to b can lie in lower .. upper."""
-    return not ((a < lower and b < lower) or (a > upper and b > upper))
-
-
-@njit(cache=True)
-def _column(partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, box, sigmas, attenuation,
-            energy_fluence, hardness, factor, path, own, soft, hard):  # fmt: skip
-    """Released energy of one column of a box; radiological depth is summed along it from where the ray may pass."""
-    basis = partial.shape[0]
-    path[:] = 0.0
-    for n in range(soft.size):
-        t = start + (n + 0.5) * pitch
-        rx = x * frame[0, 0] + y * frame[0, 1] + t * frame[0, 2]
-        ry = x * frame[1, 0] + y * frame[1, 1] + t * frame[1, 2]
-        rz = x * frame[2, 0] + y * frame[2, 1] + t * frame[2, 2]
-        d = -(rx * rotation[0, 2] + ry * rotation[1, 2] + rz * rotation[2, 2])
-        scale = sad / d
-        u = (rx * rotation[0, 0] + ry * rotation[1, 0] + rz * rotation[2, 0]) * scale
-        v = (rx * rotation[0, 1] + ry * rotation[1, 1] + rz * rotation[2, 1]) * scale
-        half = 0.5 * pitch * scale
-        reach_u, reach_v = half + 4.0 * sigmas[0], half + 4.0 * sigmas[1]
-        # a column may enter the diverging beamlet at depth: its path is summed within twice the reach
-        wide_u, wide_v = box[1] - box[0] + 2 * reach_u, box[3] - box[2] + 2 * reach_v
-        if u < box[0] - wide_u or u > box[1] + wide_u or v < box[2] - wide_v or v > box[3] + wide_v:
-            continue
-        fx = (source[0] + rx - origin[0]) / spacing[0]
-        fy = (source[1] + ry - origin[1]) / spacing[1]
-        fz = (source[2] + rz - origin[2]) / spacing[2]
-        for b in range(basis):
-            own[b] = _trilinear(partial[b], fx, fy, fz)
-            path[b] += 0.05 * pitch * own[b]
-        if not (u < box[0] - reach_u or u > box[1] + reach_u or v < box[2] - reach_v or v > box[3] + reach_v):
-            weight = _opening_mean(u, half, box[0], box[1], sigmas[0])
-            weight *= _opening_mean(v, half, box[2], box[3], sigmas[1]) * scale * scale * factor
-            s, h = 0.0, 0.0
-            for g in range(energy_fluence.size):
-                tau, local = 0.0, 0.0
-                for b in range(basis):
-                    tau += attenuation[g, b] * path[b]
-                    local += attenuation[g, b] * own[b]
-                e = energy_fluence[g] * local * math.exp(-tau)
-                s += (1.0 - hardness[g]) * e
-                h += hardness[g] * e
-            soft[n] = s * weight
-            hard[n] = h * weight
-        for b in range(basis):
-            path[b] += 0.05 * pitch * own[b]
-
-
-@njit(cache=True)
-def _box_terma(electrons, partial, origin, spacing, source, rotation, sad, frame, start, pitch, box, sigmas,
-               attenuation, energy_fluence, hardness, factor, out):  # fmt: skip
-    """Density, soft and hard released energy of one box.
-
-    ``frame`` columns: lateral x, lateral y, direction of the beamlet's central ray. Radiological depth is summed
-    along the columns of the box, which a beamlet's own divergence leaves by less than a tenth of a voxel.
-    """
-    depth, ny, nx = out.shape[1], out.shape[2], out.shape[3]
-    _fill_density(electrons, origin, spacing, source, frame, start, pitch, out[0])
-    out[1:] = np.float32(0.0)
-    path, own = np.empty(partial.shape[0]), np.empty(partial.shape[0])
-    soft, hard = np.empty(depth, np.float32), np.empty(depth, np.float32)
-    u, v = np.empty(2), np.empty(2)
-    for j in range(ny):
-        for i in range(nx):
-            x, y = (i - (nx - 1) * 0.5) * pitch, (j - (ny - 1) * 0.5) * pitch
-            for end in range(2):
-                ray = frame[:, 0] * x + frame[:, 1] * y + frame[:, 2] * (start + (0.5 + end * (depth - 1)) * pitch)
-                d = -(ray[0] * rotation[0, 2] + ray[1] * rotation[1, 2] + ray[2] * rotation[2, 2])
-                u[end] = (ray[0] * rotation[0, 0] + ray[1] * rotation[1, 0] + ray[2] * rotation[2, 0]) * sad / d
-                v[end] = (ray[0] * rotation[0, 1] + ray[1] * rotation[1, 1] + ray[2] * rotation[2, 1]) * sad / d
-            # twice the widest reach, as the column itself asks with the reach at each depth
-            wide_u = box[1] - box[0] + 8.0 * sigmas[0] + 2 * pitch
-            wide_v = box[3] - box[2] + 8.0 * sigmas[1] + 2 * pitch
-            if _passes(u[0], u[1], box[0] - wide_u, box[1] + wide_u) and _passes(
-                v[0], v[1], box[2] - wide_v, box[3] + wide_v
-            ):
-                soft[:] = np.float32(0.0)
-                hard[:] = np.float32(0.0)
-                _column(
-                    partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, box, sigmas,
-                    attenuation, energy_fluence, hardness, factor, path, own, soft, hard,
-                )  # fmt: skip
-                for n in range(depth):
-                    out[1, n, j, i] = soft[n]
-                    out[2, n, j, i] = hard[n]
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frames, starts, depths, pitch, boxes, sigmas,
-               attenuation, energy_fluence, hardness, factors, out):  # fmt: skip
-    """out (n, 3, depth, y, x): electron density and released energy (soft, hard) of each beamlet in its own box."""
-    for m in prange(depths.size):
-        _box_terma(
-            electrons, partial, origin, spacing, source, rotation, sad, frames[m], starts[m], pitch, boxes[m], sigmas,
-            attenuation, energy_fluence, hardness, factors[m], out[m][:, : depths[m]],
-        )  # fmt: skip
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _density_row(volume, width, plane, ax, ay, az, dx, dy, dz, first, stop, out):
+    """out[first:stop] = trilinear values at (ax, ay, az) + i (dx, dy, dz), all inside the volume (flat, of rows of
+    ``width`` and planes of ``plane`` voxels)."""
+    one = np.float32(1.0)
+    right, back = np.uint64(1), np.uint64(width)
+    deeper = np.uint64(plane)
+    for i in range(first, stop):
+        fx, fy, fz = ax + i * dx, ay + i * dy, az + i * dz
+        a, b, c = int(fx), int(fy), int(fz)
+        wx, wy, wz = np.float32(fx - a), np.float32(fy - b), np.float32(fz - c)
+        q = np.uint64(c * plane + b * width + a)
+        r = q + deeper
+        low = (volume[q] * (one - wx) + volume[q + right] * wx) * (one - wy) + (
+            volume[q + back] * (one - wx) + volume[q + back + right] * wx
+        ) * wy
+        high = (volume[r] * (one - wx) + volume[r + right] * wx) * (one - wy) + (
+            volume[r + back] * (one - wx) + volume[r + back + right] * wx
+        ) * wy
+        out[i] = low * (one - wz) + high * wz
 
 
 @njit(cache=True)
@@ -174,62 +82,210 @@ def _between(at, slope, lower, upper, first, last):
     return max(first, min(a, b)), min(last, max(a, b))
 
 
-@njit(cache=True)
-def _collect(dose, frame, source, start, pitch, origin, spacing, per_gram, wanted, indices, values):
-    """Dose of one beamlet at the voxels of the dose grid, trilinear from its own box; returns how many and the
-    maximum."""
-    depth, ny, nx = dose.shape
-    shape = per_gram.shape
-    middle = np.array([(nx - 1) * 0.5, (ny - 1) * 0.5, -start / pitch - 0.5])
-    slope = frame[0] * spacing[0] / pitch
-    count = 0
-    largest = np.float32(0.0)
-    for k in range(shape[0]):
-        for j in range(shape[1]):
-            y, z = origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
-            at = (frame[0] * (origin[0] - source[0]) + frame[1] * y + frame[2] * z) / pitch + middle
-            first, last = _between(at[0], slope[0], 0.0, nx - 1.0, 0.0, shape[2] - 1.0)
-            first, last = _between(at[1], slope[1], 0.0, ny - 1.0, first, last)
-            first, last = _between(at[2], slope[2], -0.5, depth - 0.5, first, last)
-            for i in range(math.ceil(first), math.floor(last) + 1):
-                if wanted[k, j, i] and count < indices.size:
-                    value = _trilinear(dose, at[0] + i * slope[0], at[1] + i * slope[1], at[2] + i * slope[2])
-                    value = np.float32(value * per_gram[k, j, i])
-                    if value > np.float32(0.0):
-                        indices[count] = (k * shape[1] + j) * shape[2] + i
-                        values[count] = value
-                        count += 1
-                        largest = max(largest, value)
-    return count, largest
+@njit(cache=True, error_model="numpy")
+def _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, out):
+    """Electron density of the grid at the centers of a box's cells; 0 outside the grid."""
+    depth, ny, nx = out.shape
+    kz, jy, ix = electrons.shape
+    flat = electrons.reshape(electrons.size)
+    mid_y, mid_x = (ny - 1) * 0.5, (nx - 1) * 0.5
+    edge = 1e-6
+    for n in range(depth):
+        t = start + (n + 0.5) * pitch[0]
+        wide = t / fan if fan > 0.0 else 1.0
+        step = pitch[2] * wide
+        dx, dy, dz = frame[0, 0] * step / spacing[0], frame[1, 0] * step / spacing[1], frame[2, 0] * step / spacing[2]
+        for j in range(ny):
+            y = (j - mid_y) * pitch[1] * wide
+            ax = (source[0] + frame[0, 1] * y + frame[0, 2] * t - origin[0]) / spacing[0] - dx * mid_x
+            ay = (source[1] + frame[1, 1] * y + frame[1, 2] * t - origin[1]) / spacing[1] - dy * mid_x
+            az = (source[2] + frame[2, 1] * y + frame[2, 2] * t - origin[2]) / spacing[2] - dz * mid_x
+            first, last = _between(ax, dx, 0.0, ix - 1.0 - edge, 0.0, nx - 1.0)
+            first, last = _between(ay, dy, 0.0, jy - 1.0 - edge, first, last)
+            first, last = _between(az, dz, 0.0, kz - 1.0 - edge, first, last)
+            row = out[n, j]
+            i0 = min(math.ceil(first + edge), nx)
+            i1 = max(math.floor(last) + 1, i0)
+            # the outer half voxel of the grid, and what lies beyond
+            for i in range(i0):
+                row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
+            _density_row(flat, ix, jy * ix, ax, ay, az, dx, dy, dz, i0, i1, row)
+            for i in range(i1, nx):
+                row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
 
 
 @njit(cache=True)
-def _cut(indices, values, found, least):
-    """Keep the entries of at least ``least``, in place; returns how many, and the sums before and after."""
-    keep = 0
-    before, after = 0.0, 0.0
-    for n in range(found):
-        value = values[n]
-        before += value
-        if value >= least:
-            indices[keep] = indices[n]
-            values[keep] = value
-            after += value
-            keep += 1
-    return keep, before, after
+def _limits(openings):
+    """Lower and upper x, lower and upper y of what some openings (n, 5) cover."""
+    out = openings[0, :4].copy()
+    for n in range(1, openings.shape[0]):
+        out[0], out[1] = min(out[0], openings[n, 0]), max(out[1], openings[n, 1])
+        out[2], out[3] = min(out[2], openings[n, 2]), max(out[3], openings[n, 3])
+    return out
+
+
+@njit(cache=True)
+def _fluence(openings, u, v, half_u, half_v, sigmas):
+    """Mean fluence of some openings over a rectangle."""
+    total = 0.0
+    for n in range(openings.shape[0]):
+        own = openings[n]
+        reach_u, reach_v = half_u + 4.0 * sigmas[0], half_v + 4.0 * sigmas[1]
+        if u > own[0] - reach_u and u < own[1] + reach_u and v > own[2] - reach_v and v < own[3] + reach_v:
+            x = _opening_mean(u, half_u, own[0], own[1], sigmas[0])
+            total += own[4] * x * _opening_mean(v, half_v, own[2], own[3], sigmas[1])
+    return total
+
+
+@njit(cache=True)
+def _column(partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, openings, box, sigmas,
+            paths, own, weights):  # fmt: skip
+    """Mass per area and mass density of each basis material, and fluence per cell, along one column of a box; first and
+    last step (exclusive) that has fluence. Paths are summed along the column from where the ray may pass."""
+    basis = partial.shape[0]
+    first, stop = weights.size, 0
+    path = np.zeros(basis)
+    for n in range(weights.size):
+        weights[n] = np.float32(0.0)
+        t = start + (n + 0.5) * pitch[0]
+        wide = t / fan if fan > 0.0 else 1.0
+        rx = (x * frame[0, 0] + y * frame[0, 1]) * wide + t * frame[0, 2]
+        ry = (x * frame[1, 0] + y * frame[1, 1]) * wide + t * frame[1, 2]
+        rz = (x * frame[2, 0] + y * frame[2, 1]) * wide + t * frame[2, 2]
+        d = -(rx * rotation[0, 2] + ry * rotation[1, 2] + rz * rotation[2, 2])
+        scale = sad / d
+        u = (rx * rotation[0, 0] + ry * rotation[1, 0] + rz * rotation[2, 0]) * scale
+        v = (rx * rotation[0, 1] + ry * rotation[1, 1] + rz * rotation[2, 1]) * scale
+        half_u, half_v = 0.5 * pitch[2] * wide * scale, 0.5 * pitch[1] * wide * scale
+        reach_u, reach_v = half_u + 4.0 * sigmas[0], half_v + 4.0 * sigmas[1]
+        # a column may enter the diverging opening at depth: its path is summed within twice the reach
+        wide_u, wide_v = box[1] - box[0] + 2 * reach_u, box[3] - box[2] + 2 * reach_v
+        if u < box[0] - wide_u or u > box[1] + wide_u or v < box[2] - wide_v or v > box[3] + wide_v:
+            for b in range(basis):
+                paths[b, n], own[b, n] = np.float32(0.0), np.float32(0.0)
+            continue
+        fx = (source[0] + rx - origin[0]) / spacing[0]
+        fy = (source[1] + ry - origin[1]) / spacing[1]
+        fz = (source[2] + rz - origin[2]) / spacing[2]
+        for b in range(basis):
+            here = _trilinear(partial[b], fx, fy, fz)
+            own[b, n] = here
+            paths[b, n] = path[b] + 0.05 * pitch[0] * here
+            path[b] += 0.1 * pitch[0] * here
+        weight = _fluence(openings, u, v, half_u, half_v, sigmas)
+        if weight > 0.0:
+            weights[n] = weight * scale * scale * wide * wide
+            first, stop = min(first, n), n + 1
+    return first, stop
+
+
+@njit(cache=True, error_model="numpy", fastmath={"contract"})
+def _add_group(paths, own, weights, attenuation, energy, hardness, soft, hard, first, stop):
+    """One energy group of a column: energy x local x exp(-tau).
+
+    exp(-tau) = exp(-tau/64)^64 by Taylor terms to the sixth: relative error below 5e-6 up to tau = 20, where the
+    fluence is 2e-9 of what enters; beyond, tau is taken as 20.
+    """
+    one = np.float32(1.0)
+    c2, c3, c4, c5, c6 = (
+        np.float32(1 / 2),
+        np.float32(1 / 6),
+        np.float32(1 / 24),
+        np.float32(1 / 120),
+        np.float32(1 / 720),
+    )
+    for n in range(first, stop):
+        tau = np.float32(0.0)
+        local = np.float32(0.0)
+        for b in range(attenuation.size):
+            tau += attenuation[b] * paths[b, n]
+            local += attenuation[b] * own[b, n]
+        y = min(tau, np.float32(20.0)) * np.float32(1 / 64)
+        e = one - y * (one - y * (c2 - y * (c3 - y * (c4 - y * (c5 - y * c6)))))
+        e = e * e
+        e = e * e
+        e = e * e
+        e = e * e
+        e = e * e
+        e = e * e
+        e = energy * local * e * weights[n]
+        soft[n] += (one - hardness) * e
+        hard[n] += hardness * e
+
+
+@njit(cache=True)
+def _passes(a, b, lower, upper):
+    """Whether a coordinate that goes from a to b can lie in lower .. upper."""
+    return not ((a < lower and b < lower) or (a > upper and b > upper))
+
+
+@njit(cache=True)
+def _box_terma(electrons, partial, origin, spacing, source, rotation, sad, frame, start, pitch, fan, openings,
+               sigmas, attenuation, energy_fluence, hardness, out):  # fmt: skip
+    """Density, soft and hard released energy of one box, out (3, depth, y, x).
+
+    ``frame`` columns: lateral x, lateral y, direction of the box's central ray. Radiological depth is summed along the
+    columns of the box, which the openings' own divergence leaves by less than a quarter of a voxel.
+    """
+    depth, ny, nx = out.shape[1], out.shape[2], out.shape[3]
+    _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, out[0])
+    out[1:] = np.float32(0.0)
+    basis = partial.shape[0]
+    paths, own, weights = (
+        np.empty((basis, depth), np.float32),
+        np.empty((basis, depth), np.float32),
+        np.empty(depth, np.float32),
+    )
+    soft, hard = np.empty(depth, np.float32), np.empty(depth, np.float32)
+    u, v, ray = np.empty(2), np.empty(2), np.empty(3)
+    box = _limits(openings)
+    # twice the widest reach, as the column itself asks with the reach at each depth
+    wide_u, wide_v = box[1] - box[0] + 8.0 * sigmas[0] + 2 * pitch[2], box[3] - box[2] + 8.0 * sigmas[1] + 2 * pitch[1]
+    for j in range(ny):
+        for i in range(nx):
+            x, y = (i - (nx - 1) * 0.5) * pitch[2], (j - (ny - 1) * 0.5) * pitch[1]
+            for end in range(2):
+                t = start + (0.5 + end * (depth - 1)) * pitch[0]
+                wide = t / fan if fan > 0.0 else 1.0
+                for axis in range(3):
+                    ray[axis] = (frame[axis, 0] * x + frame[axis, 1] * y) * wide + frame[axis, 2] * t
+                d = -(ray[0] * rotation[0, 2] + ray[1] * rotation[1, 2] + ray[2] * rotation[2, 2])
+                u[end] = (ray[0] * rotation[0, 0] + ray[1] * rotation[1, 0] + ray[2] * rotation[2, 0]) * sad / d
+                v[end] = (ray[0] * rotation[0, 1] + ray[1] * rotation[1, 1] + ray[2] * rotation[2, 1]) * sad / d
+            if not _passes(u[0], u[1], box[0] - wide_u, box[1] + wide_u) or not _passes(
+                v[0], v[1], box[2] - wide_v, box[3] + wide_v
+            ):
+                continue
+            first, stop = _column(
+                partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, openings, box,
+                sigmas, paths, own, weights,
+            )  # fmt: skip
+            if stop <= first:
+                continue
+            soft[first:stop] = np.float32(0.0)
+            hard[first:stop] = np.float32(0.0)
+            for g in range(energy_fluence.size):
+                _add_group(paths, own, weights, attenuation[g], energy_fluence[g], hardness[g], soft, hard, first, stop)
+            for n in range(first, stop):
+                out[1, n, j, i] = soft[n]
+                out[2, n, j, i] = hard[n]
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def collect(doses, depths, frames, source, starts, pitch, origin, spacing, per_gram, wanted, cutoff, counts, sums,
-            indices, values):  # fmt: skip
-    """Sparse columns from doses (n, depth, y, x) in the boxes.
+def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frames, starts, shapes, cells, pitch,
+               fan, openings, opening_starts, sigmas, attenuation, energy_fluence, hardness, out):  # fmt: skip
+    """Electron density and released energy (soft, hard) of boxes.
 
-    counts (n,) entries kept; sums (n, 2) summed dose before and after the cut-off (a fraction of a beamlet's maximum);
-    indices, values (n, capacity).
+    Box m, shapes[m] (depth, y, x), lies at out[3 cells[m] : 3 cells[m + 1]]; frames (n, 3, 3), starts (n,) mm from the
+    source along their axes; pitch (3,) depth, y, x. With ``fan`` > 0 the columns diverge: the lateral pitch holds at
+    this distance from the source, and what is released is given per volume of a cell there, so that the transport,
+    which knows nothing of it, keeps the energy. openings (any, 5): limits in x and y of the isocenter plane, and
+    fluence; those of box m are opening_starts[m] : opening_starts[m + 1]. attenuation (groups, basis) cm2/g; energies
+    and hardness float32.
     """
-    for m in prange(counts.size):
-        found, largest = _collect(
-            doses[m][: depths[m]], frames[m], source, starts[m], pitch, origin, spacing, per_gram, wanted, indices[m],
-            values[m],
+    for m in prange(shapes.shape[0]):
+        box = out[3 * cells[m] : 3 * cells[m + 1]].reshape((3, shapes[m, 0], shapes[m, 1], shapes[m, 2]))
+        _box_terma(
+            electrons, partial, origin, spacing, source, rotation, sad, frames[m], starts[m], pitch, fan,
+            openings[opening_starts[m] : opening_starts[m + 1]], sigmas, attenuation, energy_fluence, hardness, box,
         )  # fmt: skip
-        counts[m], sums[m, 0], sums[m, 1] = _cut(indices[m], values[m], found, cutoff * largest)

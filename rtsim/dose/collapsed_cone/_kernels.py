@@ -387,8 +387,8 @@ def _box(volumes, out, directions, limits, terms, spacing):
         for way in range(2 * axis, 2 * axis + 2):
             if limits[way + 1] > limits[way]:
                 _cones(
-                    flat, turned[3].reshape((planes, rows * width)), width, spacing, directions, terms, limits[way],
-                    limits[way + 1], False,
+                    flat, turned[3].reshape((planes, rows * width)), width, spacing[axis], directions, terms,
+                    limits[way], limits[way + 1], False,
                 )  # fmt: skip
         for k in range(depth):
             for j in range(ny):
@@ -402,12 +402,19 @@ def _box(volumes, out, directions, limits, terms, spacing):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def box_transport(volumes, out, depths, directions, limits, terms, pitch):
-    """Transport in boxes of cubes of side ``pitch`` about beamlets, whose axis 0 (depth) is the photon direction.
+def box_transport(volumes, out, shapes, cells, directions, limits, terms, spacing):
+    """Transport in boxes about beamlets, whose axis 0 (depth) is the photon direction; spacing (3, 3) as in
+    :func:`transport`.
 
-    volumes (n, 3, depth, y, x): density, soft, hard; out (n, depth, y, x), added to; depths (n,) planes in use; limits
-    (7,) first direction of -x, +x, -y, +y, -depth, +depth. Boxes are independent: nothing is shared between threads.
+    Box m, shapes[m] (depth, y, x), lies at volumes[3 cells[m] : 3 cells[m + 1]] (density, soft, hard) and out[cells[m]
+    : cells[m + 1]], which is filled; limits (7,) first direction of -x, +x, -y, +y, -depth, +depth. Boxes are
+    independent: nothing is shared between threads.
     """
-    spacing = np.full(3, pitch)
-    for n in prange(depths.size):
-        _box(volumes[n][:, : depths[n]], out[n][: depths[n]], directions, limits, terms, spacing)
+    for m in prange(shapes.shape[0]):
+        depth, ny, nx = shapes[m]
+        own = out[cells[m] : cells[m + 1]].reshape((depth, ny, nx))
+        own[:] = np.float32(0.0)
+        _box(
+            volumes[3 * cells[m] : 3 * cells[m + 1]].reshape((3, depth, ny, nx)), own, directions, limits, terms,
+            spacing,
+        )  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rtsim.beams.model import Beam
-from rtsim.dose.beamlets.influence import InfluenceSettings, influence_matrix
+from rtsim.dose.beamlets.influence import InfluenceSettings, Request, influence_matrix, predicted_bytes
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
 from rtsim.dose.medium import medium_of
@@ -105,22 +105,36 @@ class CollapsedCone:
             GeometryError: isocenter off the phantom, source inside it, a beamlet that misses it.
             ResourceError: the matrix would not fit in memory; the message carries the gigabytes.
         """
-        if not beams:
-            raise InputError("no beams are given; at least one is needed")
-        for beam in beams:
-            check_isocenter(phantom, beam)
-        medium = medium_of(phantom, self.spacing_mm)
-        factors = [beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams]
-        matrix, dropped = influence_matrix(
-            medium, beams, [photons_per_unit(b.machine) for b in beams], factors, self.beamlets, voxels, progress
-        )
+        matrix, dropped, truncation = influence_matrix(request := self._request(phantom, beams, voxels), progress)
         return Influence(
             matrix=matrix,
-            grid=medium.grid,
+            grid=request.medium.grid,
             beams=tuple(beams),
             engine=self.describe(),
             cutoff=self.beamlets.cutoff,
             dropped_fraction=dropped,
+            truncation=truncation,
+        )
+
+    def influence_bytes(self, phantom: Phantom, beams: Sequence[Beam], *, voxels: BoolArray | None = None) -> int:
+        """Bytes of the matrix that :meth:`influence` will build, predicted from a sample of the beamlets of each beam.
+
+        While it is built, about twice as much is in use; that is what ``beamlets.memory_limit_gb`` is held against.
+        """
+        return predicted_bytes(self._request(phantom, beams, voxels))
+
+    def _request(self, phantom: Phantom, beams: Sequence[Beam], voxels: BoolArray | None) -> Request:
+        if not beams:
+            raise InputError("no beams are given; at least one is needed")
+        for beam in beams:
+            check_isocenter(phantom, beam)
+        return Request(
+            medium=medium_of(phantom, self.spacing_mm),
+            beams=tuple(beams),
+            photons_per_unit=[photons_per_unit(b.machine) for b in beams],
+            factors=[beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams],
+            settings=self.beamlets,
+            voxels=voxels,
         )
 
     def dose_grid(self, phantom: Phantom) -> Grid:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.dose.collapsed_cone import _kernels
-from rtsim.dose.collapsed_cone.kernel import ConeKernel, Cones
+from rtsim.dose.collapsed_cone.kernel import Cones
 from rtsim.dose.orientation import _kernels as order
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array, FloatArray
@@ -150,20 +150,20 @@ def energy_to_dose_per_electron(
 
 
 def transport_boxes(
-    volumes: Float32Array, out: Float32Array, depths: IntArray, kernel: ConeKernel, pitch_mm: float
+    volumes: Float32Array, out: Float32Array, shapes: IntArray, cells: IntArray, cones: Cones, pitch_mm: FloatArray
 ) -> None:
-    """Fill ``out`` (n, depth, y, x) with energy per relative electron density of boxes about n beamlets.
+    """Fill ``out`` with energy per relative electron density of boxes about beamlets, by one part of a kernel.
 
     Args:
-        volumes: (n, 3, depth, y, x) relative electron density, soft and hard released energy, in boxes of cubes of
-            side ``pitch_mm`` whose axis 0 is the photon direction. Rays are taken as parallel to it.
-        depths: (n,) planes of each box that are in use.
+        volumes: relative electron density, soft and hard released energy of each box, one after another; box m of
+            shapes[m] (depth, y, x) cells starts at 3 cells[m] here and at cells[m] in ``out``. Depth is the photon
+            direction; rays are taken as parallel to it.
+        shapes: (n, 3). cells: (n + 1,). pitch_mm: (3,) depth, y, x.
     """
-    out[:] = 0.0
-    for part in (kernel.fast, kernel.slow):
-        cones = OrderedCones.of(part.directions, BOX_AXES)
-        terms = cones.terms(part, np.full(3, pitch_mm), tilt=False, spread=True)
-        _kernels.box_transport(volumes, out, depths, cones.directions, cones.limits, terms, pitch_mm)
+    ordered = OrderedCones.of(cones.directions, BOX_AXES)
+    spacing = np.ascontiguousarray(pitch_mm[::-1])
+    terms = ordered.terms(cones, spacing, tilt=False, spread=True)
+    _kernels.box_transport(volumes, out, shapes, cells, ordered.directions, ordered.limits, terms, spacing[BOX_AXES])
 
 
 def _tasks(limits: IntArray, sizes: IntArray) -> IntArray:
