@@ -5,7 +5,8 @@
 Depth: the aluminium of the spectrum (endpoint and tungsten stay) and the two numbers of the contaminating electrons, to
 PDD, TPR20/10 and the depth of maximum, each weighted by its tolerance. A weak prior holds the electrons at what is
 known of surface doses; it is all there is of it. Output: fraction and width of the extra-focal source, to the jaw
-output factors, where there are enough. Profiles in air are data, not fitted.
+output factors, where there are enough; with seven of them also the backscatter of the jaws into the monitor.
+Profiles in air are data, not fitted.
 
 Without ``--write`` it prints; with it the numbers are put into ``rtsim/machine/data``, comments are left as they are.
 """
@@ -26,6 +27,8 @@ from benchmarks import water_tank as tank
 from benchmarks.bench_accuracy import SHARED
 from benchmarks.machine_data import MACHINES, Known, known_values
 from benchmarks.row import ROOT
+from rtsim.beams import Aperture
+from rtsim.dose.fluence.collimation import monitor_factor
 from rtsim.machine import ElectronContamination, ExtraFocalSource, Machine, linac_spectrum, load_machine
 from rtsim.materials import Spectrum
 from rtsim.typing import FloatArray
@@ -116,9 +119,13 @@ def fit_depth(beam: str, machine: Machine, known: list[Known]) -> tuple[float, E
     return float(aluminium), electrons, quantities(found.x)
 
 
-def fit_output(beam: str, machine: Machine, known: list[Known]) -> tuple[ExtraFocalSource, FitRows]:
-    """The extra-focal source that the jaw output factors ask for, and what it makes of them."""
+def fit_output(beam: str, machine: Machine, known: list[Known]) -> tuple[ExtraFocalSource, float, FitRows]:
+    """The extra-focal source and the monitor backscatter that the jaw output factors ask for, and what they make."""
     told = {}
+    jaws = machine.jaws
+    if jaws is None:
+        raise SystemExit(f"{machine.name} has no jaws")
+    machine = replace(machine, jaws=replace(jaws, monitor_backscatter=0.0))
     for k in known:
         side = re.match(r"OF (\d+)x\1\b", k.quantity)
         if k.beam == beam and side:
@@ -133,9 +140,15 @@ def fit_output(beam: str, machine: Machine, known: list[Known]) -> tuple[ExtraFo
         both = np.array([_ten_cm(replace(machine, extra_focal=source), s) for s in sides])
         scattered.append((both - primary) / unit)
 
+    def read(backscatter: float) -> FloatArray:
+        made = replace(machine, jaws=replace(jaws, monitor_backscatter=backscatter))
+        halves = [0.5 * s for s in sides]
+        shapes = [Aperture(jaws_x_mm=(-h, h), jaws_y_mm=(-h, h)) for h in halves]
+        return np.array([monitor_factor(made, shape) for shape in shapes])
+
     def factors(values: FloatArray) -> FloatArray:
         extra = np.array([np.interp(values[1], SIGMAS_MM, column) for column in np.array(scattered).T])
-        total = primary + values[0] / (1.0 - values[0]) * extra
+        total = (primary + values[0] / (1.0 - values[0]) * extra) * read(float(values[2]))
         return np.asarray(total[1:] / total[0])
 
     goals = np.array([k.value for k in told.values()])
@@ -144,13 +157,15 @@ def fit_output(beam: str, machine: Machine, known: list[Known]) -> tuple[ExtraFo
     def misses(values: FloatArray) -> FloatArray:
         return np.asarray((factors(values) - goals) / tolerances)
 
-    found = least_squares(misses, [0.05, 15.0], bounds=([LEAST_FRACTION, 8.0], [0.15, 32.0]))
+    most = 0.02 if len(told) >= 7 else 1e-9  # 0-2 % [M]
+    found = least_squares(misses, [0.05, 15.0, 0.5 * most], bounds=([LEAST_FRACTION, 8.0, 0.0], [0.15, 32.0, most]))
     made = factors(found.x)
     rows = {
         k.quantity: (float(primary[n + 1] / primary[0]), float(made[n]), k.value, k.tolerance)
         for n, k in enumerate(told.values())
     }
-    return replace(machine.extra_focal, fraction=float(found.x[0]), sigma_mm=float(found.x[1])), rows
+    source = replace(machine.extra_focal, fraction=float(found.x[0]), sigma_mm=float(found.x[1]))
+    return source, float(found.x[2]) if len(told) >= 7 else 0.0, rows
 
 
 def _ten_cm(machine: Machine, field_mm: float) -> float:
@@ -188,13 +203,14 @@ def main() -> None:
             )
             print(f"    {quantity:24s} {value:8.4f}   {goal}")
         fitted = replace(machine, spectrum=spectrum_of(beam, aluminium), electrons=electrons)
-        source = machine.extra_focal
+        source, backscatter = machine.extra_focal, 0.0
         if sum(k.beam == beam and k.quantity.startswith("OF ") for k in known) >= 3:
-            found, rows = fit_output(beam, fitted, known)
+            found, backscatter, rows = fit_output(beam, fitted, known)
             reached = found.fraction > 1.05 * LEAST_FRACTION
             source = found if reached else machine.extra_focal
             print(
-                f"    extra-focal: fraction {found.fraction:.4g}, sigma {found.sigma_mm:.4g} mm"
+                f"    extra-focal: fraction {found.fraction:.4g}, sigma {found.sigma_mm:.4g} mm; "
+                f"monitor backscatter {backscatter:.4g}"
                 + ("" if reached else "; less than none is asked for: kept as it is")
             )
             for quantity, (phantom, value, goal_value, tolerance) in rows.items():
@@ -202,12 +218,14 @@ def main() -> None:
                     f"    {quantity:24s} {value:8.4f}   {goal_value:g} +- {tolerance:g}; no head scatter {phantom:.4f}"
                 )
         if arguments.write:
-            _write(MACHINES[beam], aluminium, electrons, source)
+            _write(MACHINES[beam], aluminium, electrons, source, backscatter)
             if beam == "6X":
-                _write("generic_6x_agility", aluminium, electrons, machine.extra_focal)
+                _write("generic_6x_agility", aluminium, electrons, machine.extra_focal, 0.0)
 
 
-def _write(name: str, aluminium: float, electrons: ElectronContamination, source: ExtraFocalSource) -> None:
+def _write(
+    name: str, aluminium: float, electrons: ElectronContamination, source: ExtraFocalSource, backscatter: float
+) -> None:
     path: Path = ROOT / "rtsim" / "machine" / "data" / f"{name}.toml"
     text = path.read_text(encoding="utf-8")
     for section, key, value in (
@@ -216,6 +234,7 @@ def _write(name: str, aluminium: float, electrons: ElectronContamination, source
         ("electrons", "attenuation_per_mm", electrons.attenuation_per_mm),
         ("extra_focal", "fraction", source.fraction),
         ("extra_focal", "sigma_mm", source.sigma_mm),
+        *((("jaws", "monitor_backscatter", backscatter),) if "monitor_backscatter" in text else ()),
     ):
         text = written(text, section, key, value)
     path.write_text(text, encoding="utf-8")

@@ -115,6 +115,8 @@ class Jaws:
         distance_x_mm, distance_y_mm: target to the middle of a jaw; no x distance for ``along`` "y".
         limit_mm: farthest position from the axis.
         transmission: through a closed jaw.
+        monitor_backscatter: share by which closed y jaws raise the reading of the monitor chamber, falling linearly to
+            0 where they are fully open; the chamber ends the beam earlier by as much.
     """
 
     distance_y_mm: float
@@ -122,6 +124,7 @@ class Jaws:
     transmission: float
     distance_x_mm: float | None = None
     along: str = "xy"
+    monitor_backscatter: float = 0.0
 
     def __post_init__(self) -> None:
         if self.along not in ("xy", "y"):
@@ -136,6 +139,7 @@ class Jaws:
         for name in ("distance_y_mm", "limit_mm"):
             _check_range("the jaws", name, getattr(self, name), 1.0, 1000.0, "mm")
         _check_range("the jaws", "transmission", self.transmission, 0.0, 1.0)
+        _check_range("the jaws", "monitor_backscatter", self.monitor_backscatter, 0.0, 0.1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -246,3 +246,21 @@ def test_fields_need_leaves_where_no_jaw_bounds_x() -> None:
         Beam(machine=agility, isocenter_mm=(0, 0, 0), gantry_deg=0.0).with_segments(
             ((Aperture(jaws_x_mm=(-50.0, 50.0), jaws_y_mm=(-50.0, 50.0)), 1.0),)
         )
+
+
+def test_closed_y_jaws_scatter_back_into_the_monitor() -> None:
+    """Linear in the opening of the y jaws, 1 in the calibration field, and x jaws do not count."""
+    machine = replace(load_machine("generic_6x"), extra_focal=ExtraFocalSource())
+    assert machine.jaws is not None
+
+    def axis(size: tuple[float, float], backscatter: float) -> float:
+        assert machine.jaws is not None
+        jaws = replace(machine.jaws, monitor_backscatter=backscatter, transmission=0.0)
+        found = fluence_maps(Beam.open_field(replace(machine, jaws=jaws), size, monitor_units=1.0))[0]
+        return float(found.values[found.raster.rows // 2, found.raster.columns // 2])
+
+    assert axis((100.0, 100.0), 0.02) == pytest.approx(axis((100.0, 100.0), 0.0), rel=1e-12)
+    for y in (40.0, 300.0, 400.0):
+        expected = (1.0 + 0.02 * (1.0 - 100.0 / 400.0)) / (1.0 + 0.02 * (1.0 - y / 400.0))
+        assert axis((100.0, y), 0.02) / axis((100.0, y), 0.0) == pytest.approx(expected, rel=1e-12)
+    assert axis((300.0, 100.0), 0.02) == pytest.approx(axis((300.0, 100.0), 0.0), rel=1e-12)

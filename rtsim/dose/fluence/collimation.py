@@ -60,10 +60,11 @@ def summed_fluence(machine: Machine, apertures: list[Weighted], raster: Raster) 
     profile = primary_profile(machine, raster)
     for group in _same_jaws(apertures):
         first = group[0][1]
-        bare = sum(u for u, aperture in group if aperture.leaf_pairs_mm is None)
+        per_unit = monitor_factor(machine, first)
+        bare = per_unit * sum(u for u, aperture in group if aperture.leaf_pairs_mm is None)
         if bare > 0.0 and machine.leaves_bound_x:
             raise InputError(f"{machine.name} has no jaws along BLD x: leaf_pairs_mm of every aperture are needed")
-        behind = [(u, a.leaf_pairs_mm) for u, a in group if a.leaf_pairs_mm is not None]
+        behind = [(per_unit * u, a.leaf_pairs_mm) for u, a in group if a.leaf_pairs_mm is not None]
         edges = [(u, _shadow(machine, pairs)) for u, pairs in behind]
         jaw_x, jaw_y = _jaw_openings(machine, first, raster)
         leak = 0.0 if machine.jaws is None else machine.jaws.transmission
@@ -72,6 +73,20 @@ def summed_fluence(machine: Machine, apertures: list[Weighted], raster: Raster) 
         if machine.extra_focal.fraction > 0.0:
             extra_focal_fluence(machine, first, bare, edges, raster, total)
     return total
+
+
+def monitor_factor(machine: Machine, aperture: Aperture) -> float:
+    """Photons per monitor unit relative to the calibration field: y jaws scatter back into the monitor chamber.
+
+    The chamber reads 1 + b (1 - w/W) for an opening w of the y jaws that can be W: linear in the opening [M].
+    """
+    jaws = machine.jaws
+    if jaws is None or jaws.monitor_backscatter == 0.0:
+        return 1.0
+    reference = 100.0 if machine.calibration is None else machine.calibration.field_mm[1]
+    opening = aperture.jaws_y_mm[1] - aperture.jaws_y_mm[0]
+    closed, at_reference = (1.0 - w / (2.0 * jaws.limit_mm) for w in (opening, reference))
+    return (1.0 + jaws.monitor_backscatter * at_reference) / (1.0 + jaws.monitor_backscatter * closed)
 
 
 def _same_jaws(apertures: list[Weighted]) -> list[list[Weighted]]:
