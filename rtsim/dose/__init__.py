@@ -3,10 +3,10 @@
 from rtsim.dose.beamlets.influence import InfluenceSettings
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
-from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence
+from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence, predicted_influence_gb
 from rtsim.dose.fluence import FluenceMap, fluence_maps
 from rtsim.dose.pencil_beam.model import PencilBeam
-from rtsim.dose.result import Dose, Influence
+from rtsim.dose.result import Dose, Influence, Truncation
 
 __all__ = [
     "ENGINES",
@@ -18,8 +18,10 @@ __all__ = [
     "Influence",
     "engine_named",
     "PencilBeam",
+    "Truncation",
     "fluence_maps",
     "forward",
     "influence",
+    "predicted_influence_gb",
     "InfluenceSettings",
 ]

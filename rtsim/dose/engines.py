@@ -13,6 +13,7 @@ from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InputError, unknown_name
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
+from rtsim.units import BYTES_PER_GB
 
 ENGINES: Final[dict[str, type[CollapsedCone | PencilBeam]]] = {
     "collapsed_cone": CollapsedCone,
@@ -111,3 +112,20 @@ def influence(
     beams, _ = beams_and_fractions(delivery, 1)
     chosen = _checked(engine)
     return chosen.influence(phantom, beams, progress=progress)
+
+
+def predicted_influence_gb(
+    phantom: Phantom, delivery: Beam | Sequence[Beam] | Deliverable, *, engine: Engine | None = None
+) -> float:
+    """GB (10^9 bytes) that the matrix of :func:`influence` will take, without building it.
+
+    The pencil beam counts its entries; the collapsed cone computes a sample of the beamlets of each beam.
+
+    Raises:
+        InputError: the engine cannot say.
+    """
+    beams, _ = beams_and_fractions(delivery, 1)
+    chosen = _checked(engine)
+    if not isinstance(chosen, CollapsedCone | PencilBeam):
+        raise InputError(f"engine {chosen.describe()!r} does not predict the size of its influence matrix")
+    return chosen.influence_bytes(phantom, beams) / BYTES_PER_GB

@@ -17,10 +17,8 @@ _EDGE = 1e-6
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _read_row(volume, width, plane, mid_x, mid_y, ax, ay, az, dx, dy, dz, fan, ahead, first, stop, per, out):
     """out[: stop - first] = per x trilinear values at (ax, ay, az) + i (dx, dy, dz) (x, y, depth), at least 0; all must
-    lie in the volume (flat, of rows of ``width`` and planes of ``plane`` cells). fan, ahead: see :func:`_read`.
-    Returns the largest."""
+    lie in the volume (flat, of rows of ``width`` and planes of ``plane`` cells). fan, ahead: see :func:`_read`."""
     one, zero = np.float32(1.0), np.float32(0.0)
-    largest = zero
     right, back = np.uint64(1), np.uint64(width)
     deeper = np.uint64(plane)
     for i in range(first, stop):
@@ -40,9 +38,6 @@ def _read_row(volume, width, plane, mid_x, mid_y, ax, ay, az, dx, dy, dz, fan, a
         value = low * (one - wz) + high * wz
         value = value * per[i] * np.float32(per_wide * per_wide) if value > zero else zero
         out[i - first] = value
-        if value > largest:
-            largest = value
-    return largest
 
 
 @njit(cache=True)
@@ -90,7 +85,7 @@ def _limits(source, frame, start, pitch, fan, shape, core, origin, spacing, grid
 def _read(volume, source, frame, start, pitch, fan, core, origin, spacing, per_gram, limits, spans, values):
     """Dose of a box at the voxels of the dose grid, row by row: spans[row] = (first i, last i exclusive, where in
     ``values`` the row starts), rows counted over ``limits`` (k, k, j, j). With ``fan`` > 0 the columns of the box
-    diverge, and its doses are per volume of a cell at this distance. Returns how many values and the largest."""
+    diverge, and its doses are per volume of a cell at this distance."""
     depth, ny, nx = volume.shape
     dx, dy, dz = (
         frame[0, 0] * spacing[0] / pitch[2],
@@ -102,7 +97,6 @@ def _read(volume, source, frame, start, pitch, fan, core, origin, spacing, per_g
     x = origin[0] - source[0]
     flat = volume.reshape(volume.size)
     count, row = 0, 0
-    largest = np.float32(0.0)
     for k in range(limits[0], limits[1]):
         for j in range(limits[2], limits[3]):
             y, z = origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
@@ -117,31 +111,11 @@ def _read(volume, source, frame, start, pitch, fan, core, origin, spacing, per_g
             spans[row, 0], spans[row, 1], spans[row, 2] = i0, i1, count
             row += 1
             if i1 > i0:
-                top = _read_row(
+                _read_row(
                     flat, nx, ny * nx, mid_x, mid_y, ax, ay, az, dx, dy, dz, reach, ahead, i0, i1, per_gram[k, j],
                     values[count:],
                 )  # fmt: skip
-                largest = max(largest, top)
                 count += i1 - i0
-    return count, largest
-
-
-@njit(cache=True)
-def _core(volume, least):
-    """How many cells to either side of the middle in x and y reach ``least``, and one more."""
-    depth, ny, nx = volume.shape
-    mid_x, mid_y = (nx - 1) // 2, (ny - 1) // 2
-    out = np.zeros(2)
-    for j in range(ny):
-        for i in range(nx):
-            if abs(i - mid_x) < out[0] and abs(j - mid_y) < out[1]:
-                continue
-            for n in range(depth):
-                if volume[n, j, i] >= least:
-                    out[0], out[1] = max(out[0], abs(i - mid_x)), max(out[1], abs(j - mid_y))
-                    break
-    out[0], out[1] = min(out[0] + 1, mid_x), min(out[1] + 1, mid_y)
-    return out
 
 
 @njit(cache=True)
@@ -166,13 +140,12 @@ def _add_far(near, near_limits, near_spans, far, far_limits, far_spans, share):
 
 @njit(cache=True)
 def _group(slow, slow_frame, slow_start, slow_pitch, fast, frames, starts, shapes, cells, pitch, fan, shares, first,
-           stop, source, origin, spacing, per_gram, densest, cutoff, thin, near, far, spans, far_spans, limits,
+           stop, source, origin, spacing, per_gram, cutoff, near, far, spans, far_spans, limits,
            far_limits, least):  # fmt: skip
     """Dose of the beamlets first .. stop of one group where the grid's voxels are: near them (fast, each its own box,
     and slow) and farther (slow, one box for all); and ``least`` (n,), the cut-off of each."""
     grid = np.array(per_gram.shape)
     core = np.empty(2)
-    wanted = np.float32(1e30)
     for m in range(first, stop):
         shape = shapes[m]
         own = fast[cells[m] : cells[m + 1]].reshape((shape[0], shape[1], shape[2]))
@@ -180,12 +153,10 @@ def _group(slow, slow_frame, slow_start, slow_pitch, fast, frames, starts, shape
         limits[m, 0], limits[m, 1], limits[m, 2], limits[m, 3] = _limits(
             source, frames[m], starts[m], pitch, fan, shape, core, origin, spacing, grid
         )
-        _, largest = _read(
+        _read(
             own, source, frames[m], starts[m], pitch, fan, core, origin, spacing, per_gram, limits[m], spans[m], near[m]
         )
-        wanted = min(wanted, cutoff * largest / max(shares[m], np.float32(1e-6)))
-    # without thinning, what cannot reach the cut-off need not be read
-    core = _core(slow, np.float32(0.0) if thin else wanted / densest)
+    core[0], core[1] = (slow.shape[2] - 1) * 0.5, (slow.shape[1] - 1) * 0.5
     far_limits[0], far_limits[1], far_limits[2], far_limits[3] = _limits(
         source, slow_frame, slow_start, slow_pitch, 0.0, np.array(slow.shape), core, origin, spacing, grid
     )
@@ -199,7 +170,7 @@ def _group(slow, slow_frame, slow_start, slow_pitch, fast, frames, starts, shape
 
 @njit(cache=True, parallel=True, nogil=True)
 def read(slow, slow_frames, slow_starts, slow_shapes, slow_cells, slow_pitch, fast, frames, starts, shapes, cells,
-         pitch, fan, shares, members, source, origin, spacing, per_gram, densest, cutoff, thin, near, far, spans,
+         pitch, fan, shares, members, source, origin, spacing, per_gram, cutoff, near, far, spans,
          far_spans, limits, far_limits, least):  # fmt: skip
     """Doses in boxes, ``slow`` of groups and ``fast`` of their beamlets, at the voxels of the dose grid.
 
@@ -212,7 +183,7 @@ def read(slow, slow_frames, slow_starts, slow_shapes, slow_cells, slow_pitch, fa
         _group(
             slow[slow_cells[m] : slow_cells[m + 1]].reshape((shape[0], shape[1], shape[2])), slow_frames[m],
             slow_starts[m], slow_pitch, fast, frames, starts, shapes, cells, pitch, fan, shares, members[m],
-            members[m + 1], source, origin, spacing, per_gram, densest, cutoff, thin, near, far[m], spans, far_spans[m],
+            members[m + 1], source, origin, spacing, per_gram, cutoff, near, far[m], spans, far_spans[m],
             limits, far_limits[m], least,
         )  # fmt: skip
 
