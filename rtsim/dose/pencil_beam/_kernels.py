@@ -330,7 +330,7 @@ def _copy(columns, place, count, indices, at):
 def _spread(u, v, columns, blur, variances, weights, wide, raster, scratch, shares):
     """Shares of every slot in all columns, then all rows of beamlets.
 
-    ``raster`` (2, columns + rows) float32 centers and widths; ``scratch`` (2, columns + rows).
+    ``raster`` (2, columns + rows and more) float32 centers and widths; ``scratch`` of the same shape.
     """
     for i in range(columns):
         scratch[0, i] = raster[0, i] - np.float32(u)
@@ -379,8 +379,8 @@ def entries(wanted, per_gram, origin, spacing, source, rotation, sad, rays, fan,
     at indices, data [counts[k, j, i] ..] and moves counts on, never beyond ``ends``. ``columns``, ``factors``,
     ``thresholds`` (none: no threshold) belong to the places of the row-by-row order; ``amplitudes`` (depths, slots),
     slots a multiple of eight, widest first, the first ``wide`` of them wider than a beamlet; ``raster`` (2, columns +
-    rows) float32; ``stride`` is coprime to the number of lines, which are taken in that stride so that threads share
-    the work evenly.
+    rows and more) float32; ``stride`` is coprime to the number of lines, which are taken in that stride so that threads
+    share the work evenly.
     """
     nz, ny, nx = wanted.shape
     slots, rate_x, rate_y, every = amplitudes.shape[1], _rate(x), _rate(y), thresholds.size == 0

@@ -32,7 +32,7 @@ from rtsim.errors import InputError, ResourceError
 from rtsim.typing import BoolArray, Float32Array, FloatArray, IntArray, Progress
 from rtsim.units import BYTES_PER_GB, GY_PER_MEV_PER_G
 
-_SAMPLE: Final = 2000
+_SAMPLE: Final = 1000
 """Voxels in which the truncation is measured."""
 
 

@@ -185,7 +185,7 @@ class Layout:
 
     Attributes:
         x_mm, y_mm: ascending centers of the distinct columns and rows.
-        raster: (2, columns + rows) float32 their centers and widths.
+        raster: (2, columns + rows and more) float32 their centers and widths, filled up with intervals of no width.
         widest_mm: width of the widest column or row.
         start: (rows, columns + 1) how many beamlets precede each place.
         column_of: (n,) column of each beamlet in this order.
@@ -224,12 +224,19 @@ class Layout:
         return cls(
             np.ascontiguousarray(x[:, 0]),
             np.ascontiguousarray(y[:, 0]),
-            np.ascontiguousarray(np.concatenate([x, y]).T, dtype=np.float32),
+            _padded(np.concatenate([x, y]).T),
             float(max(x[:, 1].max(), y[:, 1].max())),
             np.ascontiguousarray(start),
             column[order].astype(np.int64),
             order.astype(np.int64),
         )
+
+
+def _padded(raster: FloatArray) -> Float32Array:
+    """Filled up with zeros to a multiple of 16 columns: whole vectors, no rest of a loop to be run one by one."""
+    out = np.zeros((2, 16 * math.ceil(raster.shape[1] / 16)), dtype=np.float32)
+    out[:, : raster.shape[1]] = raster
+    return out
 
 
 def _distinct(center_mm: FloatArray, width_mm: FloatArray) -> tuple[FloatArray, IntArray]:
