@@ -16,8 +16,10 @@ CHUNK = 512
 """Cells of one pass. The scratch rows of a chunk lie this far apart in one array: a distance known when compiling, so
 that LLVM vectorizes the passes without asking at run time whether the rows overlap."""
 SHARPENINGS = 6
-"""Terms of the inverse blur beyond the first: what is left of the blur is its seventh power. In a field four voxels wide
-that is +0.4 % on the axis (three terms: +2.2 %); the highest frequency of a grid keeps (2/3)^7 = 6 % of the blur."""
+"""Terms of the inverse blur beyond the first: what is left of the blur is its seventh power. In a field four voxels
+wide that is +0.4 % on the axis (three terms: +2.2 %); the highest frequency of a grid keeps (2/3)^7 = 6 % of it."""
+
+_NEVER = 1 << 40
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -172,7 +174,7 @@ def _rows_with_energy(volumes, width):
 
 
 @njit(cache=True, error_model="numpy")
-def _through_plane(volumes, out, emits, width, step, k, shear, last, terms, lines, alive, move, room, tilted):
+def _through_plane(volumes, out, emits, width, step, k, window, shear, last, terms, lines, alive, move, room, tilted):
     """Step ``step`` of the sweep along one cone direction, through plane k: axis 0 is the direction's dominant axis.
 
     Every line crosses one plane per step, and all lines of a plane share the same fractional offset, so that the four
@@ -189,20 +191,22 @@ def _through_plane(volumes, out, emits, width, step, k, shear, last, terms, line
 
     volumes (5, planes, cells): density, soft, hard, transverse components u, v of the local rays (if ``tilted``;
     else three are enough); out (planes, cells): all with a border of zeros about each plane of rows of ``width``.
-    Vectors are in the order of the axes (a, b, c). The lines of the cone are sheared by ``shear`` (b, c) voxels a
-    plane, ``last`` (b, c) whole voxels in all, the last move along c by ``move``. lines (2, any) is their energy,
-    ``alive`` which rows of them hold any; room (2, cells), chunks and deposits, is scratch. Returns the new ``move``.
+    Vectors are in the order of the axes (a, b, c). The plane's first voxel is number ``window`` (b, c) of the whole
+    volume. The lines of the cone are sheared by ``shear`` (b, c) voxels a plane, by ``last`` (b, c) whole voxels at the
+    most, the last move along c by ``move``. lines (2, any) is their energy, ``alive`` which rows of them hold any; room
+    (2, cells), chunks and deposits, is scratch. Returns the new ``move``.
     """
     cells = volumes.shape[2]
     rows = cells // width
     wb, wc = step * shear[0] + terms[9], step * shear[1] + terms[10]
     ib, ic = math.floor(wb), math.floor(wc)
     wb, wc = wb - ib, wc - ic
+    ib, ic = ib - window[0], ic - window[1]
     weights = np.empty(4, np.float32)
     weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
-    top = max(last[0], 0)
-    base = (top - ib + 1) * width + max(last[1], 0) - ic
-    if ic != move:
+    top = last[0]
+    base = (top - ib + 1) * width + last[1] - ic
+    if ic != move and move != _NEVER:
         _drop_sideways(lines, base, rows, width, ic - move)
     scratch, deposits = room[0], room[1]
     deposits[: cells + 2 * width + 2] = np.float32(0.0)
@@ -224,10 +228,11 @@ def _through_plane(volumes, out, emits, width, step, k, shear, last, terms, line
 
 
 @njit(cache=True)
-def _cones(volumes, out, width, spacing, directions, terms, first, stop, tilted):
+def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop, tilted):
     """Cones first .. stop through one volume, plane by plane together: a plane stays in the cache for all of them.
 
-    Vectors are in the order of the volume's axes; all directions go the same way along axis 0.
+    Vectors are in the order of the volume's axes; all directions go the same way along axis 0. windows (planes, 2): the
+    number that the first voxel of each plane has in the whole volume, along b and c.
     """
     planes, cells = volumes.shape[1], volumes.shape[2]
     rows = cells // width
@@ -236,13 +241,19 @@ def _cones(volumes, out, width, spacing, directions, terms, first, stop, tilted)
     space = 0
     for n in range(count):
         m = first + n
+        reach = np.zeros(2, np.int64)
         for axis in range(2):
             shear[n, axis] = directions[m, axis + 1] / abs(directions[m, 0]) * spacing[0] / spacing[axis + 1]
-            last[n, axis] = math.floor((planes - 1) * shear[n, axis] + terms[m, 9 + axis])
-        space = max(space, (rows + abs(last[n, 0]) + 5) * width + abs(last[n, 1]) + 3)
+            least, most = 1 << 60, -(1 << 60)
+            for step in range(planes):
+                k = step if directions[m, 0] > 0.0 else planes - 1 - step
+                at = math.floor(step * shear[n, axis] + terms[m, 9 + axis]) - windows[k, axis]
+                least, most = min(least, at), max(most, at)
+            last[n, axis], reach[axis] = most, most - least
+        space = max(space, (rows + reach[0] + 5) * width + reach[1] + 3)
     lines = np.zeros((count, 2, space), np.float32)
     alive = np.zeros((count, space // width), np.bool_)
-    move = np.zeros(count, np.int64)
+    move = np.full(count, _NEVER, np.int64)
     room = np.ones((2, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
     emits = _rows_with_energy(volumes, width)
     for step in range(planes):
@@ -250,19 +261,20 @@ def _cones(volumes, out, width, spacing, directions, terms, first, stop, tilted)
             m = first + n
             k = step if directions[m, 0] > 0.0 else planes - 1 - step
             move[n] = _through_plane(
-                volumes, out, emits, width, step, k, shear[n], last[n], terms[m], lines[n], alive[n], move[n], room,
-                tilted,
+                volumes, out, emits, width, step, k, windows[k], shear[n], last[n], terms[m], lines[n], alive[n],
+                move[n], room, tilted,
             )  # fmt: skip
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def transport(volumes, outs, shapes, starts, spacing, tasks, directions, terms, tilted):
+def transport(volumes, outs, shapes, starts, windows, spacing, tasks, directions, terms, tilted):
     """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
 
     volumes, outs: flat; the volume of dominant axis n holds shapes[n] (planes, rows, width) voxels with its border;
     its five parts (see :func:`_through_plane`) start at volumes[starts[n]]. spacing (3, 3): for each dominant axis, in
-    the order of its axes. tasks (n, 4): axis, first and last direction, start of the accumulator in ``outs``. The split
-    into tasks does not depend on the number of threads, so neither does the sum.
+    the order of its axes; windows (3, planes, 2) likewise, see :func:`_cones`. tasks (n, 4): axis, first and last
+    direction, start of the accumulator in ``outs``. The split into tasks does not depend on the number of threads, so
+    neither does the sum.
     """
     for n in prange(tasks.shape[0]):
         axis = tasks[n, 0]
@@ -272,7 +284,7 @@ def transport(volumes, outs, shapes, starts, spacing, tasks, directions, terms, 
         _cones(
             volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, cells)),
             outs[tasks[n, 3] : tasks[n, 3] + size].reshape((planes, cells)),
-            width, spacing[axis], directions, terms, tasks[n, 1], tasks[n, 2], tilted,
+            width, spacing[axis], windows[axis, :planes], directions, terms, tasks[n, 1], tasks[n, 2], tilted,
         )  # fmt: skip
 
 
@@ -382,12 +394,13 @@ def _box(volumes, out, directions, limits, terms, spacing):
             _turned(volumes[part], axis, turned[part])
         flat = turned[:3].reshape((3, planes, rows * width))
         room = np.empty((3, rows * width), np.float32)
+        still = np.zeros((planes, 2), np.int64)
         for k in range(planes):
             _sharpen_plane(flat, k, width, room)
         for way in range(2 * axis, 2 * axis + 2):
             if limits[way + 1] > limits[way]:
                 _cones(
-                    flat, turned[3].reshape((planes, rows * width)), width, spacing[axis], directions, terms,
+                    flat, turned[3].reshape((planes, rows * width)), width, spacing[axis], still, directions, terms,
                     limits[way], limits[way + 1], False,
                 )  # fmt: skip
         for k in range(depth):

@@ -13,16 +13,16 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from rtsim.beams.model import Beam
-from rtsim.dose.collapsed_cone.kernel import ConeKernel, collapse
+from rtsim.dose.collapsed_cone.kernel import ConeKernel, Cones, collapse
 from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
 from rtsim.dose.fluence.model import fluence_maps
 from rtsim.dose.fluence.raster import FluenceMap, Raster
 from rtsim.dose.medium import Medium
 from rtsim.dose.resolution import _kernels
 from rtsim.dose.resolution.media import TwoMedia
-from rtsim.dose.resolution.model import EMITTING, emitting_box, part_of
+from rtsim.dose.resolution.model import EMITTING, RAMP_MM, emitting_box, part_of
 from rtsim.dose.result import Dose
-from rtsim.dose.terma.fan import FanPaths, Pose, Released, energy_groups
+from rtsim.dose.terma.fan import FanPaths, Pose, Released, energy_groups, meets
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Calibration, ElectronContamination, Machine, Wedge
@@ -36,6 +36,8 @@ _REFERENCE_HALF_SIDE_MM: Final = 150.0
 _WEDGE_DEPTH_MM: Final = 100.0
 SECTOR_DEG: Final = 6.0
 """Gantry angles so near to each other share the transport of what varies slowly."""
+_TAIL_CONES: Final = 24
+"""For the primary electrons of what little fluence there is outside the field."""
 _ELECTRON_RAYS: Final = 2.0
 """Pitch of their rays, in voxels: their fluence has been blurred by centimeters."""
 _ELECTRONS_STOP_G_CM2: Final = 10.0
@@ -193,15 +195,14 @@ def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kerne
     """Absorbed energy per relative electron density.
 
     Scattered photons go on voxels twice as large, primary electrons on the dose grid in a box about the beam. What
-    little fluence there is outside the rectangle of the field releases its energy on the large voxels, and its primary
-    electrons stay where they are.
+    little fluence there is outside the rectangle of the field stays on the large voxels altogether.
     """
     coarse, grids = media.coarse, media.grids
     soft, hard = np.zeros(coarse.grid.shape, np.float32), np.zeros(coarse.grid.shape, np.float32)
     parts: list[tuple[Float32Array, tuple[slice, slice, slice]]] = []
     tails = []
     for fluence in fluences:
-        inner, outer = fluence.split(EMITTING)
+        inner, outer = fluence.split(EMITTING, RAMP_MM)
         pose = Pose.of(beam, fluence.gantry_deg)
         field = _released(media.fine, beam, inner, pose, kernel)
         soft += grids.restrict(field.soft)
@@ -210,28 +211,32 @@ def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kerne
         tails.append(outer)
     middle = _together(fluences)
     pose = Pose.of(beam, middle.gantry_deg)
-    local = np.zeros((1, 1, 1), np.float32)
     outer = _together(tails)
-    if outer.values.any():
+    if outer.values.any() and meets(coarse.grid, outer, pose):
         beside = _released(coarse, beam, outer, pose, kernel)
         soft += beside.soft
         hard += beside.hard
-        local = beside.soft * np.float32(kernel.fast.soft.sum()) + beside.hard * np.float32(kernel.fast.hard.sum())
-    slow = energy_to_dose_per_electron(
-        coarse.electron_density, soft, hard, coarse.grid, kernel.slow, pose.rotation, pose.source_mm
-    )
-    slow += local / np.maximum(coarse.electron_density, np.float32(1e-6))
+        slow = _on_coarse(coarse, beside, collapse(beam.machine.spectrum, _TAIL_CONES).fast, pose)
+    else:
+        slow = np.zeros(coarse.grid.shape, np.float32)
+    slow += _on_coarse(coarse, Released(soft, hard), kernel.slow, pose)
     total = grids.prolong(slow)
     for fast, box in parts:
         _kernels.add_part(total, fast, np.array([s.start for s in box]))
     return total
 
 
+def _on_coarse(coarse: Medium, released: Released, cones: Cones, pose: Pose) -> Float32Array:
+    return energy_to_dose_per_electron(
+        coarse.electron_density, released.soft, released.hard, coarse.grid, cones, pose.rotation, pose.source_mm
+    )
+
+
 def _fast(
     medium: Medium, field: Released, pose: Pose, kernel: ConeKernel
 ) -> tuple[Float32Array, tuple[slice, slice, slice]]:
     """What primary electrons leave per electron density in the box about the beam, and that box."""
-    box = emitting_box(field.soft, field.hard, medium.electron_density, medium.grid)
+    box, windows = emitting_box(field.soft, field.hard, medium.electron_density, medium.grid)
     fast = energy_to_dose_per_electron(
         medium.electron_density[box],
         field.soft[box],
@@ -240,6 +245,7 @@ def _fast(
         kernel.fast,
         pose.rotation,
         pose.source_mm,
+        windows=windows,
     )
     return fast, box
 

@@ -10,6 +10,7 @@ import numpy as np
 from rtsim.dose.collapsed_cone import _kernels
 from rtsim.dose.collapsed_cone.kernel import Cones
 from rtsim.dose.orientation import _kernels as order
+from rtsim.dose.orientation.windows import Windows
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array, FloatArray
 
@@ -90,6 +91,7 @@ def energy_to_dose_per_electron(
     *,
     tilt: bool = True,
     sharpen: bool = True,
+    windows: Windows | None = None,
 ) -> Float32Array:
     """Absorbed energy per relative electron density, MeV per (cm3 x electron density), [k, j, i] float32.
 
@@ -104,20 +106,21 @@ def energy_to_dose_per_electron(
         source_mm: (3,) LPS, from which local rays leave; kernels are tilted to them (Cones.tilt) unless ``tilt`` is
             False.
         sharpen: take back the blur of the sweep's bilinear weights beforehand (_kernels.SHARPENINGS).
+        windows: the part of each plane that is swept; None = all. What leaves it is lost.
     """
     forward = np.stack([rotation[:, 0], rotation[:, 1], -rotation[:, 2]], axis=1)
     directions = cones.directions @ forward.T
     ordered = OrderedCones.of(directions, AXES)
     spacing = np.array(grid.spacing_mm)
     used = [axis for axis in range(3) if ordered.limits[2 * axis + 2] > ordered.limits[2 * axis]]
-    counts = np.array([grid.shape[2], grid.shape[1], grid.shape[0]])
-    shapes = counts[AXES] + np.array([0, 2, 2])
+    windows = Windows.whole(grid.shape) if windows is None else windows
+    shapes = windows.shapes
     sizes = shapes.prod(axis=1)
     starts = np.full(3, -1, dtype=np.int64)
     volumes = np.zeros(_kernels.PARTS * sum(int(sizes[a]) for a in used), dtype=np.float32)
     starts[used] = _kernels.PARTS * np.concatenate([[0], np.cumsum(sizes[used])[:-1]])
     for part, volume in enumerate((electron_density, soft, hard)):
-        order.fill(volume, part, shapes, starts, volumes)
+        order.fill(volume, part, shapes, starts, windows.first, volumes)
     if sharpen:
         _kernels.sharpen(volumes, shapes, starts)
     tasks = _tasks(ordered.limits, sizes)
@@ -127,6 +130,7 @@ def energy_to_dose_per_electron(
             3,
             shapes,
             starts,
+            windows.first,
             spacing[AXES],
             np.array(grid.origin_mm)[AXES],
             np.asarray(source_mm, dtype=np.float64)[AXES],
@@ -138,6 +142,7 @@ def energy_to_dose_per_electron(
         outs,
         shapes,
         starts,
+        windows.first,
         spacing[AXES],
         tasks,
         ordered.directions,
@@ -145,7 +150,7 @@ def energy_to_dose_per_electron(
         tilt,
     )
     total = np.empty(grid.shape, dtype=np.float32)
-    order.gather(outs, tasks, shapes, total)
+    order.gather(outs, tasks, shapes, windows.first, total)
     return total
 
 

@@ -91,22 +91,28 @@ class FluenceMap:
         x, y = self.raster.x_edges_mm, self.raster.y_edges_mm
         return (float(x[columns[0]]), float(x[columns[-1] + 1])), (float(y[rows[0]]), float(y[rows[-1] + 1]))
 
-    def split(self, share: float) -> tuple[FluenceMap, FluenceMap]:
-        """The smallest rectangle with all pixels of at least ``share`` of the largest, on its own raster; the rest, on
-        this one."""
-        rows, columns = (np.flatnonzero((self.values >= share * self.values.max()).any(axis=a)) for a in (1, 0))
-        cut = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        inner = self.values[cut]
-        rest = self.values.copy()
-        rest[cut] = 0.0
+    def split(self, share: float, ramp_mm: float) -> tuple[FluenceMap, FluenceMap]:
+        """What lies in the smallest rectangle with all pixels of at least ``share`` of the largest, on its own raster;
+        and the rest. One passes into the other over ``ramp_mm`` outside the rectangle."""
+        strong = self.values >= share * self.values.max()
+        weights, cuts = [], []
+        for axis, count in ((1, self.raster.rows), (0, self.raster.columns)):
+            found = np.flatnonzero(strong.any(axis=axis))
+            pixels = np.arange(count)
+            outside = np.maximum(np.maximum(found[0] - pixels, pixels - found[-1]), 0) * self.raster.pitch_mm
+            weights.append(np.clip(1.0 - outside / ramp_mm, 0.0, 1.0))
+            inside = np.flatnonzero(weights[-1] > 0.0)
+            cuts.append(slice(int(inside[0]), int(inside[-1]) + 1))
+        inner = self.values * np.outer(weights[0], weights[1])
         raster = Raster(
-            self.raster.left_mm + cut[1].start * self.raster.pitch_mm,
-            self.raster.bottom_mm + cut[0].start * self.raster.pitch_mm,
+            self.raster.left_mm + cuts[1].start * self.raster.pitch_mm,
+            self.raster.bottom_mm + cuts[0].start * self.raster.pitch_mm,
             self.raster.pitch_mm,
-            inner.shape[1],
-            inner.shape[0],
+            cuts[1].stop - cuts[1].start,
+            cuts[0].stop - cuts[0].start,
         )
-        return FluenceMap(raster, np.ascontiguousarray(inner), self.gantry_deg), self.with_values(rest)
+        field = FluenceMap(raster, np.ascontiguousarray(inner[cuts[0], cuts[1]]), self.gantry_deg)
+        return field, self.with_values(self.values - inner)
 
     def with_values(self, values: FloatArray) -> FluenceMap:
         """The same raster with other values."""

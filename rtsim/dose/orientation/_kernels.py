@@ -1,7 +1,8 @@
 """Kernels that turn volumes [k, j, i] into the orders of the three dominant axes and back.
 
 Order of the axes: dominant x (x, z, y), y (y, z, x), z (z, y, x); each plane has a border of one voxel of zeros. All
-volumes of an order lie one after another in a flat array, from ``starts[axis]`` on (-1: this order is not used).
+volumes of an order lie one after another in a flat array, from ``starts[axis]`` on (-1: this order is not used). A
+plane need not hold all of its voxels: it may be a window that moves with an oblique beam from plane to plane.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def fill(volume, part, shapes, starts, volumes):
-    """Write ``volume`` as part number ``part`` into every order; the borders have to be zero already."""
-    nz, ny, nx = volume.shape
+def fill(volume, part, shapes, starts, windows, volumes):
+    """Write ``volume`` as part number ``part`` into every order; all has to be zero already.
+
+    windows (3, planes, 2): number of the first voxel of each plane along its second and third axis.
+    """
     for axis in range(3):
         if starts[axis] < 0:
             continue
@@ -21,44 +24,51 @@ def fill(volume, part, shapes, starts, volumes):
         size = planes * rows * width
         first = starts[axis] + part * size
         own = volumes[first : first + size].reshape((planes, rows, width))
-        for k in prange(nz):
-            if axis == 0:
-                for j in range(ny):
-                    for i in range(nx):
-                        own[i, k + 1, j + 1] = volume[k, j, i]
-            elif axis == 1:
-                for j in range(ny):
-                    own[j, k + 1, 1 : nx + 1] = volume[k, j]
-            else:
-                for j in range(ny):
-                    own[k, j + 1, 1 : nx + 1] = volume[k, j]
+        if axis == 2:
+            for a in prange(planes):
+                b0, c0 = windows[axis, a, 0], windows[axis, a, 1]
+                for b in range(rows - 2):
+                    own[a, b + 1, 1 : width - 1] = volume[a, b0 + b, c0 : c0 + width - 2]
+            continue
+        for k in prange(volume.shape[0]):
+            for a in range(planes):
+                b, c0 = k - windows[axis, a, 0], windows[axis, a, 1]
+                if 0 <= b < rows - 2:
+                    row = own[a, b + 1]
+                    if axis == 0:
+                        for c in range(width - 2):
+                            row[c + 1] = volume[k, c0 + c, a]
+                    else:
+                        row[1 : width - 1] = volume[k, a, c0 : c0 + width - 2]
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def gather(outs, tasks, shapes, total):
+def gather(outs, tasks, shapes, windows, total):
     """total [k, j, i] = sum of the accumulators of all tasks (n, 4): axis, -, -, start in ``outs``."""
-    nz, ny, nx = total.shape
-    for k in prange(nz):
+    for k in prange(total.shape[0]):
         total[k] = np.float32(0.0)
         for n in range(tasks.shape[0]):
             axis = tasks[n, 0]
             planes, rows, width = shapes[axis, 0], shapes[axis, 1], shapes[axis, 2]
             own = outs[tasks[n, 3] : tasks[n, 3] + planes * rows * width].reshape((planes, rows, width))
-            if axis == 0:
-                for i in range(nx):
-                    row = own[i, k + 1]
-                    for j in range(ny):
-                        total[k, j, i] += row[j + 1]
-            elif axis == 1:
-                for j in range(ny):
-                    into, row = total[k, j], own[j, k + 1]
-                    for i in range(nx):
-                        into[i] += row[i + 1]
+            if axis < 2:
+                for a in range(planes):
+                    b, c0 = k - windows[axis, a, 0], windows[axis, a, 1]
+                    if 0 <= b < rows - 2:
+                        row = own[a, b + 1]
+                        if axis == 0:
+                            for c in range(width - 2):
+                                total[k, c0 + c, a] += row[c + 1]
+                        else:
+                            into = total[k, a, c0:]
+                            for c in range(width - 2):
+                                into[c] += row[c + 1]
             else:
-                for j in range(ny):
-                    into, row = total[k, j], own[k, j + 1]
-                    for i in range(nx):
-                        into[i] += row[i + 1]
+                b0, c0 = windows[axis, k, 0], windows[axis, k, 1]
+                for b in range(rows - 2):
+                    into, row = total[k, b0 + b, c0:], own[k, b + 1]
+                    for c in range(width - 2):
+                        into[c] += row[c + 1]
 
 
 @njit(cache=True, error_model="numpy")
@@ -77,7 +87,7 @@ def _unit_rays(u, v, a, b, c_first, c_step, across):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def aim(part, shapes, starts, spacing, origin, source, across, volumes):
+def aim(part, shapes, starts, windows, spacing, origin, source, across, volumes):
     """Parts number ``part`` and ``part`` + 1: components u and v, along ``across`` (3, 2, 3), of the unit rays from
     ``source`` (3, 3) to the voxels; both, and ``origin``, for each dominant axis in the order of its axes, mm."""
     for axis in range(3):
@@ -90,6 +100,6 @@ def aim(part, shapes, starts, spacing, origin, source, across, volumes):
         for k in prange(planes):
             a = origin[axis, 0] + k * spacing[axis, 0] - source[axis, 0]
             for j in range(rows):
-                b = origin[axis, 1] + (j - 1) * spacing[axis, 1] - source[axis, 1]
-                c = origin[axis, 2] - spacing[axis, 2] - source[axis, 2]
+                b = origin[axis, 1] + (windows[axis, k, 0] + j - 1) * spacing[axis, 1] - source[axis, 1]
+                c = origin[axis, 2] + (windows[axis, k, 1] - 1) * spacing[axis, 2] - source[axis, 2]
                 _unit_rays(own[0, k, j], own[1, k, j], a, b, c, spacing[axis, 2], across[axis])

@@ -67,34 +67,23 @@ def prolong(coarse, factors, out):
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def row_maxima(soft, hard, density, out):
-    """out[k, j] = largest released energy per density of a row."""
-    thinnest = np.float32(1e-6)
-    for k in prange(soft.shape[0]):
-        for j in range(soft.shape[1]):
-            largest = np.float32(0.0)
-            for i in range(soft.shape[2]):
-                value = soft[k, j, i] + hard[k, j, i]
-                if value > np.float32(0.0):
-                    largest = max(largest, value / max(density[k, j, i], thinnest))
-            out[k, j] = largest
-
-
-@njit(cache=True)
-def columns_above(soft, hard, density, rows, least):
-    """First and last i of the voxels of at least ``least`` released energy per density (nx, -1: none)."""
-    first, last = soft.shape[2], -1
-    thinnest = np.float32(1e-6)
-    for k in range(soft.shape[0]):
-        for j in range(soft.shape[1]):
-            if rows[k, j] < least:
-                continue
-            for i in range(soft.shape[2]):
-                if i >= first and i <= last:
-                    continue
-                if soft[k, j, i] + hard[k, j, i] >= least * max(density[k, j, i], thinnest):
-                    first, last = min(first, i), max(last, i)
-    return first, last
+def views(soft, hard, along_i, along_j, along_k):
+    """Where any energy is released, seen along i (nz, ny), along j (nz, nx) and along k (ny, nx)."""
+    nz, ny, nx = soft.shape
+    for k in prange(nz):
+        for j in range(ny):
+            s, h = soft[k, j], hard[k, j]
+            for i in range(nx):
+                if s[i] + h[i] > np.float32(0.0):
+                    along_i[k, j] = True
+                    along_j[k, i] = True
+    for j in prange(ny):
+        for k in range(nz):
+            if along_i[k, j]:
+                s, h = soft[k, j], hard[k, j]
+                for i in range(nx):
+                    if s[i] + h[i] > np.float32(0.0):
+                        along_k[j, i] = True
 
 
 @njit(cache=True, parallel=True, nogil=True)

@@ -7,14 +7,17 @@ from typing import Final
 
 import numpy as np
 
+from rtsim.dose.orientation.windows import Windows
 from rtsim.dose.resolution import _kernels
 from rtsim.geometry.grid import Grid
 from rtsim.typing import Float32Array
 
 COARSEST_MM: Final = 6.2
 """Voxels are doubled only up to here: the scattered part of a 6 MV field changes by a few percent of the dose in it."""
-EMITTING: Final = 0.005
-"""Fluence outside the rectangle that holds all above this share of the largest is left to the coarse grid."""
+EMITTING: Final = 0.03
+"""Fluence outside the rectangle that holds all above this share of the largest is left to the coarse grid,"""
+RAMP_MM: Final = 10.0
+"""but for what passes over within this distance: nothing on the coarse grid has a sharp edge."""
 MARGIN_G_CM2: Final = 2.0
 """Room about the emitting voxels: a tenth of a percent of the fast part goes farther sideways."""
 _THINNEST: Final = 0.25
@@ -71,32 +74,33 @@ class TwoGrids:
 
 def emitting_box(
     soft: Float32Array, hard: Float32Array, density: Float32Array, grid: Grid
-) -> tuple[slice, slice, slice]:
-    """The part [k, j, i] of a grid in which the fast part is transported: all voxels that release energy, and room
-    about them for what goes sideways; as much more as its matter is thinner (its thinnest quarter counts).
+) -> tuple[tuple[slice, slice, slice], Windows]:
+    """The part [k, j, i] of a grid in which the fast part is transported, and the windows of its planes.
+
+    That is all voxels that release energy, and room about them for what goes sideways; as much more as its matter is
+    thinner (its thinnest quarter counts).
 
     Args:
         soft, hard: released energy per volume. density: relative to water.
     """
-    rows = np.empty(soft.shape[:2], dtype=np.float32)
-    _kernels.row_maxima(soft, hard, density, rows)
-    least = np.float32(1e-6 * rows.max())
-    if not least > 0.0:
-        return slice(0, 0), slice(0, 0), slice(0, 0)
-    strong = rows >= least
-    k, j = np.flatnonzero(strong.any(axis=1)), np.flatnonzero(strong.any(axis=0))
-    first, last = _kernels.columns_above(soft, hard, density, rows, least)
-    spans = [(int(k[0]), int(k[-1]) + 1), (int(j[0]), int(j[-1]) + 1), (int(first), int(last) + 1)]
+    nz, ny, nx = soft.shape
+    seen = (np.zeros((nz, ny), np.bool_), np.zeros((nz, nx), np.bool_), np.zeros((ny, nx), np.bool_))
+    _kernels.views(soft, hard, *seen)
+    if not seen[0].any():
+        return (slice(0, 0), slice(0, 0), slice(0, 0)), Windows.whole((0, 0, 0))
+    marked = [np.flatnonzero(m) for m in (seen[0].any(axis=1), seen[0].any(axis=0), seen[1].any(axis=0))]
+    spans = [(int(m[0]), int(m[-1]) + 1) for m in marked]
     inside = tuple(slice(*s) for s in spans)
     matter = density[inside]
-    emitting = matter[(soft[inside] + hard[inside] >= least * matter) & (matter > 0.02)]
+    emitting = matter[(soft[inside] + hard[inside] > 0.0) & (matter > 0.02)]
     thin = float(np.quantile(emitting[:: max(1, emitting.size // 100_000)], 0.25)) if emitting.size else 1.0
     margin_mm = 10.0 * MARGIN_G_CM2 / min(max(thin, _THINNEST), 1.0)
-    out = []
-    for (start, stop), count, spacing in zip(spans, soft.shape, grid.spacing_mm[::-1], strict=True):
-        room = int(np.ceil(margin_mm / spacing))
-        out.append(slice(max(start - room, 0), min(stop + room, count)))
-    return out[0], out[1], out[2]
+    room = [int(np.ceil(margin_mm / s)) for s in grid.spacing_mm[::-1]]
+    k, j, i = (
+        slice(max(start - r, 0), min(stop + r, n)) for (start, stop), r, n in zip(spans, room, soft.shape, strict=True)
+    )
+    views = (seen[0][k, j], seen[1][k, i], seen[2][j, i])
+    return (k, j, i), Windows.about(views, (room[0], room[1], room[2]))
 
 
 def part_of(grid: Grid, box: tuple[slice, slice, slice]) -> Grid:

@@ -66,7 +66,7 @@ def check_source(pose: Pose, grid: Grid, name: str) -> None:
     nearest = float((-local[:, 2]).min())
     if bool(grid.contains(pose.source_mm)):
         raise GeometryError(
-            f"beam {name!r}: the source {tuple(np.round(pose.source_mm, 1))} mm lies inside the phantom "
+            f"beam {name!r}: the source {tuple(np.round(pose.source_mm, 1).tolist())} mm lies inside the phantom "
             f"{grid.lower_mm} .. {grid.upper_mm} mm; move the isocenter or crop the phantom"
         )
     if nearest < 1.0:
@@ -195,6 +195,15 @@ class FanPaths:
         )
 
 
+def meets(grid: Grid, fluence: FluenceMap, pose: Pose) -> bool:
+    """Whether any of the fluence can reach the box of the grid."""
+    bev, _ = pose.project(corners_mm(grid))
+    box = fluence.filled_mm()
+    return box is not None and all(
+        float(bev[:, n].min()) < box[n][1] and box[n][0] < float(bev[:, n].max()) for n in (0, 1)
+    )
+
+
 def _fan(
     grid: Grid, fluence: FluenceMap, pose: Pose, half: FloatArray
 ) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
@@ -213,7 +222,7 @@ def _fan(
             (left, right), (low, high) = box
             raise GeometryError(
                 f"the field x {left:g} .. {right:g}, y {low:g} .. {high:g} mm (isocenter plane) misses the phantom; "
-                f"isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1))}"
+                f"isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1).tolist())}"
             )
         limits.append((float(first), float(last)))
     return limits[0], limits[1], (near, far)
