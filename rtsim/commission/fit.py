@@ -23,7 +23,7 @@ from rtsim.typing import FloatArray, Progress
 _ROUNDS: Final = 6
 _GAIN: Final = 0.01
 """The fit ends when a round lowers the sum of squares by less than this share,"""
-_CLOSE: Final = 0.01
+_CLOSE: Final = 0.001
 """or when the mean square of the weighted residuals is below this."""
 _FITTED_FIELDS: Final = 3
 """Fields whose profiles are fitted (the smallest, the one nearest 100 mm, the largest); all are compared afterwards."""

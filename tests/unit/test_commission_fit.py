@@ -87,7 +87,10 @@ def test_the_parameters_of_a_known_machine_come_back() -> None:
     measured = synthetic(known)
     fitted = fit_machine(measured, load_machine("generic_6x"))
     assert fitted.within_tolerance
+    for value in fitted.values:
+        print(value)
     for residual in fitted.residuals:
+        print(residual)
         assert abs(residual.max_percent) < 0.8, residual
         if residual.edge_mm is not None and residual.penumbra_mm is not None:
             assert abs(residual.edge_mm) < 0.1, residual
