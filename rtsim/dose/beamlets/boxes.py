@@ -18,7 +18,7 @@ IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 GROUP_MM: Final = 10.5
 """Neighboring beamlets within so many mm of the isocenter plane share the dose of their scattered photons."""
-FAST_MARGIN_G_CM2: Final = 1.5
+FAST_MARGIN_G_CM2: Final = 1.2
 """Room beside a beamlet for its primary electrons."""
 _WIDEST_FAST_MM: Final = 40.0
 _THINNEST: Final = 0.2

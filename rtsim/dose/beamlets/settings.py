@@ -23,7 +23,7 @@ class InfluenceSettings:
     """
 
     cones: int = 16
-    margin_mm: float = 80.0
+    margin_mm: float = 60.0
     cutoff: float = 0.005
     thin: bool = True
     memory_limit_gb: float | None = None
