@@ -311,7 +311,7 @@ def _refined_rows(found: Sequence[Refined]) -> Iterator[Row]:
             unit="order",
             goal=f"order >= {LEAST_ORDER:g}",
             met=r.order >= LEAST_ORDER,
-            note=f"3, 1.5, 0.75 mm: rms change {r.coarse_percent:.2f}, {r.fine_percent:.2f} % of the maximum; left at 2.5 "
-            f"mm (Richardson): {r.axis_percent[0]:+.2f}, {r.axis_percent[1]:+.2f} % on the axis at 5 and 10 cm, "
+            note=f"3, 1.5, 0.75 mm: rms change {r.coarse_percent:.2f}, {r.fine_percent:.2f} % of the maximum; left at "
+            f"2.5 mm (Richardson): {r.axis_percent[0]:+.2f}, {r.axis_percent[1]:+.2f} % on the axis at 5 and 10 cm, "
             f"{r.penumbra_percent:.1f} % of the maximum across the edge",
         )

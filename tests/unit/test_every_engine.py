@@ -218,8 +218,8 @@ def test_closed_leaves_leak_their_transmission_and_leaves_make_nearly_the_output
     # closed leaves thin the whole jaw field alike: the scatter of the phantom falls with it, no change of ratio
     assert 100.0 * at_ten_centimeters(leaf_shaped(machine, 100.0, 0.0)) / small == pytest.approx(percent, abs=tolerance)
     shaped = at_ten_centimeters(leaf_shaped(machine, 200.0, 100.0))
-    # wider jaws show more of the head and scatter less back into the monitor chamber, leaves leak around the field: 1.3,
-    # 0.8 and 0.3 % with generic_6x, the jaws' own is 9 %
+    # wider jaws show more of the head and scatter less back into the monitor chamber, leaves leak around the field:
+    # 1.3, 0.8 and 0.3 % with generic_6x, the jaws' own is 9 %
     assert small < shaped < 1.03 * small
     assert shaped < small + 0.3 * (large - small)
 
