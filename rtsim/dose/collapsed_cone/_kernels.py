@@ -228,7 +228,7 @@ def _through_plane(volumes, out, emits, width, step, k, window, shear, last, ter
 
 
 @njit(cache=True)
-def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop, tilted):
+def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop):
     """Cones first .. stop through one volume, plane by plane together: a plane stays in the cache for all of them.
 
     Vectors are in the order of the volume's axes; all directions go the same way along axis 0. windows (planes, 2): the
@@ -256,6 +256,7 @@ def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop
     move = np.full(count, _NEVER, np.int64)
     room = np.ones((2, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
     emits = _rows_with_energy(volumes, width)
+    tilted = bool(np.any(terms[first:stop, 6:9] != np.float32(0.0)))
     for step in range(planes):
         for n in range(count):
             m = first + n
@@ -267,7 +268,7 @@ def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def transport(volumes, outs, shapes, starts, windows, spacing, tasks, directions, terms, tilted):
+def transport(volumes, outs, shapes, starts, windows, spacing, tasks, directions, terms):
     """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
 
     volumes, outs: flat; the volume of dominant axis n holds shapes[n] (planes, rows, width) voxels with its border;
@@ -284,7 +285,7 @@ def transport(volumes, outs, shapes, starts, windows, spacing, tasks, directions
         _cones(
             volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, cells)),
             outs[tasks[n, 3] : tasks[n, 3] + size].reshape((planes, cells)),
-            width, spacing[axis], windows[axis, :planes], directions, terms, tasks[n, 1], tasks[n, 2], tilted,
+            width, spacing[axis], windows[axis, :planes], directions, terms, tasks[n, 1], tasks[n, 2],
         )  # fmt: skip
 
 
@@ -358,7 +359,7 @@ def sharpen(volumes, shapes, starts):
             size = planes * rows * width
             own = volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, rows * width))
             for k in prange(planes):
-                _sharpen_plane(own, k, width, np.empty((3, rows * width), np.float32))
+                _sharpen_plane(own, np.int64(k), width, np.empty((3, rows * width), np.float32))
 
 
 @njit(cache=True)
@@ -401,7 +402,7 @@ def _box(volumes, out, directions, limits, terms, spacing):
             if limits[way + 1] > limits[way]:
                 _cones(
                     flat, turned[3].reshape((planes, rows * width)), width, spacing[axis], still, directions, terms,
-                    limits[way], limits[way + 1], False,
+                    limits[way], limits[way + 1],
                 )  # fmt: skip
         for k in range(depth):
             for j in range(ny):

@@ -120,7 +120,7 @@ def energy_to_dose_per_electron(
     volumes = np.zeros(_kernels.PARTS * sum(int(sizes[a]) for a in used), dtype=np.float32)
     starts[used] = _kernels.PARTS * np.concatenate([[0], np.cumsum(sizes[used])[:-1]])
     for part, volume in enumerate((electron_density, soft, hard)):
-        order.fill(volume, part, shapes, starts, windows.first, volumes)
+        order.fill(np.ascontiguousarray(volume), part, shapes, starts, windows.first, volumes)
     if sharpen:
         _kernels.sharpen(volumes, shapes, starts)
     tasks = _tasks(ordered.limits, sizes)
@@ -147,7 +147,6 @@ def energy_to_dose_per_electron(
         tasks,
         ordered.directions,
         ordered.terms(cones, spacing, tilt=tilt, spread=sharpen),
-        tilt,
     )
     total = np.empty(grid.shape, dtype=np.float32)
     order.gather(outs, tasks, shapes, windows.first, total)

@@ -6,6 +6,20 @@ import numpy as np
 from numba import njit, prange
 
 
+@njit(cache=True)
+def _clear(plane):
+    for j in range(plane.shape[0]):
+        for i in range(plane.shape[1]):
+            plane[j, i] = np.float32(0.0)
+
+
+@njit(cache=True)
+def _scale(plane, factor):
+    for j in range(plane.shape[0]):
+        for i in range(plane.shape[1]):
+            plane[j, i] *= factor
+
+
 @njit(cache=True, parallel=True, nogil=True)
 def restrict(fine, factors, out):
     """Volume means over blocks of ``factors`` (z, y, x) voxels; what a block lacks at the far sides counts as zero."""
@@ -13,7 +27,7 @@ def restrict(fine, factors, out):
     fz, fy, fx = factors[0], factors[1], factors[2]
     share = np.float32(1.0 / (fz * fy * fx))
     for k in prange(out.shape[0]):
-        out[k] = np.float32(0.0)
+        _clear(out[k])
         for kk in range(k * fz, min((k + 1) * fz, nz)):
             for jj in range(ny):
                 row, into = fine[kk, jj], out[k, jj // fy]
@@ -28,7 +42,7 @@ def restrict(fine, factors, out):
                 else:
                     for i in range(nx):
                         into[i // fx] += row[i]
-        out[k] *= share
+        _scale(out[k], share)
 
 
 @njit(cache=True)

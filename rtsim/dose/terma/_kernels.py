@@ -216,7 +216,7 @@ def _reached(x, y, z, step, rotation, sad, half, raster, table, count):
     d = -(x * rotation[0, 2] + y * rotation[1, 2] + z * rotation[2, 2])
     e = -step * rotation[0, 2]
     scale = sad / min(d, d + e * (count - 1))
-    first, last = 0, count - 1
+    first, last = np.int64(0), np.int64(count - 1)
     for axis in range(2):
         at = x * rotation[0, axis] + y * rotation[1, axis] + z * rotation[2, axis]
         room = half[axis] * scale
@@ -308,7 +308,21 @@ def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan,
             soft[k, j] = np.float32(0.0)
             hard[k, j] = np.float32(0.0)
             first, last = _row(
-                k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths, fluences, angles
+                np.int64(k),
+                j,
+                origin,
+                spacing,
+                source,
+                rotation,
+                sad,
+                paths,
+                fan,
+                half,
+                table,
+                raster,
+                depths,
+                fluences,
+                angles,
             )
             if last >= first:
                 here = slice(first, last + 1)
@@ -331,7 +345,21 @@ def electron_dose(partial, origin, spacing, source, rotation, sad, paths, fan, h
         for j in range(ny):
             out[k, j] = np.float32(0.0)
             first, last = _row(
-                k, j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths, fluences, angles
+                np.int64(k),
+                j,
+                origin,
+                spacing,
+                source,
+                rotation,
+                sad,
+                paths,
+                fan,
+                half,
+                table,
+                raster,
+                depths,
+                fluences,
+                angles,
             )
             if last >= first:
                 here = slice(first, last + 1)
