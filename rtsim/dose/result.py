@@ -150,5 +150,10 @@ class Influence:
         weights = np.asarray(beamlet_monitor_units, dtype=np.float64)
         if weights.shape != (self.beamlet_count,):
             raise InputError(f"{weights.shape} weights given; the matrix has {self.beamlet_count} beamlets")
+        bad = np.flatnonzero(~(weights >= 0.0) | np.isinf(weights))
+        if bad.size:
+            raise InputError(
+                f"beamlet_monitor_units of beamlet {bad[0]} is {weights[bad[0]]} MU; finite values >= 0 MU are needed"
+            )
         values = fractions * (self.matrix @ weights.astype(np.float32))
         return Dose(values_gy=values.reshape(self.grid.shape), grid=self.grid, fractions=fractions, engine=self.engine)

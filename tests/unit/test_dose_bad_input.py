@@ -13,6 +13,7 @@ import pytest
 from rtsim import materials
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, static_control_points
 from rtsim.dose import CollapsedCone, Dose, forward, influence
+from rtsim.dose.beamlets.settings import InfluenceSettings
 from rtsim.errors import GeometryError, InputError, MachineLimitError
 from rtsim.geometry.grid import Grid
 from rtsim.machine import load_machine, point_source
@@ -226,6 +227,27 @@ def test_nan_and_overflow_end_at_the_dose() -> None:
     with np.errstate(over="ignore"):
         refused(lambda: forward(water(), endless, engine=ENGINE), "values_gy", "infinite")
     matrix = influence(water(), planned(), engine=ENGINE)
-    refused(lambda: matrix.dose([NAN]), "NaN")  # type: ignore[arg-type]
+    refused(lambda: matrix.dose([NAN]), "beamlet 0", "nan MU")  # type: ignore[arg-type]
     dose = forward(water(), Beam.open_field(SOURCE, (20.0, 20.0)), engine=ENGINE)
     refused(lambda: dose.at(np.array([NAN, 0.0, 0.0])), "outside", error=GeometryError)
+
+
+def test_settings_of_an_influence_are_checked() -> None:
+    for given in ({"cones": 3}, {"cones": 24.5}, {"margin_mm": math.nan}, {"memory_limit_gb": math.nan}):
+        with pytest.raises(InputError, match=next(iter(given))):
+            InfluenceSettings(**given)  # type: ignore[arg-type]
+
+
+def test_a_beam_of_no_monitor_units_adds_nothing_and_no_beam_with_any_is_an_error() -> None:
+    some, none = (Beam.open_field(SOURCE, (20.0, 20.0), monitor_units=u, name=f"{u:g}") for u in (1.0, 0.0))
+    with pytest.raises(InputError, match="monitor units of '0' are 0 MU"):
+        forward(water(), none, engine=ENGINE)
+    both, alone = (forward(water(), beams, engine=ENGINE).values_gy for beams in ((some, none), (some,)))
+    np.testing.assert_array_equal(both, alone)
+
+
+@pytest.mark.parametrize("weight", [-1.0, NAN, math.inf])
+def test_weights_of_an_influence_are_finite_and_not_negative(weight: float) -> None:
+    matrix = influence(water(), planned(weight=1.0), engine=ENGINE)
+    with pytest.raises(InputError, match="beamlet_monitor_units of beamlet 0"):
+        matrix.dose(np.array([weight]))

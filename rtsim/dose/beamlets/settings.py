@@ -29,14 +29,14 @@ class InfluenceSettings:
     memory_limit_gb: float | None = None
 
     def __post_init__(self) -> None:
-        if self.cones < 12:
-            raise InputError(f"cones is {self.cones}; at least 12 directions are needed")
+        if not (isinstance(self.cones, int) and 12 <= self.cones <= 1024):
+            raise InputError(f"cones is {self.cones!r}; a whole number 12 <= cones <= 1024 is allowed")
         if not 0.0 <= self.cutoff < 0.5:
             raise InputError(f"cutoff is {self.cutoff}; 0 <= cutoff < 0.5 is allowed")
         if not 5.0 <= self.margin_mm <= 300.0:
             raise InputError(f"margin_mm is {self.margin_mm}; 5 <= margin_mm <= 300 is allowed")
-        if self.memory_limit_gb is not None and self.memory_limit_gb <= 0.0:
-            raise InputError(f"memory_limit_gb is {self.memory_limit_gb}; it must be > 0")
+        if self.memory_limit_gb is not None and not self.memory_limit_gb > 0.0:
+            raise InputError(f"memory_limit_gb is {self.memory_limit_gb}; it must be > 0 GB (or None)")
 
 
 def available_memory_gb() -> float:

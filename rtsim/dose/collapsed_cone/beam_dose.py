@@ -4,7 +4,7 @@ electrons."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -137,15 +137,16 @@ def water_medium(grid: Grid) -> Medium:
     return Medium(grid, one, one, one[None], (water,))
 
 
-def sectors(fluences: Sequence[FluenceMap]) -> list[tuple[FluenceMap, ...]]:
+def sectors(fluences: Iterable[FluenceMap]) -> Iterator[tuple[FluenceMap, ...]]:
     """Consecutive maps of an arc whose gantry angles lie within ``SECTOR_DEG``; a fixed gantry has one sector."""
-    out: list[list[FluenceMap]] = []
+    together: list[FluenceMap] = []
     for fluence in fluences:
-        if out and abs(_turned(fluence.gantry_deg, out[-1][0].gantry_deg)) < SECTOR_DEG:
-            out[-1].append(fluence)
-        else:
-            out.append([fluence])
-    return [tuple(maps) for maps in out]
+        if together and abs(_turned(fluence.gantry_deg, together[0].gantry_deg)) >= SECTOR_DEG:
+            yield tuple(together)
+            together = []
+        together.append(fluence)
+    if together:
+        yield tuple(together)
 
 
 def _turned(gantry_deg: float, from_deg: float) -> float:

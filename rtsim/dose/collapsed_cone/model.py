@@ -12,7 +12,7 @@ import numpy as np
 from rtsim.beams.model import Beam
 from rtsim.dose.beamlets.influence import InfluenceSettings, Request, influence_matrix, predicted_bytes
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
-from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
+from rtsim.dose.fluence.model import beamlet_factors, each_fluence_map
 from rtsim.dose.medium import medium_of
 from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.result import Dose, Influence
@@ -30,7 +30,7 @@ class CollapsedCone:
         spacing_mm: voxel side of the dose grid, which covers the phantom without the air around it; None = the
         phantom's
             own grid.
-        cones: directions of the transport of ``forward``.
+        cones: directions of the primary electrons in ``forward``; scattered photons go along half as many again.
         beamlets: how ``influence`` computes beamlets (fewer cones, a lateral margin, a cut-off, a memory limit).
     """
 
@@ -43,8 +43,8 @@ class CollapsedCone:
             raise InputError(
                 f"spacing_mm is {self.spacing_mm}; 0.1 <= spacing_mm <= 20 (or None for the phantom's grid)"
             )
-        if not 12 <= self.cones <= 1024:
-            raise InputError(f"cones is {self.cones}; 12 <= cones <= 1024 is allowed")
+        if not (isinstance(self.cones, int) and 12 <= self.cones <= 1024):
+            raise InputError(f"cones is {self.cones!r}; a whole number 12 <= cones <= 1024 is allowed")
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -65,23 +65,27 @@ class CollapsedCone:
 
         Raises:
             GeometryError: isocenter off the phantom, source inside it, a field that misses it.
-            InputError: no beams, a beam that delivers nothing, densities that are not positive.
+            InputError: no beams, beams that deliver nothing, densities that are not positive.
         """
         if not beams:
             raise InputError("no beams are given; at least one is needed")
         for beam in beams:
             check_isocenter(phantom, beam)
         media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
-        work = [
-            (beam, maps)
-            for beam in beams
-            for maps in sectors(fluence_maps(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam)))
-        ]
+        steps = [max(1, len(beam.control_points) - 1) for beam in beams]
         total = np.zeros(media.fine.grid.shape, dtype=np.float32)
-        for n, (beam, maps) in enumerate(work):
-            if progress is not None:
-                progress(n / len(work), f"dose of beam {beam.name}")
-            total += beam_dose(media, beam, maps, self.cones)
+        delivered = False
+        for n, beam in enumerate(beams):
+            done = sum(steps[:n])
+            for maps in sectors(each_fluence_map(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))):
+                if progress is not None:
+                    progress(min(done, sum(steps[: n + 1])) / sum(steps), f"dose of beam {beam.name}")
+                total += beam_dose(media, beam, maps, self.cones)
+                done += len(maps)
+                delivered = True
+        if not delivered:
+            names = ", ".join(repr(beam.name) for beam in beams)
+            raise InputError(f"nothing is delivered: the monitor units of {names} are 0 MU; give more than 0 MU")
         if progress is not None:
             progress(1.0, "dose")
         return Dose(
