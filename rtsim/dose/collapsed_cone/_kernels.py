@@ -364,19 +364,24 @@ def sharpen(volumes, shapes, starts):
 
 @njit(cache=True)
 def _turned(box, axis, out):
-    """A box [depth, y, x] as planes of the dominant axis with a border of zeros: [x, y, depth], [y, x, depth] or
-    [depth, y, x]."""
+    """A box [depth, y, x] into planes of the dominant axis inside their border: [x, y, depth], [y, x, depth] or [depth,
+    y, x]."""
     depth, ny, nx = box.shape
-    out[:] = np.float32(0.0)
     for k in range(depth):
         for j in range(ny):
-            for i in range(nx):
-                if axis == 2:
-                    out[k, j + 1, i + 1] = box[k, j, i]
-                elif axis == 1:
-                    out[j, i + 1, k + 1] = box[k, j, i]
-                else:
-                    out[i, j + 1, k + 1] = box[k, j, i]
+            row = box[k, j]
+            if axis == 2:
+                into = out[k, j + 1]
+                for i in range(nx):
+                    into[i + 1] = row[i]
+            elif axis == 1:
+                strided = out[j, :, k + 1]
+                for i in range(nx):
+                    strided[i + 1] = row[i]
+            else:
+                strided = out[:, j + 1, k + 1]
+                for i in range(nx):
+                    strided[i] = row[i]
 
 
 @njit(cache=True)
@@ -406,13 +411,19 @@ def _box(volumes, out, directions, limits, terms, spacing):
                 )  # fmt: skip
         for k in range(depth):
             for j in range(ny):
-                for i in range(nx):
-                    if axis == 2:
-                        out[k, j, i] += turned[3, k, j + 1, i + 1]
-                    elif axis == 1:
-                        out[k, j, i] += turned[3, j, i + 1, k + 1]
-                    else:
-                        out[k, j, i] += turned[3, i, j + 1, k + 1]
+                into = out[k, j]
+                if axis == 2:
+                    row = turned[3, k, j + 1]
+                    for i in range(nx):
+                        into[i] += row[i + 1]
+                elif axis == 1:
+                    strided = turned[3, j, :, k + 1]
+                    for i in range(nx):
+                        into[i] += strided[i + 1]
+                else:
+                    strided = turned[3, :, j + 1, k + 1]
+                    for i in range(nx):
+                        into[i] += strided[i]
 
 
 @njit(cache=True, parallel=True, nogil=True)
