@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 
@@ -97,6 +98,10 @@ class Beamlets:
         return int(self.center_x_mm.size)
 
 
+WIDEST_INTERVAL_DEG: Final = 20.0
+"""An interval of an arc is computed from its middle angle, and goes the shorter way round."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Beam:
     """A radiation beam.
@@ -160,6 +165,18 @@ class Beam:
                 f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
                 f"least two control points; given {meterset[:4]}..."
             )
+        self._check_arc()
+
+    def _check_arc(self) -> None:
+        """Refuse intervals that turn so far that their way round, or their middle angle, says too little."""
+        for k, (a, b) in enumerate(pairwise(self.control_points)):
+            turn = abs((b.gantry_deg - a.gantry_deg + 180.0) % 360.0 - 180.0)
+            if turn > WIDEST_INTERVAL_DEG + 1e-6 and b.cumulative_monitor_units > a.cumulative_monitor_units:
+                raise InputError(
+                    f"beam {self.name!r}: the gantry turns from {a.gantry_deg:g} to {b.gantry_deg:g} degrees between "
+                    f"control points {k} and {k + 1}; at most {WIDEST_INTERVAL_DEG:g} degrees an interval are allowed. "
+                    "Give control points in between"
+                )
 
     def _check_limits(self, aperture: Aperture) -> None:
         """Refuse jaws and leaves beyond their ends, and leaves of another machine (or none where only leaves shape)."""

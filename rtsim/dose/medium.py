@@ -7,15 +7,20 @@ from functools import cached_property
 
 import numpy as np
 
-from rtsim.errors import GeometryError, InputError
+from rtsim.dose.beamlets.settings import available_memory_gb
+from rtsim.errors import GeometryError, InputError, ResourceError
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.resample import resample_mean
 from rtsim.materials import default_basis
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Float32Array, FloatArray
+from rtsim.units import BYTES_PER_GB
 
 AIR_BELOW_G_CM3 = 0.02
 """Voxels thinner than this at the border of the phantom are left out of the dose grid."""
+
+_BYTES_PER_VOXEL = 80
+"""Of a forward dose: matter (about 24, on two grids), energy, dose and what the transport of a part of them needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,7 @@ def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0
     Raises:
         InputError: density that is zero, negative or NaN.
         GeometryError: nothing but air.
+        ResourceError: a dose grid that does not fit in memory.
     """
     density = phantom.density_g_cm3
     if not np.isfinite(density).all() or float(density.min()) <= 0.0:
@@ -81,6 +87,12 @@ def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0
             tuple(used),
         )
     grid = crop.with_spacing(spacing_mm)
+    needed = grid.size * _BYTES_PER_VOXEL / BYTES_PER_GB
+    if needed > 0.8 * available_memory_gb():
+        raise ResourceError(
+            f"a dose grid of {spacing_mm:g} mm has {grid.size:,} voxels and needs about {needed:.1f} GB; "
+            f"{0.8 * available_memory_gb():.1f} GB may be used. Use a larger spacing_mm"
+        )
     means = [resample_mean(v, crop, grid).astype(np.float32) for v in (density, electrons, *partial)]
     return Medium(grid, np.maximum(means[0], np.float32(1e-6)), means[1], np.stack(means[2:]), tuple(used))
 

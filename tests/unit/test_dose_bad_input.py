@@ -240,7 +240,7 @@ def test_settings_of_an_influence_are_checked() -> None:
 
 def test_a_beam_of_no_monitor_units_adds_nothing_and_no_beam_with_any_is_an_error() -> None:
     some, none = (Beam.open_field(SOURCE, (20.0, 20.0), monitor_units=u, name=f"{u:g}") for u in (1.0, 0.0))
-    with pytest.raises(InputError, match="monitor units of '0' are 0 MU"):
+    with pytest.raises(InputError, match="nothing is delivered by '0': 0 MU"):
         forward(water(), none, engine=ENGINE)
     both, alone = (forward(water(), beams, engine=ENGINE).values_gy for beams in ((some, none), (some,)))
     np.testing.assert_array_equal(both, alone)
@@ -251,3 +251,20 @@ def test_weights_of_an_influence_are_finite_and_not_negative(weight: float) -> N
     matrix = influence(water(), planned(weight=1.0), engine=ENGINE)
     with pytest.raises(InputError, match="beamlet_monitor_units of beamlet 0"):
         matrix.dose(np.array([weight]))
+
+
+@pytest.mark.parametrize("last_deg", [170.0, 180.0, 200.0])
+def test_an_arc_whose_way_round_is_not_told_is_refused(last_deg: float) -> None:
+    refused(lambda: delivered(gantry_deg=last_deg), "0 to ", "control points 0 and 1", "20 degrees")
+
+
+def test_closed_intervals_of_an_arc_are_skipped() -> None:
+    shut = Aperture(jaws_x_mm=(0.0, 0.0), jaws_y_mm=(-10.0, 10.0))
+    states = ((0.0, OPEN, 0.0), (10.0, OPEN, 5.0), (10.0, shut, 5.0), (20.0, shut, 10.0))
+    points = [ControlPoint(cumulative_monitor_units=u, aperture=a, gantry_deg=g) for u, a, g in states]
+    beams = [
+        Beam(machine=SOURCE, isocenter_mm=(0.0, 0.0, 0.0), gantry_deg=0.0, control_points=tuple(p), name="arc")
+        for p in (points, points[:2])
+    ]
+    both, first = (forward(water(), beam, engine=ENGINE).values_gy for beam in beams)
+    np.testing.assert_array_equal(both, first)

@@ -23,7 +23,7 @@ from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.resolution.model import EMITTING, RAMP_MM, emitting_box, part_of
 from rtsim.dose.result import Dose
 from rtsim.dose.terma.fan import FanPaths, Pose, Released, energy_groups, meets
-from rtsim.errors import GeometryError, InputError
+from rtsim.errors import GeometryError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Calibration, ElectronContamination, Machine, Wedge
 from rtsim.materials import default_basis, get
@@ -64,7 +64,8 @@ def water_reference(machine: Machine) -> WaterReference:
     A machine without calibration is given the field 100 mm x 100 mm with the isocenter at 100 mm depth.
     """
     setup = machine.calibration or Calibration(dose_gy_per_mu=1.0, depth_mm=100.0, ssd_mm=machine.sad_mm - 100.0)
-    deepest = max(setup.depth_mm, 100.0) + 60.0
+    # photons come back from 15 cm behind the point: with 6 cm the dose there is 0.4 % low
+    deepest = max(setup.depth_mm, 100.0) + 160.0
     half = max(_REFERENCE_HALF_SIDE_MM, max(setup.field_mm) / 2 + 80.0)
     surface = setup.ssd_mm - machine.sad_mm
     grid = Grid.covering((-half, surface, -half), (half, surface + deepest, half), _REFERENCE_SPACING_MM)
@@ -189,7 +190,8 @@ def _together(maps: Sequence[FluenceMap]) -> FluenceMap:
     raster = Raster(
         first.raster.left_mm + min(lefts) * pitch, first.raster.bottom_mm + min(bottoms) * pitch, pitch, columns, rows
     )
-    return FluenceMap(raster, values, first.gantry_deg + float(weights @ turned / weights.sum()))
+    middle = float(weights @ turned / weights.sum()) if weights.sum() > 0.0 else float(turned.mean())
+    return FluenceMap(raster, values, first.gantry_deg + middle)
 
 
 def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kernel: ConeKernel) -> Float32Array:
@@ -299,15 +301,13 @@ def _blurred(fluence: FluenceMap, electrons: ElectronContamination) -> FluenceMa
 
 
 def _check_resolved(grid: Grid, fluence: FluenceMap, beam: Beam) -> None:
-    """Raise GeometryError when a field is narrower than a voxel."""
+    """Raise GeometryError when a field is narrower than one and a half voxels: it could fall between them."""
     high = fluence.values > 0.5 * fluence.values.max()
-    if not high.any():
-        raise InputError(f"beam {beam.name!r} delivers no fluence: its monitor units are 0 or its leaves are closed")
     widths = [float(high.any(axis=axis).sum()) * fluence.raster.pitch_mm for axis in (0, 1)]
-    if min(widths) < min(grid.spacing_mm):
+    if min(widths) < 1.5 * min(grid.spacing_mm):
         raise GeometryError(
-            f"the field of beam {beam.name!r} is {widths[0]:g} x {widths[1]:g} mm; a dose grid of "
-            f"{grid.spacing_mm} mm cannot hold it. Use a smaller spacing_mm"
+            f"the field of beam {beam.name!r} is {widths[0]:g} x {widths[1]:g} mm wide at half its maximum; a dose "
+            f"grid of {grid.spacing_mm} mm cannot hold its edges. Use a spacing_mm of {min(widths) / 4:.2g} or less"
         )
 
 

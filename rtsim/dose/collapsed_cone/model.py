@@ -3,7 +3,6 @@ sweep."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -39,9 +38,10 @@ class CollapsedCone:
     beamlets: InfluenceSettings = field(default_factory=InfluenceSettings)
 
     def __post_init__(self) -> None:
-        if self.spacing_mm is not None and not (math.isfinite(self.spacing_mm) and 0.1 <= self.spacing_mm <= 20.0):
+        given = self.spacing_mm
+        if given is not None and not (isinstance(given, (int, float)) and 0.1 <= given <= 20.0):
             raise InputError(
-                f"spacing_mm is {self.spacing_mm}; 0.1 <= spacing_mm <= 20 (or None for the phantom's grid)"
+                f"spacing_mm is {self.spacing_mm!r}; 0.1 <= spacing_mm <= 20 (or None for the phantom's grid)"
             )
         if not (isinstance(self.cones, int) and 12 <= self.cones <= 1024):
             raise InputError(f"cones is {self.cones!r}; a whole number 12 <= cones <= 1024 is allowed")
@@ -69,6 +69,8 @@ class CollapsedCone:
         """
         if not beams:
             raise InputError("no beams are given; at least one is needed")
+        if not isinstance(fractions, int) or fractions < 1:
+            raise InputError(f"fractions is {fractions!r}; a whole number >= 1 is needed")
         for beam in beams:
             check_isocenter(phantom, beam)
         media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
@@ -80,12 +82,16 @@ class CollapsedCone:
             for maps in sectors(each_fluence_map(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam))):
                 if progress is not None:
                     progress(min(done, sum(steps[: n + 1])) / sum(steps), f"dose of beam {beam.name}")
-                total += beam_dose(media, beam, maps, self.cones)
                 done += len(maps)
-                delivered = True
+                open_maps = tuple(m for m in maps if m.values.any())
+                if open_maps:
+                    total += beam_dose(media, beam, open_maps, self.cones)
+                    delivered = True
         if not delivered:
             names = ", ".join(repr(beam.name) for beam in beams)
-            raise InputError(f"nothing is delivered: the monitor units of {names} are 0 MU; give more than 0 MU")
+            raise InputError(
+                f"nothing is delivered by {names}: 0 MU, or leaves that are closed and let nothing through"
+            )
         if progress is not None:
             progress(1.0, "dose")
         return Dose(

@@ -102,8 +102,12 @@ def views(soft, hard, along_i, along_j, along_k):
 
 @njit(cache=True, parallel=True, nogil=True)
 def add_part(total, part, start):
-    """total += part where it lies (from voxel ``start`` on). Taking back the sweep's blur leaves down to -0.5 % of the
-    maximum in single voxels beside an edge, 0.003 % of all energy: they become 0."""
+    """total += part where it lies (from voxel ``start`` on).
+
+    Taking back the sweep's blur leaves single voxels beside an edge below zero (by 0.01 % of the maximum for 50 mm
+    fields, 0.7 % for 5 mm on 2.5 mm voxels, 1.2 % where a field is two voxels wide; 0.00, 0.03 and 0.2 % of all
+    energy): they become 0.
+    """
     zero = np.float32(0.0)
     nz, ny, nx = total.shape
     pz, py, px = part.shape
