@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
 from rtsim.errors import InputError, unknown_name
 from rtsim.materials import Spectrum
 from rtsim.typing import FloatArray
+
+DOSE_GY_PER_MU: Final = (0.0005, 0.05)
+"""Lowest and highest dose of one monitor unit, in Gy, that a machine can have: a slip of a unit (cGy) lies outside
+[E]; linacs and the usual cobalt-60 convention give about 0.01 Gy at the maximum."""
 
 
 def _check_range(owner: str, name: str, value: float, low: float, high: float, unit: str = "") -> None:
@@ -263,6 +268,9 @@ class Machine:
 
     A bare point source has ``calibration`` None: its beams then carry photons per cm2 (on the axis, in the isocenter
     plane, in vacuum) where others carry monitor units, and its doses are Gy per that fluence.
+
+    Raises:
+        InputError: a distance, the calibration or the names of the wedges cannot be.
     """
 
     name: str
@@ -283,15 +291,34 @@ class Machine:
     sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        owner = f"machine {self.name!r}"
         if not math.isfinite(self.sad_mm) or self.sad_mm <= 0:
             raise InputError(f"sad_mm of machine {self.name!r} is {self.sad_mm}; a distance > 0 mm is needed")
-        _check_range(f"machine {self.name!r}", "max_field_mm", self.max_field_mm, 1.0, 2000.0, "mm")
+        _check_range(owner, "max_field_mm", self.max_field_mm, 1.0, 2000.0, "mm")
         if self.jaws is not None and self.jaws.along == "y" and self.mlc is None:
-            raise InputError(f"machine {self.name!r} has no jaws along BLD x and no mlc; one of them must bound x")
+            raise InputError(f"{owner} has no jaws along BLD x and no mlc; one of them must bound x")
         for name, distance in self._devices():
             if distance >= self.sad_mm:
+                raise InputError(f"{name} of {owner} is {distance:g}; it must be less than sad_mm {self.sad_mm:g} mm")
+        names = [w.name for w in self.wedges]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise InputError(f"{owner} has two wedges of the name {', '.join(twice)}; give each its own name")
+        if self.calibration is not None:
+            self._check_calibration(self.calibration, owner)
+
+    def _check_calibration(self, calibration: Calibration, owner: str) -> None:
+        low, high = DOSE_GY_PER_MU
+        if not low <= calibration.dose_gy_per_mu <= high:
+            raise InputError(
+                f"dose_gy_per_mu of {owner} is {calibration.dose_gy_per_mu:g}; allowed are {low:g} <= dose_gy_per_mu "
+                f"<= {high:g} Gy per MU; is it in cGy? (1 cGy per MU = 0.01)"
+            )
+        for name, distance in self._devices():
+            if calibration.ssd_mm <= distance:
                 raise InputError(
-                    f"{name} of machine {self.name!r} is {distance:g}; it must be less than sad_mm {self.sad_mm:g} mm"
+                    f"ssd_mm of the calibration of {owner} is {calibration.ssd_mm:g}; the water must lie below the "
+                    f"head: more than {name}, {distance:g} mm"
                 )
 
     def _devices(self) -> list[tuple[str, float]]:

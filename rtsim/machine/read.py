@@ -40,6 +40,15 @@ _PARTS: Final[dict[str, type[Any]]] = {
     "mlc": MultileafCollimator,
     "limits": Limits,
 }
+_STATED: Final[dict[type[Any], tuple[str, ...]]] = {
+    Machine: ("sad_mm",),
+    FocalSpot: ("fwhm_x_mm", "fwhm_y_mm"),
+    ExtraFocalSource: ("fraction", "sigma_mm", "distance_mm"),
+    ElectronContamination: ("fraction", "attenuation_per_mm", "sigma_mm"),
+    OffAxisProfile: ("radius_mm", "relative"),
+    MultileafCollimator: ("leaf_end_radius_mm", "dosimetric_leaf_gap_mm", "max_position_mm"),
+}
+"""Keys that a file must state although a machine made in memory has defaults: an omission would change its dose."""
 _LEAF_GROUPS: Final = "leaf_groups"
 _FORMULA: Final = ("endpoint_mev", "tungsten_g_cm2", "aluminium_g_cm2")
 _BINS: Final = ("edges_mev", "photons")
@@ -54,10 +63,17 @@ def names() -> tuple[str, ...]:
 def load_machine(name_or_path: str | Path) -> Machine:
     """A machine by name (see :func:`names`) or from the path of a ``.toml`` file of the user's own.
 
+    A table that is in a file states every number that the dose depends on; one that is left out means a point as focal
+    spot, no extra-focal source, no electrons, a flat fluence. Only a bare point source has no ``[calibration]``.
+
     Raises:
         InputError: no machine of that name (with the nearest one), or no such file.
         CaseFileError: the file is not TOML, has an unknown or missing key, or a value of the wrong type or range.
     """
+    if not isinstance(name_or_path, (str, Path)):
+        raise InputError(
+            f"the machine is {name_or_path!r}; give the path of a .toml file or one of {', '.join(names())}"
+        )
     if isinstance(name_or_path, Path) or name_or_path.endswith(".toml"):
         path = Path(name_or_path)
         if not path.is_file():
@@ -117,7 +133,7 @@ def _machine(table: dict[str, Any], where: str) -> Machine:
         elif key == "wedges":
             if not isinstance(value, list):
                 raise CaseFileError(f"{where}: wedges is {value!r}; write each wedge as a [[wedges]] table")
-            values[key] = tuple(_part(Wedge, _sub_table(w, where, key), f"{where} [[wedges]]") for w in value)
+            values[key] = tuple(_wedge(_sub_table(w, where, key), f"{where} [[wedges]]") for w in value)
         elif key == "spectrum":
             values[key] = _spectrum(value, where)
         elif key == "sources":
@@ -125,7 +141,23 @@ def _machine(table: dict[str, Any], where: str) -> Machine:
         else:
             values[key] = _checked("float" if key in {"sad_mm", "max_field_mm"} else "str", value, where, key)
     _refuse_missing(Machine, values, where)
+    head = [key for key in ("jaws", "mlc") if key in values]
+    if head and "calibration" not in values:
+        raise CaseFileError(
+            f"{where}: [calibration] is missing; only a bare point source has none, and this machine has "
+            f"{' and '.join(head)}. Give dose_gy_per_mu, depth_mm and ssd_mm"
+        )
     return Machine(**values)
+
+
+def _wedge(table: dict[str, Any], where: str) -> Wedge:
+    wedge = _part(Wedge, table, where)
+    if wedge.physical and "factor" not in table:
+        raise CaseFileError(
+            f"{where}: factor of wedge {wedge.name!r} is missing; a physical wedge attenuates: give its factor "
+            "on the axis, e.g. factor = 0.63"
+        )
+    return wedge
 
 
 def _spectrum(value: Any, where: str) -> Spectrum:
@@ -194,6 +226,7 @@ def _refuse_unknown(table: dict[str, Any], allowed: set[str], where: str) -> Non
 
 def _refuse_missing(kind: type[Any], values: dict[str, Any], where: str) -> None:
     required = {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING}
+    required |= set(_STATED.get(kind, ()))
     missing = sorted(required - set(values))
     if missing:
         raise CaseFileError(f"{where}: {', '.join(missing)} missing")

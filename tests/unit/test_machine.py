@@ -186,7 +186,11 @@ def test_unknown_name_and_missing_file(tmp_path: Path) -> None:
         ("distance_x_mm = 406.0", "", "distance_x_mm of the jaws is None with along = 'xy'"),
         ("distance_y_mm = 318.0", "distance_y_mm = 1000.0", "must be less than sad_mm 1000 mm"),
         ("leaf_end_radius_mm = 80.0", "leaf_end_radius_mm = -80.0", "0 <= leaf_end_radius_mm <= 500 mm"),
-        ("leaf_end_radius_mm = 80.0", 'leaf_position = "apex"', "leaf_position of MLC .* is 'apex'; allowed are"),
+        (
+            "leaf_end_radius_mm = 80.0",
+            'leaf_end_radius_mm = 80.0\nleaf_position = "apex"',
+            "leaf_position of MLC .* is 'apex'; allowed are",
+        ),
         ("tongue_groove_mm = 0.5", "tongue_groove_mm = 5.0", "narrower than the narrowest leaf, 5 mm"),
         ("max_speed_mm_s = 25.0", "max_speed_mm_s = 0.0", r"max_speed_mm_s of MLC .* is 0.0; .* mm/s"),
         ("max_gantry_speed_deg_s = 6.0", "max_gantry_speed_deg_s = 0.0", "max_gantry_speed_deg_s .* is 0.0; .* deg/s"),
@@ -201,6 +205,12 @@ def test_unknown_name_and_missing_file(tmp_path: Path) -> None:
         ("relative = [1.0, 1.02", "relative = [1.02", "one value each"),
         ("[focal_spot]", "[focal_spots]", "did you mean 'focal_spot'"),
         ("sad_mm = 1000.0", "sad_mm = ", "not valid TOML"),
+        ("sad_mm = 1000.0", "", r"wrong\.toml: sad_mm missing"),
+        ("factor = 0.63", "", r"\[\[wedges\]\]: factor of wedge 'physical_30' is missing"),
+        ('name = "physical_30"', 'name = "physical_15"', "two wedges of the name physical_15"),
+        ("dose_gy_per_mu = 0.00663", "dose_gy_per_mu = 0.663", "0.05 Gy per MU; is it in cGy"),
+        ("dose_gy_per_mu = 0.00663", "dose_gy_per_mu = 6.63e-5", "0.0005 <= dose_gy_per_mu"),
+        ("ssd_mm = 1000.0", "ssd_mm = 500.0", "is 500; .* more than distance_mm of mlc, 509 mm"),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -210,6 +220,44 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, old: str, new: str, mes
     path.write_text(text.replace(old, new, 1))
     with pytest.raises((CaseFileError, InputError), match=message):
         load_machine(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        ("focal_spot", ("fwhm_x_mm", "fwhm_y_mm")),
+        ("extra_focal", ("fraction", "sigma_mm", "distance_mm")),
+        ("electrons", ("fraction", "attenuation_per_mm", "sigma_mm")),
+        ("off_axis", ("radius_mm", "relative")),
+        ("mlc", ("transmission", "leaf_end_radius_mm", "dosimetric_leaf_gap_mm", "max_position_mm")),
+    ],
+)
+def test_a_table_that_is_there_states_what_the_dose_depends_on(
+    part: str, keys: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.toml"
+    before, after = _text("generic_6x").split(f"[{part}]\n")
+    for key in keys:
+        left_out, count = re.subn(rf"^{key} = .*\n", "", after, count=1, flags=re.MULTILINE)
+        assert count == 1
+        path.write_text(f"{before}[{part}]\n{left_out}")
+        with pytest.raises(CaseFileError, match=rf"\[{part}\]: {key} missing"):
+            load_machine(path)
+
+
+@pytest.mark.parametrize("name", [n for n in machine.names() if n != "point_source"])
+def test_a_machine_with_a_head_has_a_calibration(name: str, tmp_path: Path) -> None:
+    text = re.sub(r"\[calibration\]\n(\w.*\n)+", "", _text(name))
+    assert "[calibration]" not in text
+    path = tmp_path / "bare.toml"
+    path.write_text(text)
+    with pytest.raises(CaseFileError, match=r"\[calibration\] is missing; only a bare point source has none"):
+        load_machine(path)
+
+
+def test_a_machine_is_a_name_or_a_path() -> None:
+    with pytest.raises(InputError, match="the machine is 5; give the path"):
+        load_machine(5)  # type: ignore[arg-type]
 
 
 def test_an_error_of_a_value_names_the_file(tmp_path: Path) -> None:
