@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,13 @@ SUITES = ("accuracy", "speed", "plans", "scaling", "peers")
 Suite = Callable[[str | None], Iterator[Row]]
 
 
-def main() -> int:
-    """Print one table a suite; exit status 1 when a goal was missed."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print one table a suite; exit status 1 when a goal was missed, 2 when no case has the name that was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--suite", choices=SUITES, action="append", help="may be given several times; default: all")
     parser.add_argument("--case", help="only cases whose name holds this text")
     parser.add_argument("--json", type=Path, help="write header and rows here")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     suites = arguments.suite or list(SUITES)
     console = Console(width=170)
     rows: list[Row] = []
@@ -37,6 +38,13 @@ def main() -> int:
         for table in dict.fromkeys(r.table for r in found):
             console.print(_table(f"{name}: {table}" if table else name, [r for r in found if r.table == table]))
         rows += found
+    if arguments.case is not None and not rows:
+        print(
+            f"no case of the suites {', '.join(suites)} holds {arguments.case!r} in its name; a suite without --case "
+            "names all of its cases",
+            file=sys.stderr,
+        )
+        return 2
     if arguments.json:
         write_json(arguments.json, header(suites, numba.get_num_threads()), rows)
     missed = [r.case for r in rows if r.met is False]

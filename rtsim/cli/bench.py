@@ -14,7 +14,10 @@ from rtsim.errors import InputError
 
 
 def bench(arguments: Sequence[str]) -> ExitCode:
-    """Run ``python -m benchmarks`` of the checkout that this rtsim lies in.
+    """Run ``python -m benchmarks`` of the checkout that this rtsim lies in; its options are in ``arguments``.
+
+    Returns:
+        DONE; BAD_INPUT where the benchmarks refused an option or know no such case; UNEXPECTED where a goal was missed.
 
     Raises:
         InputError: rtsim was installed without its repository.
@@ -25,4 +28,6 @@ def bench(arguments: Sequence[str]) -> ExitCode:
             "the benchmarks are not installed with the package; clone the repository and run 'rtsim bench' there"
         )
     done = subprocess.run([sys.executable, "-m", "benchmarks", *arguments], cwd=root, check=False)
+    if done.returncode == ExitCode.BAD_INPUT:
+        return ExitCode.BAD_INPUT
     return ExitCode.DONE if done.returncode == 0 else ExitCode.UNEXPECTED

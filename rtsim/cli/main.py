@@ -35,8 +35,9 @@ def parser() -> argparse.ArgumentParser:
     view.add_argument("what", help="a case, or an output folder of 'rtsim run'")
     view.add_argument("--save", type=Path, help="write a PNG instead of opening a window")
     _add_commission(commands)
-    bench = commands.add_parser("bench", help="run the benchmark tables (needs a checkout of the repository)")
-    bench.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to python -m benchmarks")
+    commands.add_parser(
+        "bench", help="run the benchmark tables (needs a checkout of the repository); 'rtsim bench --help': its options"
+    )
     return top
 
 
@@ -89,13 +90,14 @@ def _add_commission(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (see :class:`ExitCode`)."""
-    arguments = parser().parse_args(argv)
+    own, handed_on = _split(sys.argv[1:] if argv is None else list(argv))
+    arguments = parser().parse_args(own)
     if threading.current_thread() is threading.main_thread():
         # A scheduler that ends the run (SIGTERM) must leave no half file either.
         signal.signal(signal.SIGTERM, _interrupt)
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(name)s: %(message)s")
     try:
-        return int(_dispatch(arguments))
+        return int(_dispatch(arguments, handed_on))
     except KeyboardInterrupt:
         errors().print("interrupted; nothing half-written is left", markup=False)
         return ExitCode.INTERRUPTED
@@ -108,11 +110,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.OUTPUT_EXISTS if isinstance(error, OutputExistsError) else ExitCode.BAD_INPUT
 
 
+def _split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """(arguments of rtsim, arguments that ``bench`` hands on): argparse would take options behind it for its own."""
+    command = next((n for n, word in enumerate(argv) if not word.startswith("-")), len(argv))
+    if argv[command : command + 1] != ["bench"]:
+        return argv, []
+    return argv[: command + 1], argv[command + 1 :]
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _dispatch(arguments: argparse.Namespace) -> ExitCode:
+def _dispatch(arguments: argparse.Namespace, handed_on: Sequence[str]) -> ExitCode:
     # Each command is imported when it is called: `rtsim --help` must not wait for numba or VTK.
     if arguments.command == "run":
         from rtsim.cli.run import run
@@ -136,7 +146,7 @@ def _dispatch(arguments: argparse.Namespace) -> ExitCode:
         return commission(arguments)
     from rtsim.cli.bench import bench
 
-    return bench(arguments.arguments)
+    return bench(handed_on)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main as benchmarks_main
 from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main
 
@@ -41,6 +44,47 @@ def test_bad_input_says_what_to_do(
     assert main([*argv, "--quiet"] if argv[0] == "run" else argv) == ExitCode.BAD_INPUT
     assert words in _error(capsys)
     assert list(tmp_path.iterdir()) == [], "bad input must leave nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("argv", "handed_on"),
+    [
+        (["bench"], []),
+        (["bench", "--suite", "speed", "--case", "arc"], ["--suite", "speed", "--case", "arc"]),
+        (["--verbose", "bench", "--help"], ["--help"]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(0, ExitCode.DONE), (1, ExitCode.UNEXPECTED), (2, ExitCode.BAD_INPUT), (-9, ExitCode.UNEXPECTED)],
+)
+def test_bench_hands_everything_behind_it_on(
+    argv: list[str], handed_on: list[str], status: int, code: ExitCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        called.append(command)
+        return subprocess.CompletedProcess(command, status)
+
+    monkeypatch.setattr("rtsim.cli.bench.subprocess.run", run)
+    assert main(argv) == code
+    assert called == [[sys.executable, "-m", "benchmarks", *handed_on]]
+
+
+def test_options_of_other_commands_are_not_handed_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["info", "bench", "--suite", "speed"])
+    assert stop.value.code == ExitCode.BAD_INPUT
+    assert "unrecognized arguments: --suite" in _error(capsys)
+
+
+def test_a_benchmark_of_no_such_name_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    table = tmp_path / "table.json"
+    argv = ["--suite", "scaling", "--suite", "peers", "--case", "nonsense", "--json", str(table)]
+    assert benchmarks_main(argv) == ExitCode.BAD_INPUT
+    assert "no case of the suites scaling, peers holds 'nonsense' in its name" in _error(capsys)
+    assert not table.exists()
 
 
 def test_an_output_folder_in_use_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
