@@ -5,7 +5,7 @@ The limits are rtsim's own [E]; they follow what beam data are usually held to (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -86,6 +86,7 @@ def check_measured(measured: MeasuredSet, *, sad_mm: float) -> tuple[Finding, ..
         out += _depth_dose(pdd)
     for profile in measured.profiles:
         out += _profile(profile, sad_mm)
+    out += _given_twice(measured)
     out += _order_of_depth_doses(measured.depth_doses)
     return tuple(out)
 
@@ -110,6 +111,34 @@ def refuse_unfit(measured: MeasuredSet, *, sad_mm: float, accept_asymmetry: bool
     return findings
 
 
+def _given_twice(measured: MeasuredSet) -> list[Finding]:
+    """Two curves of one kind and one set-up: copies would count twice, and where they differ one of them is wrong."""
+    keys: list[tuple[Hashable, DepthDose | Profile]] = [((p.field_mm, p.ssd_mm), p) for p in measured.depth_doses]
+    keys += [((p.field_mm, p.ssd_mm, p.axis, p.depth_mm), p) for p in measured.profiles]
+    first: dict[Hashable, DepthDose | Profile] = {}
+    out = []
+    for key, curve in keys:
+        if key not in first:
+            first[key] = curve
+            continue
+        text = f"is of the same field and set-up as {first[key].name}: {_difference(first[key], curve)}; keep one"
+        out.append(Finding(Severity.REFUSED, curve.name, text))
+    return out
+
+
+def _difference(first: DepthDose | Profile, second: DepthDose | Profile) -> str:
+    """By how much two curves of one set-up differ where both were measured, each over its largest value there."""
+    (a, u), (b, v) = ((c.depth_mm if isinstance(c, DepthDose) else c.position_mm, c.value) for c in (first, second))
+    if np.array_equal(a, b) and np.array_equal(u, v):
+        return "the same values, a copy"
+    low, high = max(a[0], b[0]), min(a[-1], b[-1])
+    at = np.linspace(low, high, 201)
+    x, y = np.interp(at, a, u), np.interp(at, b, v)
+    if low >= high or x.max() <= 0.0 or y.max() <= 0.0:
+        return "two different curves"
+    return f"they differ by up to {100.0 * np.abs(x / x.max() - y / y.max()).max():.1f} % of the largest value"
+
+
 def _depth_dose(pdd: DepthDose) -> list[Finding]:
     out: list[Finding] = []
 
@@ -121,7 +150,10 @@ def _depth_dose(pdd: DepthDose) -> list[Finding]:
         hint = "; these look like cm: write '# units: cm'" if last <= 45.0 and pdd.depth_mm.size > 15 else ""
         refused(f"ends at {last:g} mm; {LEAST_DEPTH_MM:g} mm or more are needed{hint}")
     elif last > 600.0:
-        refused(f"reaches {last:g} mm; no water tank does: are the lengths in 0.1 mm? Units are mm or cm")
+        refused(
+            f"reaches {last:g} mm; no water tank does: are the lengths in 0.1 mm, or does the file say "
+            "'# units: cm' of lengths in mm?"
+        )
     elif pdd.dmax_mm > _LARGEST_DMAX_MM:
         refused(
             f"the largest value is at {pdd.dmax_mm:g} mm, and it falls from {pdd.value[-1]:g} at {last:g} mm to "
@@ -198,6 +230,8 @@ def _width_text(profile: Profile, width: float, expected: float, sad_mm: float) 
         return text + "; it has the width of the other side: crossline and inline are swapped, here or in field_mm"
     if abs(10.0 * width - expected) <= 10.0 * MAX_WIDTH_MM:
         return text + "; the positions look like cm: write '# units: cm'"
+    if abs(width / 10.0 - expected) <= MAX_WIDTH_MM:
+        return text + "; the positions look ten times too large: does '# units: cm' stand above mm?"
     if abs(width - expected / grown) <= MAX_WIDTH_MM:
         return text + "; it looks projected to the isocenter plane: give positions as they are at the depth"
     if profile.axis is not Axis.DIAGONAL and abs(width - 2.0**0.5 * expected) <= MAX_WIDTH_MM:

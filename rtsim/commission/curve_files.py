@@ -14,6 +14,8 @@ from rtsim.errors import CaseFileError, InputError, unknown_name
 
 QUANTITIES: Final = ("depth_dose", "profile", "output_factors")
 _SCALE: Final = {"mm": 1.0, "cm": 10.0}
+_LARGEST_CM: Final = 60.0
+"""Of a depth, of a position from the axis and of a field: no tank is larger."""
 _KEYS: Final = {
     "depth_dose": ({"quantity", "field_mm", "ssd_mm", "units"}, {"detector_mm", "comment"}),
     "profile": ({"quantity", "field_mm", "ssd_mm", "depth_mm", "axis", "units"}, {"detector_mm", "comment"}),
@@ -43,6 +45,7 @@ def read_curve(path: Path) -> DepthDose | Profile | OutputFactors:
     quantity = header["quantity"]
     table = _table(path.name, lines, _COLUMNS[quantity])
     scale = _scale(path.name, header["units"])
+    _refuse_millimeters_as_cm(path.name, table[:, :-1], header["units"])
     try:
         if quantity == "depth_dose":
             return DepthDose(
@@ -111,6 +114,7 @@ def _table(name: str, lines: list[str], columns: tuple[str, ...]) -> np.ndarray:
         given = ",".join(rows[0]) if rows else "nothing"
         raise CaseFileError(
             f"{name}: the columns are {given!r}; the line '{','.join(columns)}' is needed above the data"
+            + _hint_of_commas(given)
         )
     out = []
     for row in rows[1:]:
@@ -119,17 +123,33 @@ def _table(name: str, lines: list[str], columns: tuple[str, ...]) -> np.ndarray:
         except ValueError:
             values = []
         if len(values) != len(columns):
-            raise CaseFileError(f"{name}: the row {','.join(row)!r} is not {len(columns)} numbers")
+            text = ",".join(row)
+            raise CaseFileError(f"{name}: the row {text!r} is not {len(columns)} numbers{_hint_of_commas(text)}")
         out.append(values)
     if not out:
         raise CaseFileError(f"{name}: there is no data below the column names")
     return np.array(out)
 
 
+def _hint_of_commas(text: str) -> str:
+    if ";" in text or "\t" in text:
+        return "; separate columns with commas, and write decimals with a point"
+    return ""
+
+
 def _scale(name: str, text: str) -> float:
     if text not in _SCALE:
         raise CaseFileError(f"{name}: units is {text!r}; the lengths in the columns are in 'mm' or 'cm'")
     return _SCALE[text]
+
+
+def _refuse_millimeters_as_cm(name: str, lengths: np.ndarray, units: str) -> None:
+    largest = float(np.abs(lengths).max())
+    if units == "cm" and largest > _LARGEST_CM:
+        raise CaseFileError(
+            f"{name}: units says cm, and the lengths reach {largest:g}, more than any water tank; are these mm? Then "
+            "write '# units: mm'"
+        )
 
 
 def _number(name: str, key: str, text: str) -> float:

@@ -48,7 +48,7 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.suffix != ".toml" or path.is_dir():
         raise InputError(f"the output is {path}; a file name that ends in .toml is needed")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} is there already; choose another name, or allow overwriting it")
+        raise OutputExistsError(f"{path} is there already; choose another name, or replace it with --overwrite")
 
 
 def machine_toml(fitted: Fitted) -> str:

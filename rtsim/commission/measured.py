@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 import numpy as np
 
 from rtsim.errors import InputError
+from rtsim.machine.model import DOSE_GY_PER_MU
 from rtsim.typing import FloatArray
+
+OUTPUT_FACTOR: Final = (0.3, 2.0)
+"""Lowest and highest output factor that is believed [E]: 4 x 4 mm and 40 x 40 cm lie well inside."""
 
 
 class Axis(Enum):
@@ -194,11 +199,25 @@ class OutputFactors:
                 f"{self.name}: the reference field {field_text(self.reference_mm)} is not among the fields; add it, or "
                 "name another with '# reference_field_mm: 100 x 100'"
             )
-        if self.dose_gy_per_mu is not None and not 1e-6 <= self.dose_gy_per_mu <= 1.0:
-            raise InputError(f"{self.name}: dose_gy_per_mu is {self.dose_gy_per_mu}; 1e-6 to 1 Gy/MU is allowed")
+        low, high = DOSE_GY_PER_MU
+        if self.dose_gy_per_mu is not None and not low <= self.dose_gy_per_mu <= high:
+            raise InputError(
+                f"{self.name}: dose_gy_per_mu is {self.dose_gy_per_mu:g}; {low:g} to {high:g} Gy per MU is allowed; is "
+                "it in cGy?"
+            )
         factor = factor / factor[self.fields_mm.index(self.reference_mm)]
+        self._check_factors(factor)
         factor.flags.writeable = False
         object.__setattr__(self, "factor", factor)
+
+    def _check_factors(self, factor: FloatArray) -> None:
+        low, high = OUTPUT_FACTOR
+        for field, value in zip(self.fields_mm, factor, strict=True):
+            if not low <= value <= high:
+                raise InputError(
+                    f"{self.name}: the factor of {field_text(field)} is {value:g} of that of the reference field "
+                    f"{field_text(self.reference_mm)}; {low:g} to {high:g} is allowed: are some in percent?"
+                )
 
     @property
     def name(self) -> str:

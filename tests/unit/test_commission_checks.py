@@ -11,7 +11,7 @@ from rtsim.commission import Axis, DepthDose, MeasuredSet, OutputFactors, Profil
 from rtsim.commission.checks import Severity, missing_curves, refuse_unfit
 from rtsim.commission.edges import asymmetry_percent, center_mm, find_edges, width_mm
 from rtsim.errors import InputError
-from tests.unit.commission_data import SAD_MM, complete, depth_dose, profile
+from tests.unit.commission_data import SAD_MM, complete, depth_dose, output_factors, profile
 
 
 def _refusal(measured: MeasuredSet, *, accept_asymmetry: bool = False) -> str:
@@ -69,7 +69,7 @@ def test_a_beam_without_flattening_filter_has_its_edges_where_its_jaws_are() -> 
 
 @pytest.mark.parametrize("tilt", [3.0, -5.0])
 def test_a_tilt_is_measured_and_refused(tilt: float) -> None:
-    p = profile(tilt_percent=tilt)
+    p = profile(depth_mm=200.0, tilt_percent=tilt)
     assert asymmetry_percent(p.position_mm, p.value, find_edges(p.position_mm, p.value)) == pytest.approx(
         tilt, rel=0.05
     )
@@ -106,6 +106,7 @@ def test_swapped_axes_are_refused_whatever_is_accepted(accept: bool) -> None:
     [
         (100.0, "projected to the isocenter plane"),
         (11.0, "look like cm"),
+        (1100.0, "ten times too large: does '# units: cm' stand above mm"),
         (110.0 * 2**0.5, "diagonal"),
         (95.0, "check"),
     ],
@@ -163,6 +164,45 @@ def test_depth_doses_of_two_fields_mixed_up_are_refused() -> None:
     assert check_measured(MeasuredSet(depth_doses=(small, large)), sad_mm=SAD_MM) == ()
 
 
+def test_two_depth_doses_of_one_set_up_are_refused_with_both_files() -> None:
+    first, second = replace(depth_dose(), source="a.csv"), replace(depth_dose(), source="b.csv")
+    thin = complete()
+    text = _refusal(replace(thin, depth_doses=(*thin.depth_doses[:1], first, second)))
+    assert (
+        "(b.csv): is of the same field and set-up as depth dose 100 x 100 mm (a.csv): the same values, a copy" in text
+    )
+    # 3 % of the value at 100 mm, which is 0.486 of the largest here
+    scaled = np.where(second.depth_mm > 95.0, 1.03, 1.0) * second.value
+    share = 3.0 * float((second.value[second.depth_mm > 95.0] / second.value.max()).max())
+    text = _refusal(replace(thin, depth_doses=(*thin.depth_doses[:1], first, replace(second, value=scaled))))
+    assert f"they differ by up to {share:.1f} % of the largest value; keep one" in text
+    # on another scale it is the same curve, but which points count is not for the fit to choose
+    twice = replace(second, value=2.0 * second.value)
+    text = _refusal(replace(thin, depth_doses=(*thin.depth_doses[:1], first, twice)))
+    assert "they differ by up to 0.0 %" in text
+
+
+def test_two_profiles_of_one_set_up_are_refused_and_others_are_not() -> None:
+    thin = complete()
+    copy = replace(thin.profiles[0], source="again.csv")
+    assert "again.csv" in _refusal(replace(thin, profiles=(*thin.profiles, copy)))
+    others = (profile(depth_mm=200.0), profile(field_mm=(100.0, 50.0)), profile(Axis.INLINE, (100.0, 50.0)))
+    assert check_measured(replace(thin, profiles=(*thin.profiles, *others)), sad_mm=SAD_MM) == ()
+    elsewhere = depth_dose(100.0, ssd_mm=900.0)
+    assert check_measured(replace(thin, depth_doses=(*thin.depth_doses, elsewhere)), sad_mm=SAD_MM) == ()
+
+
+@pytest.mark.parametrize("dose", [0.77, 1e-4, float("nan")])
+def test_a_calibration_in_cgy_is_refused(dose: float) -> None:
+    with pytest.raises(InputError, match=r"0\.0005 to 0\.05 Gy per MU is allowed; is it in cGy"):
+        replace(output_factors(), dose_gy_per_mu=dose)
+
+
+def test_output_factors_in_percent_are_those_of_the_reference_field() -> None:
+    given = output_factors()
+    np.testing.assert_allclose(replace(given, factor=100.0 * given.factor).factor, given.factor, rtol=1e-15)
+
+
 def _depth_dose(depth: list[float], value: list[float]) -> DepthDose:
     return DepthDose(field_mm=(100.0, 100.0), ssd_mm=1000.0, depth_mm=np.array(depth), value=np.array(value))
 
@@ -211,6 +251,12 @@ def test_a_profile_of_one_side_is_refused() -> None:
         (((100.0, 100.0), (100.0, 100.0)), [1.0, 1.0], "given twice"),
         (((100.0, 100.0), (50.0, 50.0)), [1.0, -0.9], "finite factor > 0"),
         (((100.0, 100.0), (2.0, 2.0)), [1.0, 0.9], "4 to 500 mm"),
+        (
+            ((100.0, 100.0), (50.0, 50.0)),
+            [1.0, 92.0],
+            "50 x 50 mm is 92 of .* 0.3 to 2 is allowed: are some in percent",
+        ),
+        (((100.0, 100.0), (50.0, 50.0)), [100.0, 0.92], "50 x 50 mm is 0.0092 of .*: are some in percent"),
     ],
 )
 def test_output_factors_that_are_none_are_refused(fields, factor: list[float], words: str) -> None:

@@ -146,7 +146,8 @@ def test_the_command_reports_a_tilted_profile(tmp_path: Path, capsys: pytest.Cap
 def test_the_command_writes_nothing_over_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.toml").write_text("mine")
     assert main(["commission", str(tmp_path), "-o", str(tmp_path / "m.toml")]) == ExitCode.OUTPUT_EXISTS
-    assert "is there already" in capsys.readouterr().err
+    text = " ".join(capsys.readouterr().err.split())
+    assert "is there already; choose another name, or replace it with --overwrite" in text
     assert main(["commission", str(tmp_path), "-o", str(tmp_path / "m.txt")]) == ExitCode.BAD_INPUT
 
 

@@ -15,6 +15,10 @@ from rtsim.errors import CaseFileError, InputError, MissingDependencyError
 from tests.unit.commission_data import complete
 
 PDD = "# quantity: depth_dose\n# field_mm: 100 x 100\n# ssd_mm: 1000\n# units: mm\ndepth,value\n"
+FACTORS = (
+    "# quantity: output_factors\n# ssd_mm: 900\n# depth_mm: 100\n# units: cm\nfield_x,field_y,factor\n"
+    "50,50,0.92\n100,100,1\n"
+)
 ROWS = "0,40\n15,100\n100,67\n200,38\n"
 
 
@@ -51,6 +55,20 @@ def test_centimeters_and_points_above_the_surface(tmp_path: Path) -> None:
         (PDD.replace("ssd_mm: 1000", "ssd_mm: 100") + ROWS, "500 <= ssd_mm"),
         (PDD.replace("depth,value", "z,dose") + ROWS, "'depth,value'"),
         (PDD + "0,1\n15,a\n", "is not 2 numbers"),
+        (
+            PDD.replace(",", ";") + ROWS.replace(",", ";"),
+            "'depth;value'; the line 'depth,value' is needed above the data; sep",
+        ),
+        (
+            PDD + "0;1\n",
+            "the row '0;1' is not 2 numbers; separate columns with commas, and write decimals with a point",
+        ),
+        (PDD + "0,5;1\n", "separate columns with commas"),
+        (
+            PDD.replace("units: mm", "units: cm") + ROWS,
+            "units says cm, and the lengths reach 200, more than any water tank",
+        ),
+        (FACTORS, "units says cm, and the lengths reach 100, more than any water tank; are these mm"),
         (PDD, "no data"),
         (PDD + ROWS.replace("67", "-67"), "a dose is >= 0"),
         (PDD.replace("depth_dose", "profile"), "axis, depth_mm missing"),
