@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from typing import Final
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, steps, terminal
@@ -13,6 +16,8 @@ from rtsim.commission import Axis, CurveResidual, Fitted, fit_machine, read_meas
 from rtsim.commission.machine_file import refuse_existing
 from rtsim.machine import load_machine
 
+_UNBOUNDED: Final = 10_000
+"""Characters; wider than any table."""
 NOT_CLINICAL = "The machine file is not for clinical use: it is a fit, and nobody has validated it."
 
 
@@ -55,14 +60,22 @@ def _say(arguments: argparse.Namespace, fitted: Fitted) -> None:
     console = terminal()
     for line in (*map(str, fitted.findings), *fitted.notes):
         console.print(f"note: {line}", markup=False)
-    console.print(_values(fitted))
-    console.print(_residuals(fitted.residuals))
+    _print_table(console, _values(fitted))
+    _print_table(console, _residuals(fitted.residuals))
     console.print("machine - measured; the tolerances are in docs/commissioning.md", markup=False)
     out = [r.curve for r in fitted.residuals if not r.met]
     if out:
         console.print(f"out of tolerance: {'; '.join(out)}", markup=False)
     console.print(f"\n{arguments.output}: rtsim run CASE --machine {arguments.output} -o out", markup=False)
     console.print(f"{NOT_CLINICAL} {NOT_A_DEVICE}", markup=False)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """A table; into a file or a pipe, which have no width, without a frame and with every cell on one full line."""
+    if not console.is_terminal:
+        table.box = None
+        console.width = Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
+    console.print(table)
 
 
 def _values(fitted: Fitted) -> Table:

@@ -160,6 +160,11 @@ def test_the_command_prints_and_writes(
 
     write_curves(complete(), tmp_path / "measured")
     fitted = _fitted()
+    name = "crossline profile 100 x 100 mm at 100 mm (" + "a_long_name_of_a_file_" * 4 + ".csv)"
+    long = CurveResidual(
+        curve=name, max_percent=1.25, mean_percent=-0.5, edge_mm=0.1, penumbra_mm=-0.2, outside_percent=0.3, met=True
+    )
+    fitted = replace(fitted, residuals=(*fitted.residuals, long))
     off = replace(
         fitted, residuals=(*fitted.residuals, CurveResidual(curve="x", max_percent=5.0, mean_percent=1.0, met=False))
     )
@@ -169,6 +174,8 @@ def test_the_command_prints_and_writes(
     out = capsys.readouterr().out
     assert "not for clinical use" in out
     assert "extra_focal_sigma" in out
+    (line,) = [row for row in out.splitlines() if name in row]
+    assert line.removeprefix(f" {name}").split() == ["+1.25", "-0.50", "+0.10", "-0.20", "+0.30", "yes"]
     assert load_machine(tmp_path / "m.toml").focal_spot.fwhm_x_mm == pytest.approx(1.0)
     monkeypatch.setattr("rtsim.cli.commission.fit_machine", lambda *_, **__: off)
     assert main(argv) == ExitCode.LIMIT_NOT_HELD
@@ -176,4 +183,4 @@ def test_the_command_prints_and_writes(
     assert main([*argv, "--json"]) == ExitCode.LIMIT_NOT_HELD
     record = json.loads(capsys.readouterr().out)
     assert record["not_for_clinical_use"] is True
-    assert [r["met"] for r in record["residuals"]] == [True, False]
+    assert [r["met"] for r in record["residuals"]] == [True, True, False]
