@@ -27,8 +27,7 @@ class CollapsedCone:
 
     Attributes:
         spacing_mm: voxel side of the dose grid, which covers the phantom without the air around it; None = the
-        phantom's
-            own grid.
+            phantom's own grid.
         cones: directions of the primary electrons in ``forward``; scattered photons go along half as many again.
         beamlets: how ``influence`` computes beamlets (fewer cones, a lateral margin, a cut-off, a memory limit).
     """
@@ -53,8 +52,11 @@ class CollapsedCone:
 
     def describe(self) -> str:
         """One line for reports."""
+        return self._describe(self.cones)
+
+    def _describe(self, cones: int) -> str:
         grid = "phantom grid" if self.spacing_mm is None else f"{self.spacing_mm:g} mm"
-        return f"collapsed cone, {self.cones} cones, {grid}"
+        return f"collapsed cone, {cones} cones, {grid}"
 
     def forward(
         self, phantom: Phantom, beams: Sequence[Beam], *, fractions: int = 1, progress: Progress | None = None
@@ -120,7 +122,7 @@ class CollapsedCone:
             matrix=matrix,
             grid=request.medium.grid,
             beams=tuple(beams),
-            engine=self.describe(),
+            engine=self._describe(self.beamlets.cones),
             cutoff=self.beamlets.cutoff,
             dropped_fraction=dropped,
             truncation=truncation,
