@@ -14,14 +14,13 @@ from rtsim.geometry.resample import resample_linear, sample_linear
 from rtsim.typing import AnyFloatArray, Float32Array, FloatArray
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dose:
     """An absorbed dose distribution.
 
     Attributes:
         values_gy: (nz, ny, nx) float32, read-only: the sum over ``fractions`` equal fractions. For a point source
-        without
-            calibration: Gy per (photon/cm2).
+            without calibration: Gy per (photon/cm2).
         grid: where the voxels are; the grid that the report names.
         fractions: how many equal fractions the dose is given in.
         engine: what computed it, with its settings, for reports.
@@ -33,6 +32,10 @@ class Dose:
     fractions: int = 1
     engine: str = ""
     uncertainty_gy: Float32Array | None = None
+
+    def __repr__(self) -> str:
+        top = f"maximum {float(self.values_gy.max()):.4g} Gy, fractions {self.fractions}"
+        return f"Dose({self.grid.describe()}, {top}, {self.engine!r})"
 
     def __post_init__(self) -> None:
         values = np.array(self.values_gy, dtype=np.float32, order="C")
@@ -102,13 +105,13 @@ class Truncation:
     beamlets: int
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Influence:
     """The dose-influence matrix: Gy in each voxel, in one fraction, per monitor unit for which a beamlet is open.
 
     Attributes:
         matrix: (voxels of ``grid`` in C order, beamlets) float32 CSR; columns in the order of ``beams`` and their
-        beamlets.
+            beamlets.
         grid: the dose grid.
         beams: the beams with their beamlets.
         engine: what computed it.
@@ -125,6 +128,10 @@ class Influence:
     cutoff: float = 0.0
     dropped_fraction: float = 0.0
     truncation: Truncation | None = None
+
+    def __repr__(self) -> str:
+        size = f"{self.matrix.shape[1]} beamlets, {self.matrix.nnz} entries"
+        return f"Influence({self.grid.describe()}, {size}, {self.engine!r})"
 
     def __post_init__(self) -> None:
         columns = sum(b.beamlets.count for b in self.beams if b.beamlets is not None)
