@@ -289,3 +289,37 @@ def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frame
             electrons, partial, origin, spacing, source, rotation, sad, frames[m], starts[m], pitch, fan,
             openings[opening_starts[m] : opening_starts[m + 1]], sigmas, attenuation, energy_fluence, hardness, box,
         )  # fmt: skip
+
+
+@njit(cache=True)
+def _beside(density, values, n, j, i):
+    """Mean of the values of the cells with matter about one without; 0 where there are none."""
+    depth, ny, nx = density.shape
+    total, weights = np.float32(0.0), np.float32(0.0)
+    for a in range(max(n - 1, 0), min(n + 2, depth)):
+        for b in range(max(j - 1, 0), min(j + 2, ny)):
+            for c in range(max(i - 1, 0), min(i + 2, nx)):
+                if density[a, b, c] > np.float32(0.0):
+                    weight = np.float32(1.0) / np.float32(abs(a - n) + abs(b - j) + abs(c - i))
+                    total += weight * values[a, b, c]
+                    weights += weight
+    return total / weights if weights > np.float32(0.0) else np.float32(0.0)
+
+
+@njit(cache=True, parallel=True, nogil=True)
+def extend(volumes, shapes, cells, out):
+    """Continue ``out``, dose per electron of boxes, into the cells beyond the grid, in place.
+
+    No voxel lies there, but those of the grid's border are read between them and cells inside: the dose of a trace of
+    matter in vacuum, which gets nothing from its own surroundings, is not theirs. volumes: of :func:`box_termas`.
+    """
+    for m in prange(shapes.shape[0]):
+        depth, ny, nx = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        density = volumes[3 * cells[m] : 3 * cells[m] + depth * ny * nx].reshape((depth, ny, nx))
+        values = out[cells[m] : cells[m + 1]].reshape((depth, ny, nx))
+        for n in range(depth):
+            for j in range(ny):
+                row = density[n, j]
+                for i in range(nx):
+                    if row[i] <= np.float32(0.0):
+                        values[n, j, i] = _beside(density, values, n, j, i)

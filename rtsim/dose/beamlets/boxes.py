@@ -165,12 +165,23 @@ def boxes_about(
     start = np.where(missed, span.min(axis=1), np.maximum(entry - reach, span.min(axis=1)))
     stop = np.where(missed, span.max(axis=1), np.minimum(leave + reach, span.max(axis=1)))
     magnify = 1.0 if fan_mm > 0.0 else float(np.linalg.norm(corners, axis=1).max()) / pose.sad_mm
-    lateral = 2 * np.ceil((0.5 * magnify * widths + margins_mm[:, None]) / pitch_mm[:0:-1]) + 1
-    # and a cell more at both ends, so that all that is read lies between centers of cells
-    depth = np.ceil((stop - start) / pitch_mm[0]) + 2.0
+    # as many cells as leave the edges of the openings on faces of cells, not in their middle
+    across = magnify * widths / pitch_mm[:0:-1]
+    odd = np.round(across) % 2.0
+    lateral = 2 * np.ceil(0.5 * (across - odd) + margins_mm[:, None] / pitch_mm[:0:-1]) + odd
+    # a face of cells where the central ray enters: a plane of cells that straddles the surface would count as matter or
+    # as none; and a cell more at both ends, so that all that is read lies between centers of cells
+    face = np.where(missed, start, entry)
+    start = face - (np.ceil((face - start) / pitch_mm[0]) + 1.0) * pitch_mm[0]
+    if fan_mm > 0.0:
+        # boxes side by side from the same depth on: their lines then lie alike in every plane, and the blur that the
+        # sweep's offsets leave in single planes adds up to none over neighboring beamlets
+        axial = -along @ pose.rotation[:, 2]
+        start = (start * axial).min() / axial
+    depth = np.ceil((stop - start) / pitch_mm[0]) + 1.0
     return Boxes(
         frames=frames,
-        starts_mm=start - pitch_mm[0],
+        starts_mm=start,
         shapes=np.stack([depth, lateral[:, 1], lateral[:, 0]], axis=1).astype(np.int64),
         pitch_mm=pitch_mm,
         fan_mm=fan_mm,

@@ -358,6 +358,7 @@ class _BeamWork:
             volumes,
         )
         transport_boxes(volumes, out, boxes.shapes, cells, cones, boxes.pitch_mm)
+        _kernels.extend(volumes, boxes.shapes, cells, out)
         return out
 
     def columns(self, chosen: IntArray, scratch: _Scratch) -> Columns:

@@ -16,9 +16,9 @@ _EDGE = 1e-6
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
 def _read_row(volume, width, plane, mid_x, mid_y, ax, ay, az, dx, dy, dz, fan, ahead, first, stop, per, out):
-    """out[: stop - first] = per x trilinear values at (ax, ay, az) + i (dx, dy, dz) (x, y, depth), at least 0; all must
-    lie in the volume (flat, of rows of ``width`` and planes of ``plane`` cells). fan, ahead: see :func:`_read`."""
-    one, zero = np.float32(1.0), np.float32(0.0)
+    """out[: stop - first] = per x trilinear values at (ax, ay, az) + i (dx, dy, dz) (x, y, depth); all must lie
+    in the volume (flat, of rows of ``width`` and planes of ``plane`` cells). fan, ahead: see :func:`_read`."""
+    one = np.float32(1.0)
     right, back = np.uint64(1), np.uint64(width)
     deeper = np.uint64(plane)
     for i in range(first, stop):
@@ -36,8 +36,7 @@ def _read_row(volume, width, plane, mid_x, mid_y, ax, ay, az, dx, dy, dz, fan, a
             volume[r + back] * (one - wx) + volume[r + back + right] * wx
         ) * wy
         value = low * (one - wz) + high * wz
-        value = value * per[i] * np.float32(per_wide * per_wide) if value > zero else zero
-        out[i - first] = value
+        out[i - first] = value * per[i] * np.float32(per_wide * per_wide)
 
 
 @njit(cache=True)
@@ -103,10 +102,11 @@ def _read(volume, source, frame, start, pitch, fan, core, origin, spacing, per_g
             ax = (frame[0, 0] * x + frame[1, 0] * y + frame[2, 0] * z) / pitch[2]
             ay = (frame[0, 1] * x + frame[1, 1] * y + frame[2, 1] * z) / pitch[1]
             az = (frame[0, 2] * x + frame[1, 2] * y + frame[2, 2] * z) / pitch[0] - ahead
-            first, last = _between(az, dz, 0.0, depth - 1.0 - _EDGE, 0.0, per_gram.shape[2] - 1.0)
+            first, last = _between(az, dz, 0.0, depth - 1.0 - _EDGE, -1.0, per_gram.shape[2] - 1.0)
             first, last = _within(ax, az, dx, dz, core[0] - _EDGE, reach, ahead, first, last)
             first, last = _within(ay, az, dy, dz, core[1] - _EDGE, reach, ahead, first, last)
-            i0 = math.ceil(first + _EDGE)
+            # a row that is in the box from its first voxel on starts with that one
+            i0 = max(math.ceil(first + _EDGE), 0)
             i1 = max(math.floor(last) + 1, i0)
             spans[row, 0], spans[row, 1], spans[row, 2] = i0, i1, count
             row += 1
