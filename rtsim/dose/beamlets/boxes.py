@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -131,12 +132,12 @@ def fast_margins_mm(medium: Medium, pose: Pose, openings: FloatArray, widest_mm:
 
 
 def fast_pitch_mm(beamlets: Beamlets, step_mm: float) -> FloatArray:
-    """(3,) depth, y, x: across, the width of the narrowest beamlet over a whole number, near the dose grid's spacing.
+    """(3,) depth, y, x: across, the narrowest beamlet over a whole number, at most the dose grid's spacing.
 
     Beamlets side by side are then whole cells apart, and their doses add up to a dose without ripple.
     """
     sides = [float(w.min()) for w in (beamlets.width_y_mm, beamlets.width_x_mm)]
-    return np.array([step_mm, *(w / max(1, round(w / step_mm)) for w in sides)])
+    return np.array([step_mm, *(w / max(1, math.ceil(w / step_mm - 0.01)) for w in sides)])
 
 
 def boxes_about(
