@@ -20,6 +20,7 @@ _PLACE = {
     "extra_focal_fraction": ("extra_focal", "fraction"),
     "extra_focal_sigma": ("extra_focal", "sigma_mm"),
     "jaw_transmission": ("jaws", "transmission"),
+    "monitor_backscatter": ("jaws", "monitor_backscatter"),
     "electron_fraction": ("electrons", "fraction"),
     "electron_attenuation": ("electrons", "attenuation_per_mm"),
 }

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.commission.water import Line, WaterRun
-from rtsim.machine import ElectronContamination, FocalSpot, Machine, OffAxisProfile, linac_spectrum
+from rtsim.machine import ElectronContamination, FocalSpot, Jaws, Machine, OffAxisProfile, linac_spectrum
 from rtsim.materials import Spectrum
 from rtsim.typing import FloatArray
 
@@ -78,7 +78,7 @@ class Parameters:
         if base.jaws is None:
             notes.append(f"{base.name} has no jaws: source sizes and transmission are not fitted")
         else:
-            listed += _head_parameters(base, base.jaws.transmission)
+            listed += _head_parameters(base, base.jaws)
         listed += _electron_parameters(base)
         radius = (*(r for r in _NODES_MM if r < reach_mm - 10.0), round(reach_mm, 1))
         listed += [*_profile_parameters(base, radius), _softening_parameter(base)]
@@ -102,7 +102,11 @@ class Parameters:
             spectrum = _spectrum(self.endpoint_mev, self.value(x, "tungsten", 0.0), self.value(x, "aluminium", 0.0))
         jaws = base.jaws
         if jaws is not None:
-            jaws = replace(jaws, transmission=self.value(x, "jaw_transmission", jaws.transmission))
+            jaws = replace(
+                jaws,
+                transmission=self.value(x, "jaw_transmission", jaws.transmission),
+                monitor_backscatter=self.value(x, "monitor_backscatter", jaws.monitor_backscatter),
+            )
         spot, source = base.focal_spot, base.extra_focal
         variance = [
             self.value(x, f"focal_spot_{axis}", (width / FWHM_OF_SIGMA) ** 2)
@@ -207,7 +211,7 @@ def _spectrum_parameters() -> list[Parameter]:
     ]  # fmt: skip
 
 
-def _head_parameters(base: Machine, transmission: float) -> list[Parameter]:
+def _head_parameters(base: Machine, jaws: Jaws) -> list[Parameter]:
     spot, source = base.focal_spot, base.extra_focal
     out = []
     for axis, width, line in (("x", spot.fwhm_x_mm, Line.CROSSLINE), ("y", spot.fwhm_y_mm, Line.INLINE)):
@@ -228,8 +232,14 @@ def _head_parameters(base: Machine, transmission: float) -> list[Parameter]:
             prior_sigma=10.0, bends=True,
         ),
         Parameter(
-            name="jaw_transmission", unit="", start=transmission, low=0.0, high=0.03, step=0.001, reach=0.005,
+            name="jaw_transmission", unit="", start=jaws.transmission, low=0.0, high=0.03, step=0.001, reach=0.005,
             prior_sigma=0.004,
+        ),
+        # 0 to 2 % [M]: the base's is no better known. Only output factors see it; those of square fields hardly tell
+        # it from extra-focal photons
+        Parameter(
+            name="monitor_backscatter", unit="", start=jaws.monitor_backscatter, low=0.0, high=0.1, step=0.005,
+            reach=0.02, prior_sigma=0.01, changes=_is_depth,
         ),
     ]  # fmt: skip
     return out

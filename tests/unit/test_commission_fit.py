@@ -30,7 +30,7 @@ def known_machine() -> Machine:
         extra_focal=replace(base.extra_focal, fraction=0.09, sigma_mm=20.0),
         electrons=replace(base.electrons, fraction=0.06, attenuation_per_mm=0.15),
         off_axis=replace(base.off_axis, radius_mm=(0.0, 400.0), relative=(1.0, 1.16)),
-        jaws=replace(base.jaws, transmission=0.007),
+        jaws=replace(base.jaws, transmission=0.007, monitor_backscatter=0.01),
     )
 
 
@@ -118,6 +118,7 @@ def test_the_parameters_of_a_known_machine_come_back() -> None:
         "extra_focal_fraction": source.fraction,
         "extra_focal_sigma": source.sigma_mm,
         "jaw_transmission": known.jaws.transmission,
+        "monitor_backscatter": known.jaws.monitor_backscatter,
         "electron_fraction": known.electrons.fraction,
         "electron_attenuation": known.electrons.attenuation_per_mm,
         "softening": 1.0,
