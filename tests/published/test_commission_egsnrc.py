@@ -81,12 +81,6 @@ def measured() -> MeasuredSet:
     )
 
 
-RETURNED_DEPTH_MM = (100.0, 200.0, 245.0)
-RETURNED_PERCENT = {10: (0.1, 0.25, 0.35), 20: (0.4, 0.7, 1.1)}
-"""What photons add that leave 30 cm of water and come back in the infinite water of a kernel, by field side in cm: a
-limit of every superposition, marked in a photon Monte Carlo of 6e6 histories (docs/theory.md, section 5)."""
-
-
 def smoothed(depth: np.ndarray, deviation: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Mean over 2 cm, weights 1/sigma^2: what is left when the noise of single voxels (0.2 to 0.9 %) is taken out."""
     together = (np.abs(depth[:, None] - depth[None, :]) <= 10.0) / sigma[None, :] ** 2
@@ -137,8 +131,7 @@ def test_a_machine_is_commissioned_from_the_tables(tmp_path: Path, capsys: pytes
         )
         # goal: axis <= 1 % beyond the maximum, absolute. A mean over 2 cm takes out the noise of single voxels, but not
         # what is common to a curve: that is "about as large as its single-voxel uncertainty" (README of the reference)
-        returned = np.interp(depth[beyond], RETURNED_DEPTH_MM, RETURNED_PERCENT.get(side, (0.0, 0.0, 0.0)))
-        assert (np.abs(smooth - returned) <= 1.0 + 100.0 * sigma).all()
+        assert (np.abs(smooth) <= 1.0 + 100.0 * sigma).all()
     for r in record["residuals"]:
         print(r["curve"], {k: round(v, 2) for k, v in r.items() if isinstance(v, float)})
         if "profile" in r["curve"]:
