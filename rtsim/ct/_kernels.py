@@ -5,9 +5,7 @@ from numba import njit, prange
 
 
 @njit(cache=True, parallel=True, nogil=True)
-def classify(
-    hu, knot_hu, knot_density, slope, edges_hu, metal_density, first_segment, first_material, density, index
-):
+def classify(hu, knot_hu, knot_density, slope, edges_hu, metal_density, first_segment, first_material, density, index):
     """Density and material index of each voxel.
 
     hu (n,) float32; knot_hu, knot_density (m,) and slope (m - 1,) float64: the curve; edges_hu (c,) float64 between
