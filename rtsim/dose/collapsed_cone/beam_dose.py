@@ -34,7 +34,7 @@ REFERENCE_CONES: Final = 64
 _REFERENCE_SPACING_MM: Final = (5.0, 2.5, 5.0)
 _REFERENCE_HALF_SIDE_MM: Final = 150.0
 _WEDGE_DEPTH_MM: Final = 100.0
-SECTOR_DEG: Final = 8.0
+SECTOR_DEG: Final = 12.0
 """Gantry angles so near to each other share the transport of what varies slowly."""
 _TAIL_CONES: Final = 24
 """For the primary electrons of what little fluence there is outside the field."""
