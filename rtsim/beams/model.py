@@ -165,6 +165,12 @@ class Beam:
                 f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
                 f"least two control points; given {meterset[:4]}..."
             )
+        first = self.control_points[0].gantry_deg
+        if abs((self.gantry_deg - first + 180.0) % 360.0 - 180.0) > 1e-6:
+            raise InputError(
+                f"gantry_deg of beam {self.name!r} is {self.gantry_deg:g} degrees, but its first control point is at "
+                f"{first:g} degrees; give both the same angle"
+            )
         self._check_arc()
 
     def _check_arc(self) -> None:
@@ -242,6 +248,8 @@ class Beam:
         Where no jaws stop the beam along x, all leaf pairs do.
         """
         check_angle("gantry_deg", gantry_deg)
+        if not isinstance(machine, Machine):
+            raise InputError(f"machine is {machine!r}; a Machine is needed, such as rt.load_machine('generic_6x')")
         if not isinstance(size_mm, (tuple, list)) or len(size_mm) != 2 or not all(0.0 < w < math.inf for w in size_mm):
             raise InputError(f"size_mm is {size_mm!r}; two widths > 0 mm, BLD x and y, are needed")
         x_mm, y_mm = (-size_mm[0] / 2, size_mm[0] / 2), (-size_mm[1] / 2, size_mm[1] / 2)

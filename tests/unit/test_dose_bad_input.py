@@ -268,3 +268,9 @@ def test_closed_intervals_of_an_arc_are_skipped() -> None:
     ]
     both, first = (forward(water(), beam, engine=ENGINE).values_gy for beam in beams)
     np.testing.assert_array_equal(both, first)
+
+
+def test_an_angle_that_is_not_that_of_the_control_points_and_a_machine_that_is_a_name() -> None:
+    shown = delivered()
+    refused(lambda: replace(shown, gantry_deg=90.0), "gantry_deg", "90 degrees", "0 degrees")
+    refused(lambda: Beam.open_field("generic_6x"), "machine", "'generic_6x'", "load_machine")  # type: ignore[arg-type]

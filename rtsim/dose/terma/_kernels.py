@@ -308,22 +308,9 @@ def released_energy(partial, origin, spacing, source, rotation, sad, paths, fan,
             soft[k, j] = np.float32(0.0)
             hard[k, j] = np.float32(0.0)
             first, last = _row(
-                np.int64(k),
-                j,
-                origin,
-                spacing,
-                source,
-                rotation,
-                sad,
-                paths,
-                fan,
-                half,
-                table,
-                raster,
-                depths,
-                fluences,
-                angles,
-            )
+                np.int64(k), j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths,
+                fluences, angles,
+            )  # fmt: skip
             if last >= first:
                 here = slice(first, last + 1)
                 for b in range(basis):
@@ -345,22 +332,9 @@ def electron_dose(partial, origin, spacing, source, rotation, sad, paths, fan, h
         for j in range(ny):
             out[k, j] = np.float32(0.0)
             first, last = _row(
-                np.int64(k),
-                j,
-                origin,
-                spacing,
-                source,
-                rotation,
-                sad,
-                paths,
-                fan,
-                half,
-                table,
-                raster,
-                depths,
-                fluences,
-                angles,
-            )
+                np.int64(k), j, origin, spacing, source, rotation, sad, paths, fan, half, table, raster, depths,
+                fluences, angles,
+            )  # fmt: skip
             if last >= first:
                 here = slice(first, last + 1)
                 for b in range(basis):
