@@ -1,0 +1,1 @@
+"""Tables of the Monte Carlo engine, made from rtsim.materials: what the kernels read."""
