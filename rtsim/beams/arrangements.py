@@ -192,7 +192,7 @@ def wedge_toward(beam: Beam, wedge: Wedge, toe_direction_lps: Vector3) -> Beam:
     norm = float(np.linalg.norm(toe_direction_lps))
     if norm == 0.0 or float(np.abs(across).max()) < 1e-6 * norm:
         raise InputError(
-            f"toe_direction_lps {toe_direction_lps} lies along beam {beam.name!r} (gantry "
+            f"toe_direction_lps {toe_direction_lps} lies along {beam.label} (gantry "
             f"{beam.gantry_deg:g}); a wedge can only point across the beam"
         )
     slots = (across[0], across[1], -across[0], -across[1])

@@ -86,9 +86,7 @@ def _beamlets(beam: Beam, target: Structure, pitch_mm: float, margin_mm: float) 
             needed[row] = _overlapped(columns, lower, upper)
     row_of, column_of = np.nonzero(needed)
     if not row_of.size:
-        raise GeometryError(
-            f"beam {beam.name!r}: no beamlet reaches {target.name!r}; check isocenter_mm {beam.isocenter_mm}"
-        )
+        raise GeometryError(f"{beam.label}: no beamlet reaches {target.name!r}; check isocenter_mm {beam.isocenter_mm}")
     return Beamlets(
         center_x_mm=(columns[column_of] + columns[column_of + 1]) / 2,
         width_x_mm=np.diff(columns)[column_of],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -155,20 +156,20 @@ class Beam:
         for k, c in enumerate(self.control_points):
             if not math.isfinite(c.cumulative_monitor_units):
                 raise InputError(
-                    f"cumulative_monitor_units of beam {self.name!r}, control point {k}, is "
+                    f"cumulative_monitor_units of {self.label}, control point {k}, is "
                     f"{c.cumulative_monitor_units}; a finite number of MU is needed"
                 )
             check_angle(f"gantry_deg of control point {k}", c.gantry_deg)
             self._check_limits(c.aperture)
         if len(meterset) < 2 or meterset[0] != 0.0 or any(b < a - 1e-9 for a, b in pairwise(meterset)):
             raise InputError(
-                f"cumulative_monitor_units of beam {self.name!r} must start at 0 and never fall, in at "
+                f"cumulative_monitor_units of {self.label} must start at 0 and never fall, in at "
                 f"least two control points; given {meterset[:4]}..."
             )
         first = self.control_points[0].gantry_deg
         if abs((self.gantry_deg - first + 180.0) % 360.0 - 180.0) > 1e-6:
             raise InputError(
-                f"gantry_deg of beam {self.name!r} is {self.gantry_deg:g} degrees, but its first control point is at "
+                f"gantry_deg of {self.label} is {self.gantry_deg:g} degrees, but its first control point is at "
                 f"{first:g} degrees; give both the same angle"
             )
         self._check_arc()
@@ -179,14 +180,14 @@ class Beam:
             turn = abs((b.gantry_deg - a.gantry_deg + 180.0) % 360.0 - 180.0)
             if turn > WIDEST_INTERVAL_DEG + 1e-6 and b.cumulative_monitor_units > a.cumulative_monitor_units:
                 raise InputError(
-                    f"beam {self.name!r}: the gantry turns from {a.gantry_deg:g} to {b.gantry_deg:g} degrees between "
+                    f"{self.label}: the gantry turns from {a.gantry_deg:g} to {b.gantry_deg:g} degrees between "
                     f"control points {k} and {k + 1}; at most {WIDEST_INTERVAL_DEG:g} degrees an interval are allowed. "
                     "Give control points in between"
                 )
 
     def _check_limits(self, aperture: Aperture) -> None:
         """Refuse jaws and leaves beyond their ends, and leaves of another machine (or none where only leaves shape)."""
-        machine, beam = self.machine, f"beam {self.name!r}"
+        machine, beam = self.machine, self.label
         half = machine.max_field_mm / 2
         reach = half if machine.jaws is None else min(half, machine.jaws.limit_mm)
         for name, pair, limit in (
@@ -225,7 +226,7 @@ class Beam:
             if beyond.size:
                 i = int(beyond[0])
                 raise MachineLimitError(
-                    f"beam {self.name!r}: beamlet {i} spans {center[i] - half[i]:g} to {center[i] + half[i]:g} mm "
+                    f"{self.label}: beamlet {i} spans {center[i] - half[i]:g} to {center[i] + half[i]:g} mm "
                     f"along BLD {axis}; {self.machine.name} opens {limits[0]:g} to {limits[1]:g} mm"
                 )
 
@@ -269,6 +270,14 @@ class Beam:
         )
 
     @property
+    def label(self) -> str:
+        """The beam as messages quote it: by its name, or by its angles when it has none."""
+        if self.name:
+            return f"beam {self.name!r}"
+        couch = f", couch {self.couch_deg:g}" if self.couch_deg else ""
+        return f"the beam at gantry {self.gantry_deg:g}{couch} deg"
+
+    @property
     def monitor_units(self) -> float:
         """Monitor units of the whole beam in one fraction; 0 without control points."""
         return self.control_points[-1].cumulative_monitor_units if self.control_points else 0.0
@@ -300,7 +309,7 @@ class Beam:
             if own <= 0:
                 continue
             if a.gantry_deg != b.gantry_deg or not same_aperture(a.aperture, b.aperture):
-                raise InputError(f"beam {self.name!r} moves while it is on; it has no static segments")
+                raise InputError(f"{self.label} moves while it is on; it has no static segments")
             out.append((a.aperture, own))
         return tuple(out)
 
@@ -317,6 +326,14 @@ class Beam:
         )
         weights = None if self.beamlet_monitor_units is None else self.beamlet_monitor_units * factor
         return replace(self, control_points=points, beamlet_monitor_units=weights)
+
+
+def with_names(beams: Iterable[Beam]) -> tuple[Beam, ...]:
+    """The same beams; those without a name get their number and gantry angle, so that messages tell them apart."""
+    return tuple(
+        beam if beam.name else replace(beam, name=f"number {n}, gantry {beam.gantry_deg:g} deg")
+        for n, beam in enumerate(beams, start=1)
+    )
 
 
 def same_aperture(a: Aperture, b: Aperture) -> bool:

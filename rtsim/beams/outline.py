@@ -71,8 +71,8 @@ def project_outline(beam: Beam, structure: Structure) -> Outline:
     nearest = beam.machine.sad_mm - float(along.max())
     if nearest <= 1.0:
         raise GeometryError(
-            f"structure {structure.name!r} reaches to {nearest:g} mm from the source of beam "
-            f"{beam.name!r}; it must lie below the source. isocenter_mm is {beam.isocenter_mm}"
+            f"structure {structure.name!r} reaches to {nearest:g} mm from the source of "
+            f"{beam.label}; it must lie below the source. isocenter_mm is {beam.isocenter_mm}"
         )
     bev, _ = project_to_isocenter_plane(corners, beam.isocenter_mm, beam.rotation, beam.machine.sad_mm)
     inside = structure.coverage >= _COVERED * min(1.0, float(structure.coverage.max()))
@@ -116,7 +116,7 @@ def check_in_field(beam: Beam, structure: Structure, outline: Outline) -> None:
     ):
         if seen[0] < limit[0] - _ROUNDING_MM or seen[1] > limit[1] + _ROUNDING_MM:
             raise MachineLimitError(
-                f"beam {beam.name!r}: {structure.name!r} reaches from {seen[0]:.1f} to {seen[1]:.1f} mm along BLD "
+                f"{beam.label}: {structure.name!r} reaches from {seen[0]:.1f} to {seen[1]:.1f} mm along BLD "
                 f"{axis}; {beam.machine.name} opens {limit[0]:g} to {limit[1]:g} mm. Move isocenter_mm, turn the "
                 "collimator, or use a machine with a larger field"
             )

@@ -116,11 +116,11 @@ def _fraction_group(plan: Plan) -> Dataset:
 def _check_units(beam: Beam) -> None:
     if beam.machine.calibration is None:
         raise InputError(
-            f"beam {beam.name!r} is of {beam.machine.name}, a source without calibration: its beams carry "
+            f"{beam.label} is of {beam.machine.name}, a source without calibration: its beams carry "
             "photons, not monitor units, and no RTPLAN can say so. Use a calibrated machine"
         )
     if beam.monitor_units <= 0:
-        raise InputError(f"beam {beam.name!r} has no monitor units; leave it out of the plan before writing it")
+        raise InputError(f"{beam.label} has no monitor units; leave it out of the plan before writing it")
 
 
 def _beam(beam: Beam, number: int, phantom: Phantom, outline: BoolArray) -> Dataset:

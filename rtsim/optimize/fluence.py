@@ -213,7 +213,7 @@ def _smoothing(beams: tuple[Beam, ...], gy_per_unit: float) -> tuple[sparse.csr_
     first = count = 0
     for beam in beams:
         if beam.beamlets is None or not beam.beamlets.count:
-            raise InputError(f"beam {beam.name!r} has no beamlets; build them with rtsim.beams.with_beamlets")
+            raise InputError(f"{beam.label} has no beamlets; build them with rtsim.beams.with_beamlets")
         index = np.full(np.add(BeamletMap.of(beam.beamlets).shape, (0, 2)), -1)
         edges = BeamletMap.of(beam.beamlets)
         index[edges.row, edges.column + 1] = first + np.arange(beam.beamlets.count)

@@ -155,4 +155,4 @@ def check_leaves(beam: Beam) -> None:
         try:
             check_aperture(point.aperture, beam.machine)
         except MachineLimitError as error:
-            raise MachineLimitError(f"beam {beam.name!r}, control point {k}: {error}") from error
+            raise MachineLimitError(f"{beam.label}, control point {k}: {error}") from error

@@ -50,7 +50,7 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        missing = [b.name for b in self.beams if not b.control_points]
+        missing = ", ".join(b.label for b in self.beams if not b.control_points)
         if missing or not self.beams:
             raise InputError(f"a plan needs beams with control points; without: {missing or 'no beams at all'}")
 

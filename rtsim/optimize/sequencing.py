@@ -35,7 +35,7 @@ class StepAndShoot:
     def segments(self, beam: Beam, beamlet_monitor_units: AnyFloatArray) -> tuple[tuple[Aperture, float], ...]:
         """(aperture, monitor units) of one beam; empty when its fluence is zero."""
         if beam.beamlets is None:
-            raise InputError(f"beam {beam.name!r} has no beamlets to sequence")
+            raise InputError(f"{beam.label} has no beamlets to sequence")
         edges = BeamletMap.of(beam.beamlets)
         levels, step = quantize(edges.fluence(beamlet_monitor_units), self.levels)
         widths = edges.x_edges_mm[1] - edges.x_edges_mm[0]
@@ -65,7 +65,7 @@ def sequence_beams(
     out = []
     for beam in beams:
         if beam.beamlet_monitor_units is None:
-            raise InputError(f"beam {beam.name!r} has no beamlet_monitor_units; optimize its fluence first")
+            raise InputError(f"{beam.label} has no beamlet_monitor_units; optimize its fluence first")
         segments = chosen.segments(replace(beam, machine=machine), beam.beamlet_monitor_units)
         if segments:
             out.append(replace(beam, machine=machine).with_segments(segments))
@@ -82,7 +82,7 @@ def check_monitor_units(beam: Beam) -> None:
     limit = beam.machine.limits.max_monitor_units_per_beam
     if beam.monitor_units > limit:
         raise MachineLimitError(
-            f"beam {beam.name!r} needs {beam.monitor_units:.0f} MU; {beam.machine.name} gives at most "
+            f"{beam.label} needs {beam.monitor_units:.0f} MU; {beam.machine.name} gives at most "
             f"{limit:.0f} MU a beam. Use more beams, fewer levels, or more fractions"
         )
 
@@ -93,6 +93,6 @@ def check_segment_units(beam: Beam) -> None:
     fewest = min((units for _, units in beam.segments()), default=least)
     if fewest < least * (1.0 - 1e-9):
         raise MachineLimitError(
-            f"beam {beam.name!r} has a segment of {fewest:.2f} MU; {beam.machine.name} gives at least {least:g} MU. "
+            f"{beam.label} has a segment of {fewest:.2f} MU; {beam.machine.name} gives at least {least:g} MU. "
             "Use fewer levels, fewer beams, or fewer fractions"
         )

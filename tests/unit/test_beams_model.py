@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtsim.beams import Aperture, Beam, Beamlets, ControlPoint, rectangular_aperture, same_aperture
-from rtsim.beams.model import rectangle_coverage
+from rtsim.beams.model import rectangle_coverage, with_names
 from rtsim.errors import InputError, MachineLimitError
 from rtsim.machine import load_machine, point_source
 
@@ -102,6 +102,19 @@ def test_impossible_beams_are_refused() -> None:
         replace(_beam(), control_points=(late, late))
     with pytest.raises(InputError, match="lower <= upper"):
         Aperture(jaws_x_mm=(10.0, -10.0), jaws_y_mm=(-10.0, 10.0))
+
+
+def test_a_beam_without_a_name_is_called_by_its_angles_and_among_others_by_its_number() -> None:
+    named, bare = _beam(), replace(_beam(), name="")
+    assert (named.label, bare.label) == ("beam 'B'", "the beam at gantry 90 deg")
+    assert replace(bare, couch_deg=30.0).label == "the beam at gantry 90, couch 30 deg"
+    first, second, third = with_names((named, bare, replace(bare, gantry_deg=270.0)))
+    assert first is named
+    assert second.label == "beam 'number 2, gantry 90 deg'"
+    assert third.label == "beam 'number 3, gantry 270 deg'"
+    late = ControlPoint(cumulative_monitor_units=1.0, aperture=SMALL, gantry_deg=90.0)
+    with pytest.raises(InputError, match="of the beam at gantry 90 deg must start at 0"):
+        replace(bare, control_points=(late, late))
 
 
 def test_rectangle_coverage_of_intervals() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from rtsim import materials
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, static_control_points
-from rtsim.dose import CollapsedCone, Dose, forward, influence
+from rtsim.dose import CollapsedCone, Dose, Engine, PencilBeam, forward, influence
 from rtsim.dose.beamlets.settings import InfluenceSettings
 from rtsim.errors import GeometryError, InputError, MachineLimitError
 from rtsim.geometry.grid import Grid
@@ -110,6 +110,16 @@ def test_a_source_inside_the_patient() -> None:
     behind = replace(SOURCE, sad_mm=52.0)
     turned = Beam.open_field(behind, (20.0, 20.0), gantry_deg=45.0)
     refused(lambda: forward(water(), turned, engine=ENGINE), "source", "mm", error=GeometryError)
+
+
+@pytest.mark.parametrize("engine", [ENGINE, PencilBeam()], ids=lambda e: type(e).__name__)
+def test_a_beam_without_a_name_is_told_by_number_and_angle(engine: Engine) -> None:
+    good = planned()
+    bad = replace(good, name="", gantry_deg=90.0, isocenter_mm=(0.0, 0.0, 5000.0))
+    for make in (engine.forward, engine.influence):
+        refused(lambda make=make: make(water(), (good, bad)), "number 2, gantry 90 deg", error=GeometryError)
+        empty = replace(bad, isocenter_mm=(0.0, 0.0, 0.0), beamlets=None, beamlet_monitor_units=None)
+        refused(lambda make=make, b=empty: make(water(), (good, b)), "number 2, gantry 90 deg", "beamlets")
 
 
 @pytest.mark.parametrize("size_mm", [(2.0, 2.0), (4.0, 40.0), (40.0, 4.0)])

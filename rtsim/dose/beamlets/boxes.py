@@ -106,7 +106,7 @@ def check_beamlets(beam: Beam, beamlets: Beamlets, pose: Pose, grid: Grid) -> No
     if missed.size:
         bad = int(missed[0])
         raise GeometryError(
-            f"beam {beam.name!r}: beamlet {bad} at ({beamlets.center_x_mm[bad]:g}, {beamlets.center_y_mm[bad]:g}) mm "
+            f"{beam.label}: beamlet {bad} at ({beamlets.center_x_mm[bad]:g}, {beamlets.center_y_mm[bad]:g}) mm "
             f"misses the phantom {grid.lower_mm} .. {grid.upper_mm} mm"
         )
 

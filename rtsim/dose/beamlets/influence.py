@@ -276,7 +276,7 @@ class _BeamWork:
             GeometryError: a beamlet misses the phantom, the source lies inside it.
         """
         if beam.beamlets is None or beam.beamlets.count == 0:
-            raise InputError(f"beam {beam.name!r} has no beamlets; an influence matrix needs them")
+            raise InputError(f"{beam.label} has no beamlets; an influence matrix needs them")
         medium = request.medium
         pose = Pose.of(beam, beam.gantry_deg)
         check_source(pose, medium.grid, beam.name)

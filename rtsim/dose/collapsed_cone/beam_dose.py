@@ -308,7 +308,7 @@ def _check_resolved(grid: Grid, fluence: FluenceMap, beam: Beam) -> None:
     most = fluence.values[high].sum() > 0.5 * fluence.values.sum()
     if most and min(widths) < 1.5 * min(grid.spacing_mm):
         raise GeometryError(
-            f"the field of beam {beam.name!r} is {widths[0]:g} x {widths[1]:g} mm wide at half its maximum; a dose "
+            f"the field of {beam.label} is {widths[0]:g} x {widths[1]:g} mm wide at half its maximum; a dose "
             f"grid of {grid.spacing_mm} mm cannot hold its edges. Use a spacing_mm of {min(widths) / 4:.2g} or less"
         )
 

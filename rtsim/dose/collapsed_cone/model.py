@@ -10,12 +10,13 @@ import numpy as np
 
 from rtsim.beams.model import Beam
 from rtsim.dose.beamlets.influence import InfluenceSettings, Request, influence_matrix, predicted_bytes
+from rtsim.dose.checks import placed_beams
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, each_fluence_map
 from rtsim.dose.medium import medium_of
 from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.result import Dose, Influence
-from rtsim.errors import GeometryError, InputError
+from rtsim.errors import InputError
 from rtsim.geometry.grid import Grid
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import BoolArray, Progress
@@ -69,12 +70,9 @@ class CollapsedCone:
             GeometryError: isocenter off the phantom, source inside it, a field that misses it.
             InputError: no beams, beams that deliver nothing, densities that are not positive.
         """
-        if not beams:
-            raise InputError("no beams are given; at least one is needed")
+        beams = placed_beams(phantom, beams)
         if not isinstance(fractions, int) or fractions < 1:
             raise InputError(f"fractions is {fractions!r}; a whole number >= 1 is needed")
-        for beam in beams:
-            check_isocenter(phantom, beam)
         media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
         steps = [max(1, len(beam.control_points) - 1) for beam in beams]
         total = np.zeros(media.fine.grid.shape, dtype=np.float32)
@@ -136,13 +134,10 @@ class CollapsedCone:
         return predicted_bytes(self._request(phantom, beams, voxels))
 
     def _request(self, phantom: Phantom, beams: Sequence[Beam], voxels: BoolArray | None) -> Request:
-        if not beams:
-            raise InputError("no beams are given; at least one is needed")
-        for beam in beams:
-            check_isocenter(phantom, beam)
+        beams = placed_beams(phantom, beams)
         return Request(
             medium=medium_of(phantom, self.spacing_mm),
-            beams=tuple(beams),
+            beams=beams,
             photons_per_unit=[photons_per_unit(b.machine) for b in beams],
             factors=[beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams],
             settings=self.beamlets,
@@ -152,12 +147,3 @@ class CollapsedCone:
     def dose_grid(self, phantom: Phantom) -> Grid:
         """The grid on which this engine gives doses in a phantom."""
         return medium_of(phantom, self.spacing_mm).grid
-
-
-def check_isocenter(phantom: Phantom, beam: Beam) -> None:
-    """Raise GeometryError when the isocenter lies outside the phantom's grid (its surface is allowed)."""
-    if not bool(phantom.grid.contains(np.asarray(beam.isocenter_mm))):
-        raise GeometryError(
-            f"isocenter_mm of beam {beam.name!r} is {beam.isocenter_mm}; the phantom's grid spans "
-            f"{phantom.grid.lower_mm} .. {phantom.grid.upper_mm} mm"
-        )

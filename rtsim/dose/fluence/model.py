@@ -55,7 +55,7 @@ def each_fluence_map(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> Itera
         maps = iter((_from_beamlets(beam, beam.beamlets, beam.beamlet_monitor_units),))
     else:
         raise InputError(
-            f"beam {beam.name!r} has neither control points nor beamlets with monitor units: nothing is delivered"
+            f"{beam.label} has neither control points nor beamlets with monitor units: nothing is delivered"
         )
     return (_wedged(m, beam.wedge, wedge_gradient_per_mm) for m in maps)
 
@@ -190,7 +190,7 @@ def _from_beamlets(beam: Beam, beamlets: Beamlets, monitor_units: FloatArray) ->
 def beamlet_factors(beam: Beam, wedge_gradient_per_mm: float = 0.0) -> FloatArray:
     """(n,) fluence inside each beamlet relative to the open axis: off-axis profile and wedge at its center."""
     if beam.beamlets is None:
-        raise InputError(f"beam {beam.name!r} has no beamlets; an influence matrix needs them")
+        raise InputError(f"{beam.label} has no beamlets; an influence matrix needs them")
     x, y = beam.beamlets.center_x_mm, beam.beamlets.center_y_mm
     out = np.interp(np.hypot(x, y), beam.machine.off_axis.radius_mm, beam.machine.off_axis.relative)
     if beam.wedge is not None:

@@ -155,7 +155,7 @@ def trace(
         cut = max(low, float(bev[:, n].min())), min(high, float(bev[:, n].max()))
         if cut[1] <= cut[0]:
             raise GeometryError(
-                f"beam {beam.name!r}: what it opens, x {u_mm[0]:g} .. {u_mm[1]:g}, y {v_mm[0]:g} .. {v_mm[1]:g} mm "
+                f"{beam.label}: what it opens, x {u_mm[0]:g} .. {u_mm[1]:g}, y {v_mm[0]:g} .. {v_mm[1]:g} mm "
                 f"(isocenter plane), misses the phantom; isocenter_mm is {beam.isocenter_mm}"
             )
         limits.append(cut)
@@ -213,7 +213,7 @@ class Layout:
         y, row = _distinct(beamlets.center_y_mm, beamlets.width_y_mm)
         if x.shape[0] * y.shape[0] > _LARGEST_LAYOUT:
             raise ResourceError(
-                f"the {beamlets.count} beamlets of beam {beam.name!r} lie in {y.shape[0]} rows and {x.shape[0]} "
+                f"the {beamlets.count} beamlets of {beam.label} lie in {y.shape[0]} rows and {x.shape[0]} "
                 f"columns ({8 * x.shape[0] * y.shape[0] / 1e9:.2f} GB of index); put them on a common raster"
             )
         order = np.lexsort((column, row))
@@ -253,7 +253,7 @@ def beamlets_of(beam: Beam) -> Beamlets:
         InputError: it has none.
     """
     if beam.beamlets is None or beam.beamlets.count == 0:
-        raise InputError(f"beam {beam.name!r} has no beamlets; an influence matrix needs them")
+        raise InputError(f"{beam.label} has no beamlets; an influence matrix needs them")
     return beam.beamlets
 
 
@@ -269,7 +269,7 @@ def check_met(medium: Medium, beam: Beam, pose: Pose) -> None:
     if missed.any():
         bad = int(np.flatnonzero(missed)[0])
         raise GeometryError(
-            f"beam {beam.name!r}: beamlet {bad} at ({b.center_x_mm[bad]:g}, {b.center_y_mm[bad]:g}) mm misses the "
+            f"{beam.label}: beamlet {bad} at ({b.center_x_mm[bad]:g}, {b.center_y_mm[bad]:g}) mm misses the "
             f"phantom {medium.grid.lower_mm} .. {medium.grid.upper_mm} mm"
         )
 

@@ -80,7 +80,7 @@ def superpose(body: Body, beam: Beam, fluence: FluenceMap, widths: Widths, dose:
     """
     rows, columns = fluence.values.any(axis=1), fluence.values.any(axis=0)
     if not rows.any():
-        raise InputError(f"beam {beam.name!r} delivers no fluence: its monitor units are 0 or its leaves are closed")
+        raise InputError(f"{beam.label} delivers no fluence: its monitor units are 0 or its leaves are closed")
     pose = Pose.of(beam, fluence.gantry_deg)
     grid = body.medium.grid
     x, y = fluence.raster.x_mm[columns], fluence.raster.y_mm[rows]
