@@ -6,7 +6,7 @@ from rtsim.dose.engine import Engine
 from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence, predicted_influence_gb
 from rtsim.dose.fluence import FluenceMap, fluence_maps
 from rtsim.dose.pencil_beam.model import PencilBeam
-from rtsim.dose.result import Dose, Influence, Truncation
+from rtsim.dose.result import Dose, Influence, MonteCarloStatistics, Truncation
 
 __all__ = [
     "ENGINES",
@@ -18,6 +18,7 @@ __all__ = [
     "Influence",
     "engine_named",
     "PencilBeam",
+    "MonteCarloStatistics",
     "Truncation",
     "fluence_maps",
     "forward",

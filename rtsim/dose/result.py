@@ -14,6 +14,46 @@ from rtsim.geometry.resample import resample_linear, sample_linear
 from rtsim.typing import AnyFloatArray, Float32Array, FloatArray
 
 
+@dataclass(frozen=True, kw_only=True)
+class MonteCarloStatistics:
+    """How a Monte Carlo dose was reached.
+
+    Attributes:
+        histories: photons that left the source.
+        batches: how many equal parts they came in; the uncertainty is from the spread of these.
+        uncertainty_percent: mean over ``voxels`` of one standard deviation over the dose, in percent.
+        voxels: how many voxels are above half the maximum (the mean of the 100 highest; air is left out).
+        seconds: wall time of the simulation.
+        interrupted: Ctrl-C ended it before the wanted number of histories or uncertainty.
+    """
+
+    histories: int
+    batches: int
+    uncertainty_percent: float
+    voxels: int
+    seconds: float
+    interrupted: bool = False
+
+    def describe(self) -> str:
+        """One line for reports."""
+        where = f"1 sigma, {self.voxels} voxels above half the maximum"
+        sure = f"mean uncertainty {percent_text(self.uncertainty_percent)} % ({where})"
+        return f"{histories_text(self.histories)} histories, {sure}" + (", interrupted" if self.interrupted else "")
+
+
+def histories_text(histories: int) -> str:
+    """1.2e6 for 1 234 567; small numbers as they are."""
+    if histories < 100_000:
+        return str(histories)
+    mantissa, exponent = f"{histories:.1e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent_text(percent: float) -> str:
+    """Two digits: 12, 2.1, 0.82."""
+    return f"{percent:.0f}" if percent >= 9.95 else f"{percent:.1f}" if percent >= 0.995 else f"{percent:.2f}"
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dose:
     """An absorbed dose distribution.
@@ -24,7 +64,9 @@ class Dose:
         grid: where the voxels are; the grid that the report names.
         fractions: how many equal fractions the dose is given in.
         engine: what computed it, with its settings, for reports.
-        uncertainty_gy: (nz, ny, nx) one standard deviation of Monte Carlo, or None.
+        uncertainty_gy: (nz, ny, nx) float32, read-only: one standard deviation of ``values_gy`` in Gy, if they are of
+            Monte Carlo; None for an engine without statistical noise.
+        statistics: how many histories of Monte Carlo, and how sure; None for other engines.
     """
 
     values_gy: Float32Array
@@ -32,6 +74,7 @@ class Dose:
     fractions: int = 1
     engine: str = ""
     uncertainty_gy: Float32Array | None = None
+    statistics: MonteCarloStatistics | None = None
 
     def __repr__(self) -> str:
         top = f"maximum {float(self.values_gy.max()):.4g} Gy, fractions {self.fractions}"
@@ -47,6 +90,23 @@ class Dose:
             raise InputError(f"fractions is {self.fractions}; a dose is given in at least 1 fraction")
         values.flags.writeable = False
         object.__setattr__(self, "values_gy", values)
+        if self.uncertainty_gy is not None:
+            object.__setattr__(self, "uncertainty_gy", self._checked_uncertainty(self.uncertainty_gy))
+
+    def _checked_uncertainty(self, given: Float32Array) -> Float32Array:
+        sigma = np.array(given, dtype=np.float32, order="C")
+        if sigma.shape != self.grid.shape:
+            raise InputError(f"uncertainty_gy has shape {sigma.shape}; the grid has {self.grid.shape} (nz, ny, nx)")
+        bad = ~(np.isfinite(sigma) & (sigma >= 0.0))
+        if bad.any():
+            raise InputError(f"uncertainty_gy holds {int(bad.sum())} voxels that are negative, NaN or infinite")
+        sigma.flags.writeable = False
+        return sigma
+
+    @property
+    def uncertainty(self) -> Float32Array | None:
+        """The same as ``uncertainty_gy``: one standard deviation in Gy; over ``values_gy`` it is the relative one."""
+        return self.uncertainty_gy
 
     def at(self, points_mm: AnyFloatArray) -> FloatArray:
         """Dose in Gy (...,) at points (..., 3) LPS mm, trilinear.
@@ -64,7 +124,10 @@ class Dose:
         return sample_linear(self.values_gy, self.grid, points.reshape(-1, 3)).reshape(points.shape[:-1])
 
     def on(self, grid: Grid) -> Dose:
-        """The same dose sampled trilinearly on another grid; 0 outside."""
+        """The same dose sampled trilinearly on another grid; 0 outside.
+
+        Its uncertainty is sampled likewise: that of a mean of voxels is smaller, by as much as they are independent.
+        """
         if grid == self.grid:
             return self
         values = resample_linear(self.values_gy, self.grid, grid)
