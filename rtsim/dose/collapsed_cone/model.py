@@ -10,7 +10,7 @@ import numpy as np
 
 from rtsim.beams.model import Beam
 from rtsim.dose.beamlets.influence import InfluenceSettings, Request, influence_matrix, predicted_bytes
-from rtsim.dose.checks import placed_beams
+from rtsim.dose.checks import check_delivery, nothing_delivered
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, each_fluence_map
 from rtsim.dose.medium import medium_of
@@ -70,9 +70,7 @@ class CollapsedCone:
             GeometryError: isocenter off the phantom, source inside it, a field that misses it.
             InputError: no beams, beams that deliver nothing, densities that are not positive.
         """
-        beams = placed_beams(phantom, beams)
-        if not isinstance(fractions, int) or fractions < 1:
-            raise InputError(f"fractions is {fractions!r}; a whole number >= 1 is needed")
+        check_delivery(phantom, beams, fractions)
         media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
         steps = [max(1, len(beam.control_points) - 1) for beam in beams]
         total = np.zeros(media.fine.grid.shape, dtype=np.float32)
@@ -88,10 +86,7 @@ class CollapsedCone:
                     total += beam_dose(media, beam, open_maps, self.cones)
                     delivered = True
         if not delivered:
-            names = ", ".join(repr(beam.name) for beam in beams)
-            raise InputError(
-                f"nothing is delivered by {names}: 0 MU, or leaves that are closed and let nothing through"
-            )
+            raise nothing_delivered(beams)
         if progress is not None:
             progress(1.0, "dose")
         return Dose(
@@ -134,10 +129,10 @@ class CollapsedCone:
         return predicted_bytes(self._request(phantom, beams, voxels))
 
     def _request(self, phantom: Phantom, beams: Sequence[Beam], voxels: BoolArray | None) -> Request:
-        beams = placed_beams(phantom, beams)
+        check_delivery(phantom, beams)
         return Request(
             medium=medium_of(phantom, self.spacing_mm),
-            beams=beams,
+            beams=tuple(beams),
             photons_per_unit=[photons_per_unit(b.machine) for b in beams],
             factors=[beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams],
             settings=self.beamlets,

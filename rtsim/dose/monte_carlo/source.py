@@ -1,0 +1,236 @@
+"""Source: the photons of a delivery as flat arrays, from which the kernel draws.
+
+A photon is drawn in five steps: a pixel of all fluence maps by ``cumulative`` (its map by ``start``); a point in the
+pixel, uniformly; the direction from the source of the map through that point of the isocenter plane; the spectrum by
+the point's radius; the energy, uniformly in its bin. All photons come from the target: focal spot and extra-focal
+source are in the fluence maps, as in the other engines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from rtsim.beams.model import Beam
+from rtsim.dose.checks import nothing_delivered
+from rtsim.dose.collapsed_cone.beam_dose import wedge_gradient_per_mm
+from rtsim.dose.fluence.model import each_fluence_map
+from rtsim.dose.fluence.raster import FluenceMap, Raster
+from rtsim.dose.monte_carlo.softening import softened
+from rtsim.dose.resolution.model import EMITTING, RAMP_MM
+from rtsim.dose.terma.fan import Pose, check_source, meets
+from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.grid import Grid
+from rtsim.machine.model import Machine
+from rtsim.typing import FloatArray, IntArray
+
+RADIUS_STEP_MM: Final = 5.0
+"""0.3 degrees at 1 m: the softening changes the attenuation by less than 0.6 % in a step."""
+_OUTER_PITCH_MM: Final = 2.0
+"""Pixels of what passes outside the field: an arc's maps together would be gigabytes."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """All photons of one delivery. A map is a fluence raster at one pose; a group, the spectra of one machine.
+
+    Attributes:
+        rotation: (maps, 3, 3) BLD axes in LPS, as columns.
+        source_mm: (maps, 3) LPS.
+        sad_mm: (maps,) from source to isocenter plane.
+        raster: (maps, 5) left, bottom, pitch (mm, BLD in the isocenter plane), columns, rows.
+        start: (maps + 1,) where the pixels of each map begin in ``cumulative``; pixels [row, column] in C order.
+        cumulative: (pixels,) running sum over all maps of the photons that cross each pixel. The fluence of a map is
+            scalar (per area across the ray): photons = fluence x cos(theta) x area.
+        map_spectrum: (maps,) group of each map.
+        energy_edges_mev: (groups, n + 1) edges of the bins; shorter spectra repeat their last edge.
+        energy_cumulative: (groups, radii, n) running share of the photons, ending at 1.
+        radius_step_mm: row of ``energy_cumulative`` = radius in the isocenter plane / this, at most the last one.
+    """
+
+    rotation: FloatArray
+    source_mm: FloatArray
+    sad_mm: FloatArray
+    raster: FloatArray
+    start: IntArray
+    cumulative: FloatArray
+    map_spectrum: IntArray
+    energy_edges_mev: FloatArray
+    energy_cumulative: FloatArray
+    radius_step_mm: float = RADIUS_STEP_MM
+
+    @property
+    def photons(self) -> float:
+        """Number of photons of the delivery (one fraction)."""
+        return float(self.cumulative[-1])
+
+    @property
+    def mean_energy_mev(self) -> float:
+        """Mean energy of all photons."""
+        per_pixel = np.diff(self.cumulative, prepend=0.0)
+        middle = 0.5 * (self.energy_edges_mev[:, 1:] + self.energy_edges_mev[:, :-1])
+        means = (np.diff(self.energy_cumulative, axis=2, prepend=0.0) * middle[:, None]).sum(axis=2)
+        total = 0.0
+        for m, group in enumerate(self.map_spectrum):
+            row = _radius_row(_raster(self.raster[m]), means.shape[1])
+            total += float(per_pixel[self.start[m] : self.start[m + 1]] @ means[group, row].ravel())
+        return total / self.photons
+
+
+def source_of(beams: Sequence[Beam], *, photons_per_unit: Sequence[float], grid: Grid | None = None) -> Source:
+    """The photons of one fraction of some beams.
+
+    Args:
+        photons_per_unit: for each beam, photons per cm2 on the axis of one monitor unit (``calibration``); 1 for a
+            machine without calibration, whose monitor units are photons per cm2.
+        grid: dose grid, checked to lie in front of every source and in every field; None leaves that out.
+
+    Raises:
+        InputError: no beams, nothing delivered, a softening that the spectrum cannot take.
+        GeometryError: a source inside or behind the phantom, a field that misses it.
+    """
+    if len(photons_per_unit) != len(beams):
+        raise InputError(f"photons_per_unit has {len(photons_per_unit)} values for {len(beams)} beams; one each")
+    parts: list[_Part] = []
+    for beam, per_unit in zip(beams, photons_per_unit, strict=True):
+        if not (math.isfinite(per_unit) and per_unit > 0.0):
+            raise InputError(f"photons_per_unit of beam {beam.name!r} is {per_unit}; it must be finite and above 0")
+        parts += _parts(beam, per_unit, grid)
+    if not parts:
+        raise nothing_delivered(beams)
+    groups = _Groups.of(parts)
+    pixels = [_photons(part, groups) for part in parts]
+    sizes = [p.size for p in pixels]
+    return Source(
+        rotation=np.ascontiguousarray([p.pose.rotation for p in parts], dtype=np.float64),
+        source_mm=np.ascontiguousarray([p.pose.source_mm for p in parts], dtype=np.float64),
+        sad_mm=np.array([p.pose.sad_mm for p in parts], dtype=np.float64),
+        raster=np.array([_row(p.fluence.raster) for p in parts], dtype=np.float64),
+        start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        cumulative=np.cumsum(np.concatenate(pixels)),
+        map_spectrum=np.array([groups.number(p.machine) for p in parts], dtype=np.int64),
+        energy_edges_mev=groups.edges_mev,
+        energy_cumulative=groups.cumulative,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One raster of a delivery: the field of a map, or what lies around it."""
+
+    machine: Machine
+    pose: Pose
+    fluence: FluenceMap
+    per_unit: float
+
+
+def _parts(beam: Beam, per_unit: float, grid: Grid | None) -> list[_Part]:
+    out: list[_Part] = []
+    for fluence in each_fluence_map(beam, wedge_gradient_per_mm=wedge_gradient_per_mm(beam)):
+        if not fluence.values.any():
+            continue
+        pose = Pose.of(beam, fluence.gantry_deg)
+        inner, outer = fluence.split(EMITTING, RAMP_MM)
+        if grid is not None:
+            check_source(pose, grid, beam.name)
+            _check_hit(pose, inner, grid, beam.name)
+        out.append(_Part(beam.machine, pose, inner, per_unit))
+        if outer.values.any():
+            out.append(_Part(beam.machine, pose, _coarser(outer), per_unit))
+    return out
+
+
+def _check_hit(pose: Pose, fluence: FluenceMap, grid: Grid, name: str) -> None:
+    if not meets(grid, fluence, pose):
+        raise GeometryError(
+            f"the field of beam {name!r} at gantry {fluence.gantry_deg:g} degrees misses the phantom "
+            f"{grid.lower_mm} .. {grid.upper_mm} mm; isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1).tolist())}"
+        )
+
+
+def _coarser(fluence: FluenceMap) -> FluenceMap:
+    """Means over larger pixels, cut to those that hold something."""
+    fine = fluence.raster
+    factor = max(1, round(_OUTER_PITCH_MM / fine.pitch_mm))
+    rows, columns = math.ceil(fine.rows / factor), math.ceil(fine.columns / factor)
+    padded = np.zeros((rows * factor, columns * factor))
+    padded[: fine.rows, : fine.columns] = fluence.values
+    values = padded.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+    raster = Raster(fine.left_mm, fine.bottom_mm, fine.pitch_mm * factor, columns, rows)
+    return FluenceMap(raster, values, fluence.gantry_deg)
+
+
+def _row(raster: Raster) -> list[float]:
+    return [raster.left_mm, raster.bottom_mm, raster.pitch_mm, float(raster.columns), float(raster.rows)]
+
+
+def _raster(row: FloatArray) -> Raster:
+    return Raster(float(row[0]), float(row[1]), float(row[2]), int(row[3]), int(row[4]))
+
+
+def _radius_row(raster: Raster, rows: int) -> IntArray:
+    """(rows, columns) which radial bin the center of each pixel lies in."""
+    radius = np.hypot(raster.x_mm[None, :], raster.y_mm[:, None])
+    return np.minimum((radius / RADIUS_STEP_MM).astype(np.int64), rows - 1)
+
+
+def _photons(part: _Part, groups: _Groups) -> FloatArray:
+    """(pixels,) photons that cross each pixel of a map.
+
+    The profile off the axis is one of energy fluence: of softer photons there are more.
+    """
+    raster = part.fluence.raster
+    x, y = raster.x_mm[None, :], raster.y_mm[:, None]
+    cosine = part.pose.sad_mm / np.sqrt(part.pose.sad_mm**2 + x * x + y * y)
+    area_cm2 = (0.1 * raster.pitch_mm) ** 2
+    mean = groups.mean_energy_mev[groups.number(part.machine)]
+    more = groups.axis_energy_mev[groups.number(part.machine)] / mean[_radius_row(raster, mean.size)]
+    return np.asarray((part.fluence.values * cosine * more * (area_cm2 * part.per_unit)).ravel())
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """The spectra of the machines of a delivery, by radius."""
+
+    machines: list[Machine]
+    edges_mev: FloatArray
+    cumulative: FloatArray
+    mean_energy_mev: FloatArray
+    axis_energy_mev: list[float]
+
+    @classmethod
+    def of(cls, parts: Sequence[_Part]) -> _Groups:
+        machines: list[Machine] = []
+        for part in parts:
+            if not any(part.machine is m for m in machines):
+                machines.append(part.machine)
+        soft = any(any(m.off_axis.softening) for m in machines)
+        count = 1 + int(max(_reach_mm(p.fluence.raster) for p in parts) / RADIUS_STEP_MM) if soft else 1
+        radius = RADIUS_STEP_MM * (np.arange(count) + 0.5)
+        bins = max(m.spectrum.photons.size for m in machines)
+        edges = np.empty((len(machines), bins + 1))
+        cumulative = np.ones((len(machines), count, bins))
+        means = np.empty((len(machines), count))
+        for g, machine in enumerate(machines):
+            own = machine.spectrum.photons.size
+            shares = softened(machine, radius)
+            edges[g, : own + 1] = machine.spectrum.edges_mev
+            edges[g, own + 1 :] = machine.spectrum.edges_mev[-1]
+            cumulative[g, :, :own] = np.cumsum(shares, axis=1)
+            # rounding may leave the last sum a little off 1; empty bins at the end must not be drawn
+            last = int(np.flatnonzero(machine.spectrum.photons)[-1])
+            cumulative[g, :, last:] = 1.0
+            means[g] = shares @ machine.spectrum.bin_energy_mev
+        return cls(machines, edges, cumulative, means, [m.spectrum.mean_energy_mev for m in machines])
+
+    def number(self, machine: Machine) -> int:
+        return next(g for g, m in enumerate(self.machines) if m is machine)
+
+
+def _reach_mm(raster: Raster) -> float:
+    """Largest radius in a raster."""
+    return float(np.hypot(np.abs(raster.x_edges_mm).max(), np.abs(raster.y_edges_mm).max()))
