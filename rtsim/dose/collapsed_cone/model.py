@@ -10,7 +10,7 @@ import numpy as np
 
 from rtsim.beams.model import Beam
 from rtsim.dose.beamlets.influence import InfluenceSettings, Request, influence_matrix, predicted_bytes
-from rtsim.dose.checks import check_delivery, nothing_delivered
+from rtsim.dose.checks import check_fractions, nothing_delivered, placed_beams
 from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, each_fluence_map
 from rtsim.dose.medium import medium_of
@@ -70,7 +70,8 @@ class CollapsedCone:
             GeometryError: isocenter off the phantom, source inside it, a field that misses it.
             InputError: no beams, beams that deliver nothing, densities that are not positive.
         """
-        check_delivery(phantom, beams, fractions)
+        beams = placed_beams(phantom, beams)
+        check_fractions(fractions)
         media = TwoMedia.of(medium_of(phantom, self.spacing_mm))
         steps = [max(1, len(beam.control_points) - 1) for beam in beams]
         total = np.zeros(media.fine.grid.shape, dtype=np.float32)
@@ -129,10 +130,10 @@ class CollapsedCone:
         return predicted_bytes(self._request(phantom, beams, voxels))
 
     def _request(self, phantom: Phantom, beams: Sequence[Beam], voxels: BoolArray | None) -> Request:
-        check_delivery(phantom, beams)
+        beams = placed_beams(phantom, beams)
         return Request(
             medium=medium_of(phantom, self.spacing_mm),
-            beams=tuple(beams),
+            beams=beams,
             photons_per_unit=[photons_per_unit(b.machine) for b in beams],
             factors=[beamlet_factors(beam, wedge_gradient_per_mm(beam)) for beam in beams],
             settings=self.beamlets,

@@ -29,7 +29,7 @@ from rtsim.machine.model import Machine
 from rtsim.typing import FloatArray, IntArray
 
 RADIUS_STEP_MM: Final = 5.0
-"""0.3 degrees at 1 m: the softening changes the attenuation by less than 0.6 % in a step."""
+"""0.3 degrees at 1 m: between them spectra are mixed linearly."""
 _OUTER_PITCH_MM: Final = 2.0
 """Pixels of what passes outside the field: an arc's maps together would be gigabytes."""
 
@@ -49,7 +49,8 @@ class Source:
         map_spectrum: (maps,) group of each map.
         energy_edges_mev: (groups, n + 1) edges of the bins; shorter spectra repeat their last edge.
         energy_cumulative: (groups, radii, n) running share of the photons, ending at 1.
-        radius_step_mm: row of ``energy_cumulative`` = radius in the isocenter plane / this, at most the last one.
+        radius_step_mm: between the radii of ``energy_cumulative`` in the isocenter plane, from 0. One of the two
+            nearest is drawn, with the weights of linear interpolation; beyond the last radius, that.
     """
 
     rotation: FloatArray
@@ -76,8 +77,8 @@ class Source:
         means = (np.diff(self.energy_cumulative, axis=2, prepend=0.0) * middle[:, None]).sum(axis=2)
         total = 0.0
         for m, group in enumerate(self.map_spectrum):
-            row = _radius_row(_raster(self.raster[m]), means.shape[1])
-            total += float(per_pixel[self.start[m] : self.start[m + 1]] @ means[group, row].ravel())
+            here = _at_radius(_raster(self.raster[m]), means[group])
+            total += float(per_pixel[self.start[m] : self.start[m + 1]] @ here.ravel())
         return total / self.photons
 
 
@@ -98,7 +99,7 @@ def source_of(beams: Sequence[Beam], *, photons_per_unit: Sequence[float], grid:
     parts: list[_Part] = []
     for beam, per_unit in zip(beams, photons_per_unit, strict=True):
         if not (math.isfinite(per_unit) and per_unit > 0.0):
-            raise InputError(f"photons_per_unit of beam {beam.name!r} is {per_unit}; it must be finite and above 0")
+            raise InputError(f"photons_per_unit of {beam.label} is {per_unit}; it must be finite and above 0")
         parts += _parts(beam, per_unit, grid)
     if not parts:
         raise nothing_delivered(beams)
@@ -137,7 +138,7 @@ def _parts(beam: Beam, per_unit: float, grid: Grid | None) -> list[_Part]:
         inner, outer = fluence.split(EMITTING, RAMP_MM)
         if grid is not None:
             check_source(pose, grid, beam.name)
-            _check_hit(pose, inner, grid, beam.name)
+            _check_hit(pose, inner, grid, beam.label)
         out.append(_Part(beam.machine, pose, inner, per_unit))
         if outer.values.any():
             out.append(_Part(beam.machine, pose, _coarser(outer), per_unit))
@@ -147,7 +148,7 @@ def _parts(beam: Beam, per_unit: float, grid: Grid | None) -> list[_Part]:
 def _check_hit(pose: Pose, fluence: FluenceMap, grid: Grid, name: str) -> None:
     if not meets(grid, fluence, pose):
         raise GeometryError(
-            f"the field of beam {name!r} at gantry {fluence.gantry_deg:g} degrees misses the phantom "
+            f"the field of {name} at gantry {fluence.gantry_deg:g} degrees misses the phantom "
             f"{grid.lower_mm} .. {grid.upper_mm} mm; isocenter_mm is {tuple(np.round(pose.isocenter_mm, 1).tolist())}"
         )
 
@@ -172,10 +173,10 @@ def _raster(row: FloatArray) -> Raster:
     return Raster(float(row[0]), float(row[1]), float(row[2]), int(row[3]), int(row[4]))
 
 
-def _radius_row(raster: Raster, rows: int) -> IntArray:
-    """(rows, columns) which radial bin the center of each pixel lies in."""
+def _at_radius(raster: Raster, values: FloatArray) -> FloatArray:
+    """(rows, columns) of a quantity given at multiples of ``RADIUS_STEP_MM``, at the center of each pixel."""
     radius = np.hypot(raster.x_mm[None, :], raster.y_mm[:, None])
-    return np.minimum((radius / RADIUS_STEP_MM).astype(np.int64), rows - 1)
+    return np.asarray(np.interp(radius, RADIUS_STEP_MM * np.arange(values.size), values))
 
 
 def _photons(part: _Part, groups: _Groups) -> FloatArray:
@@ -188,7 +189,7 @@ def _photons(part: _Part, groups: _Groups) -> FloatArray:
     cosine = part.pose.sad_mm / np.sqrt(part.pose.sad_mm**2 + x * x + y * y)
     area_cm2 = (0.1 * raster.pitch_mm) ** 2
     mean = groups.mean_energy_mev[groups.number(part.machine)]
-    more = groups.axis_energy_mev[groups.number(part.machine)] / mean[_radius_row(raster, mean.size)]
+    more = mean[0] / _at_radius(raster, mean)
     return np.asarray((part.fluence.values * cosine * more * (area_cm2 * part.per_unit)).ravel())
 
 
@@ -200,7 +201,6 @@ class _Groups:
     edges_mev: FloatArray
     cumulative: FloatArray
     mean_energy_mev: FloatArray
-    axis_energy_mev: list[float]
 
     @classmethod
     def of(cls, parts: Sequence[_Part]) -> _Groups:
@@ -209,8 +209,8 @@ class _Groups:
             if not any(part.machine is m for m in machines):
                 machines.append(part.machine)
         soft = any(any(m.off_axis.softening) for m in machines)
-        count = 1 + int(max(_reach_mm(p.fluence.raster) for p in parts) / RADIUS_STEP_MM) if soft else 1
-        radius = RADIUS_STEP_MM * (np.arange(count) + 0.5)
+        count = 2 + int(max(_reach_mm(p.fluence.raster) for p in parts) / RADIUS_STEP_MM) if soft else 1
+        radius = RADIUS_STEP_MM * np.arange(count)
         bins = max(m.spectrum.photons.size for m in machines)
         edges = np.empty((len(machines), bins + 1))
         cumulative = np.ones((len(machines), count, bins))
@@ -225,12 +225,12 @@ class _Groups:
             last = int(np.flatnonzero(machine.spectrum.photons)[-1])
             cumulative[g, :, last:] = 1.0
             means[g] = shares @ machine.spectrum.bin_energy_mev
-        return cls(machines, edges, cumulative, means, [m.spectrum.mean_energy_mev for m in machines])
+        return cls(machines, edges, cumulative, means)
 
     def number(self, machine: Machine) -> int:
         return next(g for g, m in enumerate(self.machines) if m is machine)
 
 
 def _reach_mm(raster: Raster) -> float:
-    """Largest radius in a raster."""
+    """Largest radius of a corner."""
     return float(np.hypot(np.abs(raster.x_edges_mm).max(), np.abs(raster.y_edges_mm).max()))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtsim.beams.model import Beam
-from rtsim.dose.checks import check_isocenter
+from rtsim.dose.checks import placed_beams
 from rtsim.dose.collapsed_cone.beam_dose import photons_per_unit, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, fluence_maps
 from rtsim.dose.medium import medium_of
@@ -87,7 +87,7 @@ class PencilBeam:
             GeometryError: isocenter off the phantom, source inside it, a field that misses it.
             InputError: no beams, a beam that delivers nothing, densities that are not positive.
         """
-        _check(phantom, beams)
+        beams = placed_beams(phantom, beams)
         medium = medium_of(phantom, self.spacing_mm)
         total = np.zeros(medium.grid.shape, dtype=np.float32)
         for n, beam in enumerate(beams):
@@ -149,18 +149,11 @@ class PencilBeam:
         return medium_of(phantom, self.spacing_mm).grid
 
     def _works(self, phantom: Phantom, beams: Sequence[Beam]) -> list[matrix.BeamWork]:
-        _check(phantom, beams)
+        beams = placed_beams(phantom, beams)
         factors = [beamlet_factors(b, wedge_gradient_per_mm(b)) for b in beams]
         units = [photons_per_unit(b.machine) for b in beams]
         truncation = matrix.Truncation(lateral_mm=self.lateral_cutoff_mm, fraction=self.cutoff)
         return matrix.works_of(medium_of(phantom, self.spacing_mm), beams, units, factors, truncation)
-
-
-def _check(phantom: Phantom, beams: Sequence[Beam]) -> None:
-    if not beams:
-        raise InputError("no beams are given; at least one is needed")
-    for beam in beams:
-        check_isocenter(phantom, beam)
 
 
 def _plan(beam: Beam) -> FloatArray:
