@@ -128,7 +128,7 @@ def photo(energy, state):
 
 @njit(nogil=True, error_model="numpy")
 def moller(kinetic, cut, state):
-    """Moller scatter with cut <= W <= T/2: (kinetic_secondary, cos_primary, cos_secondary); the secondary is the slower.
+    """Moller scatter with cut <= W <= T/2: (kinetic_secondary, cos_primary, cos_secondary), the slower as secondary.
 
     With eps = W/T and a = ((gamma - 1)/gamma)^2: dsigma/deps ~ 1/eps^2 + 1/(1 - eps)^2 + a - (1 - a)/(eps (1 - eps)).
     eps is drawn from 1/eps^2 + 5 a, which is nowhere below it (Salvat, PENELOPE), and accepted by the ratio. Needs
@@ -153,3 +153,59 @@ def moller(kinetic, cut, state):
     cos_primary = math.sqrt(left * whole / (kinetic * (left + 2.0 * REST)))
     cos_secondary = math.sqrt(secondary * whole / (kinetic * (secondary + 2.0 * REST)))
     return secondary, min(1.0, cos_primary), min(1.0, cos_secondary)
+
+
+@njit(nogil=True, error_model="numpy")
+def bremsstrahlung(kinetic, cut, table, log_min, inverse_step, state):
+    """Bremsstrahlung with cut <= k <= T: (photon_energy, cos_photon). The electron keeps its direction.
+
+    ``table`` [energy, share] is the shape k dsigma/dk, at most 1, on the grid of energies (log_min, inverse_step) and
+    k/T uniform from 0 to 1: k is drawn from 1/k and kept with that probability. Needs kinetic > cut.
+    """
+    x = (math.log(kinetic) - log_min) * inverse_step
+    row = min(max(int(x), 0), table.shape[0] - 2)
+    upper = min(max(x - row, 0.0), 1.0)
+    bins = table.shape[1] - 1
+    log_range = math.log(kinetic / cut)
+    while True:
+        photon = cut * math.exp(log_range * uniform(state))
+        place = min(photon / kinetic, 1.0) * bins
+        i = min(int(place), bins - 1)
+        w = place - i
+        shape = (1.0 - upper) * ((1.0 - w) * table[row, i] + w * table[row, i + 1])
+        shape += upper * ((1.0 - w) * table[row + 1, i] + w * table[row + 1, i + 1])
+        if uniform(state) < shape:
+            break
+    return photon, _bremsstrahlung_cosine(kinetic, min(photon, kinetic), state)
+
+
+@njit(nogil=True, error_model="numpy")
+def _bremsstrahlung_cosine(kinetic, photon, state):
+    """Polar angle of the photon, Koch & Motz 1959 formula 2BS (Rev Mod Phys 31:920), screening of water.
+
+    With y = beta (1 + beta) gamma^2 (1 - cos), which is (gamma theta)^2 at small angles, and r = E'/E:
+    dP/dy ~ 1/(1 + y)^2 {16 r y/(1 + y)^2 - (1 + r)^2 + [1 + r^2 - 4 r y/(1 + y)^2] ln M},
+    1/M = (k/(2 E E'))^2 + (Z^(1/3)/(111 (1 + y)))^2. y is drawn from the first factor; the rest grows with M and has
+    y/(1 + y)^2 <= 1/4, which gives the bound.
+    """
+    gamma = 1.0 + kinetic / REST
+    left = max(gamma - photon / REST, 1.0)
+    r = left / gamma
+    beta_gamma = math.sqrt(gamma * gamma - 1.0)
+    longest = 2.0 * beta_gamma * (gamma + beta_gamma)  # y of cos = -1
+    drawn = longest / (1.0 + longest)
+    unscreened = 0.5 * (gamma - left) / (gamma * left)
+    unscreened *= unscreened
+    largest = -math.log(unscreened + (_Z_CUBE_ROOT_111 / (1.0 + longest)) ** 2)
+    rest = -(1.0 + r) * (1.0 + r)
+    even = 1.0 + r * r
+    bound = rest + even * largest + r * max(0.0, 4.0 - largest)
+    while True:
+        v = drawn * uniform(state)
+        y = v / (1.0 - v)
+        hump = 4.0 * r * v * (1.0 - v)  # 4 r y/(1 + y)^2
+        screened = _Z_CUBE_ROOT_111 * (1.0 - v)
+        log_m = -math.log(unscreened + screened * screened)
+        if uniform(state) * bound < rest + 4.0 * hump + (even - hump) * log_m:
+            break
+    return max(1.0 - 2.0 * y / longest, -1.0)

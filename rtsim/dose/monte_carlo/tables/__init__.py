@@ -1,1 +1,1 @@
-"""Tables of the Monte Carlo engine, made from rtsim.materials: what the kernels read."""
+"""Tables of the Monte Carlo engine: cross sections of media on one grid of energies, as its kernels read them."""
