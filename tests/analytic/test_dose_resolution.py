@@ -7,11 +7,12 @@ import pytest
 
 from rtsim import materials
 from rtsim.beams.model import Aperture, Beam, ControlPoint
-from rtsim.dose.collapsed_cone.beam_dose import beam_dose, sectors
+from rtsim.dose.collapsed_cone.beam_dose import beam_dose
 from rtsim.dose.collapsed_cone.kernel import collapse
 from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
 from rtsim.dose.fluence import each_fluence_map
 from rtsim.dose.fluence.raster import FluenceMap, Raster
+from rtsim.dose.fluence.sectors import sectors
 from rtsim.dose.medium import medium_of
 from rtsim.dose.orientation.windows import Windows
 from rtsim.dose.resolution.media import TwoMedia

@@ -4,28 +4,29 @@ electrons."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from rtsim.beams.model import Beam
 from rtsim.dose.collapsed_cone.kernel import ConeKernel, Cones, collapse
 from rtsim.dose.collapsed_cone.transport import energy_to_dose_per_electron
 from rtsim.dose.fluence.model import fluence_maps
-from rtsim.dose.fluence.raster import FluenceMap, Raster
+from rtsim.dose.fluence.raster import FluenceMap
+from rtsim.dose.fluence.sectors import together
 from rtsim.dose.medium import Medium
 from rtsim.dose.resolution import _kernels
 from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.resolution.model import EMITTING, RAMP_MM, emitting_box, part_of
 from rtsim.dose.result import Dose
+from rtsim.dose.terma.contamination import electron_dose
 from rtsim.dose.terma.fan import FanPaths, Pose, Released, energy_groups, meets
 from rtsim.errors import GeometryError
 from rtsim.geometry.grid import Grid
-from rtsim.machine.model import Calibration, ElectronContamination, Machine, Wedge
+from rtsim.machine.model import Calibration, Machine, Wedge
 from rtsim.materials import default_basis, get
 from rtsim.typing import Float32Array, FloatArray
 from rtsim.units import GY_PER_MEV_PER_G
@@ -34,14 +35,8 @@ REFERENCE_CONES: Final = 64
 _REFERENCE_SPACING_MM: Final = (5.0, 2.5, 5.0)
 _REFERENCE_HALF_SIDE_MM: Final = 150.0
 _WEDGE_DEPTH_MM: Final = 100.0
-SECTOR_DEG: Final = 12.0
-"""Gantry angles so near to each other share the transport of what varies slowly."""
 _TAIL_CONES: Final = 24
 """For the primary electrons of what little fluence there is outside the field."""
-_ELECTRON_RAYS: Final = 2.0
-"""Pitch of their rays, in voxels: their fluence has been blurred by centimeters."""
-_ELECTRONS_STOP_G_CM2: Final = 10.0
-"""Rays of contaminating electrons end here: not 1 % of their surface dose is left with 0.05 per mm, the least known."""
 
 
 @dataclass(frozen=True)
@@ -138,23 +133,6 @@ def water_medium(grid: Grid) -> Medium:
     return Medium(grid, one, one, one[None], (water,))
 
 
-def sectors(fluences: Iterable[FluenceMap]) -> Iterator[tuple[FluenceMap, ...]]:
-    """Consecutive maps of an arc whose gantry angles lie within ``SECTOR_DEG``; a fixed gantry has one sector."""
-    together: list[FluenceMap] = []
-    for fluence in fluences:
-        if together and abs(_turned(fluence.gantry_deg, together[0].gantry_deg)) >= SECTOR_DEG:
-            yield tuple(together)
-            together = []
-        together.append(fluence)
-    if together:
-        yield tuple(together)
-
-
-def _turned(gantry_deg: float, from_deg: float) -> float:
-    """Angle between -180 and 180 degrees by which the gantry has turned."""
-    return (gantry_deg - from_deg + 180.0) % 360.0 - 180.0
-
-
 def beam_dose(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], cones: int) -> Float32Array:
     """Dose in Gy [k, j, i] of one fraction of the fluence maps of one sector: photons and contaminating electrons.
 
@@ -167,31 +145,8 @@ def beam_dose(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], cones
     per_electron = _absorbed(media, beam, fluences, collapse(beam.machine.spectrum, cones))
     dose = per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G)
     if beam.machine.electrons.fraction > 0.0:
-        dose += _electrons(media.fine, beam, _together(fluences))
+        dose += electron_dose(media.fine, beam, together(fluences), electron_scale(beam.machine))
     return np.asarray(dose * np.float32(photons_per_unit(beam.machine)))
-
-
-def _together(maps: Sequence[FluenceMap]) -> FluenceMap:
-    """The sum of maps, on a raster that holds all, at their mean gantry angle by fluence."""
-    first = maps[0]
-    if len(maps) == 1:
-        return first
-    pitch = first.raster.pitch_mm
-    lefts = [round((m.raster.left_mm - first.raster.left_mm) / pitch) for m in maps]
-    bottoms = [round((m.raster.bottom_mm - first.raster.bottom_mm) / pitch) for m in maps]
-    columns = max(x + m.raster.columns for x, m in zip(lefts, maps, strict=True)) - min(lefts)
-    rows = max(y + m.raster.rows for y, m in zip(bottoms, maps, strict=True)) - min(bottoms)
-    values = np.zeros((rows, columns))
-    for m, x, y in zip(maps, lefts, bottoms, strict=True):
-        at = y - min(bottoms), x - min(lefts)
-        values[at[0] : at[0] + m.raster.rows, at[1] : at[1] + m.raster.columns] += m.values
-    weights = np.array([m.values.sum() for m in maps])
-    turned = np.array([_turned(m.gantry_deg, first.gantry_deg) for m in maps])
-    raster = Raster(
-        first.raster.left_mm + min(lefts) * pitch, first.raster.bottom_mm + min(bottoms) * pitch, pitch, columns, rows
-    )
-    middle = float(weights @ turned / weights.sum()) if weights.sum() > 0.0 else float(turned.mean())
-    return FluenceMap(raster, values, first.gantry_deg + middle)
 
 
 def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kernel: ConeKernel) -> Float32Array:
@@ -212,9 +167,9 @@ def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kerne
         hard += grids.restrict(field.hard)
         parts.append(_fast(media.fine, field, pose, kernel))
         tails.append(outer)
-    middle = _together(fluences)
+    middle = together(fluences)
     pose = Pose.of(beam, middle.gantry_deg)
-    outer = _together(tails)
+    outer = together(tails)
     if outer.values.any() and meets(coarse.grid, outer, pose):
         beside = _released(coarse, beam, outer, pose, kernel)
         soft += beside.soft
@@ -253,20 +208,6 @@ def _fast(
     return fast, box
 
 
-def _electrons(medium: Medium, beam: Beam, fluence: FluenceMap) -> Float32Array:
-    """Gy of the contaminating electrons that come with a fluence, per photon/cm2."""
-    electrons = beam.machine.electrons
-    fan = FanPaths.trace(
-        medium,
-        _blurred(fluence, electrons),
-        Pose.of(beam, fluence.gantry_deg),
-        beam.name,
-        pitch=_ELECTRON_RAYS,
-        enough_g_cm2=_ELECTRONS_STOP_G_CM2,
-    )
-    return fan.electron_dose(10.0 * electrons.attenuation_per_mm) * np.float32(_electron_scale(beam.machine))
-
-
 def _released(medium: Medium, beam: Beam, fluence: FluenceMap, pose: Pose, kernel: ConeKernel) -> Released:
     spectrum = beam.machine.spectrum
     hardness = kernel.hardness(energy_groups(spectrum).energy_mev)
@@ -274,30 +215,13 @@ def _released(medium: Medium, beam: Beam, fluence: FluenceMap, pose: Pose, kerne
     return fan.released_energy(spectrum, hardness, beam.machine.off_axis.softening)
 
 
-def _electron_scale(machine: Machine) -> float:
+def electron_scale(machine: Machine) -> float:
     """Electron dose = this x (blurred fluence) x exp(-k x mass depth) x (SAD/d)^2: at the surface on the axis of the
     calibration field it is ``fraction`` x D_max. Gy per photon/cm2."""
     size = (100.0, 100.0) if machine.calibration is None else machine.calibration.field_mm
     root = machine.electrons.sigma_mm * math.sqrt(2.0)
     center = math.prod(math.erf(0.5 * w / root) for w in size)
     return machine.electrons.fraction * water_reference(machine).maximum_gy / center
-
-
-def _blurred(fluence: FluenceMap, electrons: ElectronContamination) -> FluenceMap:
-    """The fluence blurred by a Gaussian on 5 mm pixels, with room for its tails."""
-    fine = fluence.raster
-    factor = max(1, round(5.0 / fine.pitch_mm))
-    margin = math.ceil(2.5 * electrons.sigma_mm / (factor * fine.pitch_mm))
-    rows, columns = math.ceil(fine.rows / factor), math.ceil(fine.columns / factor)
-    padded = np.zeros((rows * factor, columns * factor))
-    padded[: fine.rows, : fine.columns] = fluence.values
-    coarse = padded.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
-    pitch = factor * fine.pitch_mm
-    values = gaussian_filter(np.pad(coarse, margin), electrons.sigma_mm / pitch, mode="constant")
-    raster = Raster(
-        fine.left_mm - margin * pitch, fine.bottom_mm - margin * pitch, pitch, values.shape[1], values.shape[0]
-    )
-    return FluenceMap(raster, values, fluence.gantry_deg)
 
 
 def _check_resolved(grid: Grid, fluence: FluenceMap, beam: Beam) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from rtsim.beams.model import Beam
 from rtsim.dose.beamlets.influence import InfluenceSettings, Request, influence_matrix, predicted_bytes
 from rtsim.dose.checks import check_fractions, nothing_delivered, placed_beams
-from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, sectors, wedge_gradient_per_mm
+from rtsim.dose.collapsed_cone.beam_dose import beam_dose, photons_per_unit, wedge_gradient_per_mm
 from rtsim.dose.fluence.model import beamlet_factors, each_fluence_map
+from rtsim.dose.fluence.sectors import sectors
 from rtsim.dose.medium import medium_of
 from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.result import Dose, Influence
