@@ -21,7 +21,7 @@ from rtsim.dose.monte_carlo.interrupt import held_interrupts
 from rtsim.dose.monte_carlo.tally import Tally
 from rtsim.dose.result import MonteCarloStatistics, histories_text, percent_text
 from rtsim.errors import InputError, ResourceError
-from rtsim.typing import Float32Array, FloatArray, Progress
+from rtsim.typing import AnyFloatArray, FloatArray, Progress
 from rtsim.units import BYTES_PER_GB
 
 LEAST_LANES: Final = 4
@@ -33,7 +33,7 @@ FEWEST_BATCHES: Final = 4
 _BYTES_PER_VOXEL: Final = 60
 """Matter on the grid, sums, squares, mean and their standard deviation."""
 
-_BYTES_PER_LANE_VOXEL: Final = 4
+_BYTES_PER_LANE_VOXEL: Final = 8
 
 _log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ _log = logging.getLogger(__name__)
 class Simulation(Protocol):
     """What can simulate batches: a Scene."""
 
-    def batches(self, seed: int, first_batch: int, count: int, histories: int) -> tuple[Float32Array, FloatArray]:
+    def batches(self, seed: int, first_batch: int, count: int, histories: int) -> tuple[AnyFloatArray, FloatArray]:
         """Batches ``first_batch`` .. ``first_batch + count - 1`` of ``histories`` each.
 
         The result of a batch depends on ``seed``, its number and ``histories`` alone.
 
         Returns:
-            (count, nz, ny, nx) float32 energy deposited in MeV; (count, 4) incident MeV, escaped MeV, deposited MeV,
-            rays.
+            (count, nz, ny, nx) energy deposited in MeV; (count, 4) incident MeV, escaped MeV, and what else the kernel
+            counts.
         """
         ...
 
@@ -61,7 +61,7 @@ class Deposit:
         energy_mev: (nz, ny, nx) mean per history.
         sigma_mev: (nz, ny, nx) one standard deviation of that mean, from the spread of the batches. 0 where nothing
             was deposited.
-        tallies: (4,) sums over all histories: incident MeV, escaped MeV, deposited MeV, rays.
+        tallies: (4,) sums over all histories of what the kernel counts.
         statistics: how many, how sure, how long.
     """
 

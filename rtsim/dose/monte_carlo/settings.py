@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from rtsim.errors import InputError, unknown_name
+from rtsim.materials import Spectrum
 
 LEAST_CUT_MEV: Final = 0.01
 """The tables begin at 10 keV."""
@@ -32,12 +33,14 @@ class Physics:
         photon_cut_mev: energy below which a photon is not followed: neither produced as bremsstrahlung (W_cb) nor
             transported.
         split: interaction sites along the ray of each photon, whose electrons are transported together; 1 = analog.
+        largest_loss: largest fraction of its energy that an electron loses in one step.
         dose_to: dose to the medium of each voxel, or to water in it.
     """
 
     electron_cut_mev: float = 0.2
     photon_cut_mev: float = 0.05
     split: int = 40
+    largest_loss: float = 0.2
     dose_to: DoseTo = DoseTo.MEDIUM
 
     def __post_init__(self) -> None:
@@ -52,22 +55,20 @@ class Physics:
             raise InputError(
                 f"split is {self.split!r}; a whole number 1 <= split <= {MOST_SPLIT} is allowed (1 = analog)"
             )
+        if not (_is_number(self.largest_loss) and 0.01 <= self.largest_loss <= 0.5):
+            raise InputError(f"largest_loss is {self.largest_loss!r}; 0.01 <= largest_loss <= 0.5 is allowed")
         if self.dose_to not in tuple(DoseTo):
             raise InputError(unknown_name("dose_to", str(self.dose_to), [d.value for d in DoseTo]))
         object.__setattr__(self, "dose_to", DoseTo(self.dose_to))  # "water" is as good as DoseTo.WATER
 
-    def check_spectrum(self, highest_mev: float, name: str) -> None:
-        """Raise InputError when a cut lies above the spectrum, of which nothing would then be transported.
-
-        Args:
-            highest_mev: upper end of the spectrum.
-            name: of the spectrum, for the message.
-        """
-        for cut in ("electron_cut_mev", "photon_cut_mev"):
-            if not getattr(self, cut) < highest_mev:
+    def check_spectrum(self, spectrum: Spectrum) -> None:
+        """Raise InputError when a cut lies above all of the spectrum: nothing would be transported."""
+        highest = float(spectrum.edges_mev[1:][spectrum.photons > 0.0].max())
+        for name in ("electron_cut_mev", "photon_cut_mev"):
+            if not getattr(self, name) < highest:
                 raise InputError(
-                    f"{cut} is {getattr(self, cut):g} MeV, but spectrum {name!r} ends at {highest_mev:g} MeV: nothing "
-                    "would be transported. Give a lower cut"
+                    f"{name} is {getattr(self, name):g}, but spectrum {spectrum.name!r} ends at {highest:g} MeV: "
+                    "nothing would be transported. Give a lower cut"
                 )
 
 

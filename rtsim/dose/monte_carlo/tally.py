@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtsim.typing import BoolArray, Float32Array, FloatArray
+from rtsim.typing import AnyFloatArray, BoolArray, FloatArray
 
 HOTTEST = 100
 """The maximum is the mean of this many highest voxels: the single highest is the one with the luckiest noise."""
@@ -25,7 +25,7 @@ class Tally:
         self._sum = np.zeros(shape)
         self._squares = np.zeros(shape)
 
-    def add(self, energy_mev: Float32Array, tallies: FloatArray) -> None:
+    def add(self, energy_mev: AnyFloatArray, tallies: FloatArray) -> None:
         """Add batches (count, nz, ny, nx) and what was counted in them (count, 4)."""
         self.whole = False
         for plane in range(self._sum.shape[0]):  # plane by plane: the doubles stay in the cache
