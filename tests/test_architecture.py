@@ -15,6 +15,7 @@ PACKAGE = ROOT / "rtsim"
 FLOOR = {
     "errors": 0,
     "units": 0,
+    "threads": 0,
     "typing": 0,
     "sources": 0,
     "geometry": 1,

@@ -12,6 +12,7 @@ from rtsim.ct._kernels import classify
 from rtsim.ct.calibration import CalibrationCurve, default_curve
 from rtsim.errors import InputError
 from rtsim.materials import CompositionTable, Material, schneider_composition
+from rtsim.threads import over_ranges
 from rtsim.typing import AnyFloatArray, Float32Array, UInt8Array
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,9 @@ def matter_from_hu(
     low, high = np.floor(curve.min_hu), np.ceil(curve.max_hu)
     whole_hu = np.arange(low, high + 1.0)
     slope = np.diff(curve.density_g_cm3) / np.diff(curve.hu)
-    classify(
+    over_ranges(
+        classify,
+        values.size,
         values.reshape(-1),
         curve.hu,
         curve.density_g_cm3,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
 
-from rtsim.dose.dvh._kernels import dose_histogram
+from rtsim.dose.dvh._kernels import _inside_weights, dose_histogram
 from rtsim.dose.dvh.model import BINS, dvh, index_map, lattice_points, smoothed
 from rtsim.dose.result import Dose
 from rtsim.dose.statistics import dose_at_hottest, structure_points
@@ -205,10 +206,26 @@ def test_partial_histograms_do_not_depend_on_their_number(sphere: Structure) -> 
         shift,
         lattice_points(27),
         50.0,
-        BINS,
     )
-    one, many = dose_histogram(*args, 1)[0].sum(axis=0), dose_histogram(*args, 32)[0].sum(axis=0)
-    np.testing.assert_allclose(one, many, rtol=1e-12, atol=1e-12)
+    one, many = np.zeros((1, BINS)), np.zeros((32, BINS))
+    for histogram in (one, many):
+        dose_histogram(*args, histogram, np.empty((len(histogram), 4)), 0, len(histogram))
+    np.testing.assert_allclose(one.sum(axis=0), many.sum(axis=0), rtol=1e-12, atol=1e-12)
+
+
+def test_the_deepest_points_of_a_boundary_voxel_count_first() -> None:
+    """Also where many are equally deep: these by number."""
+    depth = np.random.default_rng(4).integers(0, 3, (4, 4, 4)).astype(np.float32)
+    points = lattice_points(125)
+    got = np.empty(125)
+    for fraction in (0.1, 0.37, 0.9):
+        _inside_weights(fraction, depth, 1, 2, 1, points, np.empty(125), np.empty(125, dtype=np.int64), got)
+        i, j, k = (np.array([1.0, 2.0, 1.0]) + points).T
+        order = np.argsort(-map_coordinates(depth.astype(np.float64), (k, j, i), order=1).round(12), kind="stable")
+        wanted = np.empty(125)
+        wanted[order] = np.clip(fraction * 125 - np.arange(125), 0.0, 1.0)
+        np.testing.assert_allclose(got, wanted, atol=1e-12)
+        assert got.sum() == pytest.approx(fraction * 125, rel=1e-12)
 
 
 def test_bad_requests(sphere: Structure) -> None:

@@ -1,7 +1,7 @@
 """Kernels of the beamlet influence: electron density and released energy in boxes about rays.
 
 Lengths mm, densities g/cm3. Boxes [depth, y, x], one after another in flat arrays; dose grid [k, j, i]; points
-(x, y, z).
+(x, y, z). The last two arguments of a kernel that others call are the range of boxes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 
 @njit(cache=True, error_model="numpy")
@@ -34,7 +34,7 @@ def _trilinear(volume, fx, fy, fz):
     return low * (one - wz) + high * wz
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _opening_mean(center, half, lower, upper, sigma):
     """Mean over center +- half of the opening [lower, upper] blurred by a Gaussian: int Phi(x/s) = x Phi + s phi."""
     total = 0.0
@@ -73,7 +73,7 @@ def _density_row(volume, width, plane, ax, ay, az, dx, dy, dz, first, stop, out)
         out[i] = low * (one - wz) + high * wz
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _between(at, slope, lower, upper, first, last):
     """first .. last cut to where at + slope i lies in lower .. upper."""
     if abs(slope) < 1e-9:
@@ -106,25 +106,23 @@ def _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, 
             row = out[n, j]
             i0 = min(math.ceil(first + edge), nx)
             i1 = max(math.floor(last) + 1, i0)
-            # the outer half voxel of the grid, and what lies beyond
-            for i in range(i0):
-                row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
             _density_row(flat, ix, jy * ix, ax, ay, az, dx, dy, dz, i0, i1, row)
-            for i in range(i1, nx):
-                row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
+            # the outer half voxel of the grid, and what lies beyond
+            for i in range(nx):
+                if i < i0 or i >= i1:
+                    row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
 
 
-@njit(cache=True)
-def _limits(openings):
+@njit(cache=True, error_model="numpy")
+def _limits(openings, out):
     """Lower and upper x, lower and upper y of what some openings (n, 5) cover."""
-    out = openings[0, :4].copy()
-    for n in range(1, openings.shape[0]):
-        out[0], out[1] = min(out[0], openings[n, 0]), max(out[1], openings[n, 1])
-        out[2], out[3] = min(out[2], openings[n, 2]), max(out[3], openings[n, 3])
-    return out
+    for side in range(4):
+        out[side] = openings[0, side]
+        for n in range(1, openings.shape[0]):
+            out[side] = max(out[side], openings[n, side]) if side % 2 == 1 else min(out[side], openings[n, side])
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fluence(openings, u, v, half_u, half_v, sigmas):
     """Mean fluence of some openings over a rectangle."""
     total = 0.0
@@ -137,14 +135,15 @@ def _fluence(openings, u, v, half_u, half_v, sigmas):
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _column(partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, openings, box, sigmas,
-            paths, own, weights):  # fmt: skip
+            path, paths, own, weights):  # fmt: skip
     """Mass per area and mass density of each basis material, and fluence per cell, along one column of a box; first and
     last step (exclusive) that has fluence. Paths are summed along the column from where the ray may pass."""
     basis = partial.shape[0]
     first, stop = weights.size, 0
-    path = np.zeros(basis)
+    for b in range(basis):
+        path[b] = 0.0
     for n in range(weights.size):
         weights[n] = np.float32(0.0)
         t = start + (n + 0.5) * pitch[0]
@@ -213,37 +212,47 @@ def _add_group(paths, own, weights, attenuation, energy, hardness, soft, hard, f
         hard[n] += hardness * e
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _passes(a, b, lower, upper):
     """Whether a coordinate that goes from a to b can lie in lower .. upper."""
     return not ((a < lower and b < lower) or (a > upper and b > upper))
 
 
-@njit(cache=True)
-def _box_terma(electrons, partial, origin, spacing, source, rotation, sad, frame, start, pitch, fan, openings,
-               sigmas, attenuation, energy_fluence, hardness, out):  # fmt: skip
-    """Density, soft and hard released energy of one box, out (3, depth, y, x).
+@njit(cache=True, nogil=True, error_model="numpy")
+def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frames, starts, shapes, cells, pitch, fan,
+               openings, opening_starts, sigmas, attenuation, energy_fluence, hardness, out, m_first,
+               m_stop):  # fmt: skip
+    """Electron density and released energy (soft, hard) of boxes.
 
-    ``frame`` columns: lateral x, lateral y, direction of the box's central ray. Radiological depth is summed along the
-    columns of the box, which the openings' own divergence leaves by less than a quarter of a voxel.
+    Box m, shapes[m] (depth, y, x), lies at out[3 cells[m] : 3 cells[m + 1]]; frames (n, 3, 3): lateral x, lateral y and
+    direction of the box's central ray; starts (n,) mm from the source along it; pitch (3,) depth, y, x. With ``fan`` >
+    0 the columns diverge: the lateral pitch holds at this distance from the source, and what is released is given per
+    volume of a cell there, so that the transport, which knows nothing of it, keeps the energy. openings (any, 5):
+    limits in x and y of the isocenter plane, and fluence; those of box m are opening_starts[m] : opening_starts[m + 1].
+    attenuation (groups, basis) cm2/g; energies and hardness float32. Radiological depth is summed along the columns of
+    the box, which the openings' own divergence leaves by less than a quarter of a voxel.
     """
-    depth, ny, nx = out.shape[1], out.shape[2], out.shape[3]
-    _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, out[0])
-    out[1:] = np.float32(0.0)
     basis = partial.shape[0]
-    paths, own, weights = (
-        np.empty((basis, depth), np.float32),
-        np.empty((basis, depth), np.float32),
-        np.empty(depth, np.float32),
-    )
-    soft, hard = np.empty(depth, np.float32), np.empty(depth, np.float32)
-    u, v, ray = np.empty(2), np.empty(2), np.empty(3)
-    box = _limits(openings)
-    # twice the widest reach, as the column itself asks with the reach at each depth
-    wide_u, wide_v = box[1] - box[0] + 8.0 * sigmas[0] + 2 * pitch[2], box[3] - box[2] + 8.0 * sigmas[1] + 2 * pitch[1]
-    for j in range(ny):
-        for i in range(nx):
-            x, y = (i - (nx - 1) * 0.5) * pitch[2], (j - (ny - 1) * 0.5) * pitch[1]
+    limits, u, v, ray, path = np.empty(4), np.empty(2), np.empty(2), np.empty(3), np.empty(basis)
+    for m in range(m_first, m_stop):
+        depth, ny, nx = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        frame, start = frames[m], starts[m]
+        box = out[3 * cells[m] : 3 * cells[m + 1]].reshape((3, depth, ny, nx))
+        own_openings = openings[opening_starts[m] : opening_starts[m + 1]]
+        _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, box[0])
+        released = box[1:].reshape((2, depth * ny * nx))
+        for part in range(2):
+            for cell in range(released.shape[1]):
+                released[part, cell] = np.float32(0.0)
+        # paths and densities of the basis materials, then fluence, soft and hard energy of a column
+        paths, own = np.empty((basis, depth), np.float32), np.empty((basis, depth), np.float32)
+        column = np.empty((3, depth), np.float32)
+        _limits(own_openings, limits)
+        # twice the widest reach, as the column itself asks with the reach at each depth
+        wide_u = limits[1] - limits[0] + 8.0 * sigmas[0] + 2 * pitch[2]
+        wide_v = limits[3] - limits[2] + 8.0 * sigmas[1] + 2 * pitch[1]
+        for line in range(ny * nx):
+            x, y = (line % nx - (nx - 1) * 0.5) * pitch[2], (line // nx - (ny - 1) * 0.5) * pitch[1]
             for end in range(2):
                 t = start + (0.5 + end * (depth - 1)) * pitch[0]
                 wide = t / fan if fan > 0.0 else 1.0
@@ -252,46 +261,28 @@ def _box_terma(electrons, partial, origin, spacing, source, rotation, sad, frame
                 d = -(ray[0] * rotation[0, 2] + ray[1] * rotation[1, 2] + ray[2] * rotation[2, 2])
                 u[end] = (ray[0] * rotation[0, 0] + ray[1] * rotation[1, 0] + ray[2] * rotation[2, 0]) * sad / d
                 v[end] = (ray[0] * rotation[0, 1] + ray[1] * rotation[1, 1] + ray[2] * rotation[2, 1]) * sad / d
-            if not _passes(u[0], u[1], box[0] - wide_u, box[1] + wide_u) or not _passes(
-                v[0], v[1], box[2] - wide_v, box[3] + wide_v
+            if not _passes(u[0], u[1], limits[0] - wide_u, limits[1] + wide_u) or not _passes(
+                v[0], v[1], limits[2] - wide_v, limits[3] + wide_v
             ):
                 continue
             first, stop = _column(
-                partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, openings, box,
-                sigmas, paths, own, weights,
+                partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, own_openings, limits,
+                sigmas, path, paths, own, column[0],
             )  # fmt: skip
-            if stop <= first:
-                continue
-            soft[first:stop] = np.float32(0.0)
-            hard[first:stop] = np.float32(0.0)
-            for g in range(energy_fluence.size):
-                _add_group(paths, own, weights, attenuation[g], energy_fluence[g], hardness[g], soft, hard, first, stop)
             for n in range(first, stop):
-                out[1, n, j, i] = soft[n]
-                out[2, n, j, i] = hard[n]
+                column[1, n] = np.float32(0.0)
+                column[2, n] = np.float32(0.0)
+            for g in range(energy_fluence.size):
+                _add_group(
+                    paths, own, column[0], attenuation[g], energy_fluence[g], hardness[g], column[1], column[2], first,
+                    stop,
+                )  # fmt: skip
+            for n in range(first, stop):
+                released[0, n * ny * nx + line] = column[1, n]
+                released[1, n * ny * nx + line] = column[2, n]
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frames, starts, shapes, cells, pitch,
-               fan, openings, opening_starts, sigmas, attenuation, energy_fluence, hardness, out):  # fmt: skip
-    """Electron density and released energy (soft, hard) of boxes.
-
-    Box m, shapes[m] (depth, y, x), lies at out[3 cells[m] : 3 cells[m + 1]]; frames (n, 3, 3), starts (n,) mm from the
-    source along their axes; pitch (3,) depth, y, x. With ``fan`` > 0 the columns diverge: the lateral pitch holds at
-    this distance from the source, and what is released is given per volume of a cell there, so that the transport,
-    which knows nothing of it, keeps the energy. openings (any, 5): limits in x and y of the isocenter plane, and
-    fluence; those of box m are opening_starts[m] : opening_starts[m + 1]. attenuation (groups, basis) cm2/g; energies
-    and hardness float32.
-    """
-    for m in prange(shapes.shape[0]):
-        box = out[3 * cells[m] : 3 * cells[m + 1]].reshape((3, shapes[m, 0], shapes[m, 1], shapes[m, 2]))
-        _box_terma(
-            electrons, partial, origin, spacing, source, rotation, sad, frames[m], starts[m], pitch, fan,
-            openings[opening_starts[m] : opening_starts[m + 1]], sigmas, attenuation, energy_fluence, hardness, box,
-        )  # fmt: skip
-
-
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _beside(density, values, n, j, i):
     """Mean of the values of the cells with matter about one without; 0 where there are none."""
     depth, ny, nx = density.shape
@@ -306,14 +297,14 @@ def _beside(density, values, n, j, i):
     return total / weights if weights > np.float32(0.0) else np.float32(0.0)
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def extend(volumes, shapes, cells, out):
+@njit(cache=True, nogil=True, error_model="numpy")
+def extend(volumes, shapes, cells, out, m_first, m_stop):
     """Continue ``out``, dose per electron of boxes, into the cells beyond the grid, in place.
 
     No voxel lies there, but those of the grid's border are read between them and cells inside: the dose of a trace of
     matter in vacuum, which gets nothing from its own surroundings, is not theirs. volumes: of :func:`box_termas`.
     """
-    for m in prange(shapes.shape[0]):
+    for m in range(m_first, m_stop):
         depth, ny, nx = shapes[m, 0], shapes[m, 1], shapes[m, 2]
         density = volumes[3 * cells[m] : 3 * cells[m] + depth * ny * nx].reshape((depth, ny, nx))
         values = out[cells[m] : cells[m + 1]].reshape((depth, ny, nx))

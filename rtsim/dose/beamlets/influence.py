@@ -37,10 +37,13 @@ from rtsim.dose.resolution.model import TwoGrids
 from rtsim.dose.result import Truncation
 from rtsim.dose.terma.fan import Pose, check_source, energy_groups
 from rtsim.errors import InputError, ResourceError
+from rtsim.threads import over_ranges
 from rtsim.typing import BoolArray, Float32Array, FloatArray, Progress
 from rtsim.units import BYTES_PER_GB, GY_PER_MEV_PER_G
 
 __all__ = ["InfluenceSettings", "Request", "available_memory_gb", "influence_matrix", "predicted_bytes"]
+
+Int32Array = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 _CHUNK: Final = 32
 _CHUNK_BYTES: Final = 1 << 27
@@ -204,7 +207,7 @@ class _Scratch:
         """float32 of any content."""
         return self.take(name, 4 * math.prod(shape)).view(np.float32).reshape(shape)
 
-    def integers(self, name: str, *shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    def integers(self, name: str, *shape: int) -> Int32Array:
         """int32 of any content."""
         return self.take(name, 4 * math.prod(shape)).view(np.int32).reshape(shape)
 
@@ -335,7 +338,9 @@ class _BeamWork:
         groups = energy_groups(self.beam.machine.spectrum)
         cells = boxes.cells
         volumes, out = scratch.floats("volumes", 3 * int(cells[-1])), scratch.floats(name, int(cells[-1]))
-        _kernels.box_termas(
+        over_ranges(
+            _kernels.box_termas,
+            len(boxes.shapes),
             medium.electron_density,
             medium.partial_g_cm3,
             np.array(medium.grid.origin_mm),
@@ -358,7 +363,7 @@ class _BeamWork:
             volumes,
         )
         transport_boxes(volumes, out, boxes.shapes, cells, cones, boxes.pitch_mm)
-        _kernels.extend(volumes, boxes.shapes, cells, out)
+        over_ranges(_kernels.extend, len(boxes.shapes), volumes, boxes.shapes, cells, out)
         return out
 
     def columns(self, chosen: IntArray, scratch: _Scratch) -> Columns:
@@ -371,42 +376,35 @@ class _BeamWork:
         near, far = scratch.floats("near", n, fast.voxels(grid)), scratch.floats("far", chosen.size, slow.voxels(grid))
         limits, least = np.zeros((n + chosen.size, 4), dtype=np.int64), np.zeros(n, dtype=np.float32)
         sizes = np.array([m.size for m in members])
-        column_kernels.read(
-            self._transported(slow, self.coarse, self.kernel.slow, scratch, "slow"),
-            slow.frames,
-            slow.starts_mm,
-            slow.shapes,
-            slow.cells,
-            slow.pitch_mm,
-            self._transported(fast, self.medium, self.kernel.fast, scratch, "fast"),
-            fast.frames,
-            fast.starts_mm,
-            fast.shapes,
-            fast.cells,
-            fast.pitch_mm,
-            fast.fan_mm,
-            self.shares[own],
-            np.concatenate([[0], np.cumsum(sizes)]),
-            self.pose.source_mm,
-            np.array(grid.origin_mm),
-            np.array(grid.spacing_mm),
-            self.per_gram,
-            np.float32(self.settings.cutoff),
+        group = np.repeat(np.arange(chosen.size), sizes)
+        self._read(
+            slow, self._transported(slow, self.coarse, self.kernel.slow, scratch, "slow"), far, spans[n:], limits[n:]
+        )
+        self._read(
+            fast, self._transported(fast, self.medium, self.kernel.fast, scratch, "fast"), near, spans[:n], limits[:n]
+        )
+        over_ranges(
+            column_kernels.add_far,
+            n,
             near,
-            far,
-            spans[:n],
-            spans[n:],
             limits[:n],
+            spans[:n],
+            far,
             limits[n:],
+            spans[n:],
+            self.shares[own],
+            group,
+            np.float32(self.settings.cutoff),
             least,
         )
-        group = np.repeat(np.arange(chosen.size), sizes)
         room, counts = np.zeros((n, grid.shape[0] + 1), dtype=np.int64), np.zeros((n, grid.shape[0]), dtype=np.int64)
         sums = np.zeros((n, grid.shape[0], 2))
-        column_kernels.rooms(limits[:n], spans[:n], limits[n:], spans[n:], group, room)
+        over_ranges(column_kernels.rooms, n, limits[:n], spans[:n], limits[n:], spans[n:], group, room)
         most = int(room[:, -1].max())
         indices, entries = scratch.integers("indices", n, most), scratch.floats("entries", n, most)
-        column_kernels.emit(
+        over_ranges(
+            column_kernels.emit,
+            grid.shape[0],
             near,
             limits[:n],
             spans[:n],
@@ -427,5 +425,29 @@ class _BeamWork:
         )
         found = counts.sum(axis=1)
         packed = np.empty(int(found.sum()), dtype=np.int32), np.empty(int(found.sum()), dtype=np.float32)
-        column_kernels.pack(room, counts, indices, entries, np.cumsum(found) - found, *packed)
+        over_ranges(column_kernels.pack, n, room, counts, indices, entries, np.cumsum(found) - found, *packed)
         return Columns(self.first + own, found, *packed, sums.sum(axis=(0, 1)))
+
+    def _read(
+        self, boxes: Boxes, doses: Float32Array, values: Float32Array, spans: Int32Array, limits: IntArray
+    ) -> None:
+        """Doses in boxes at the voxels of the dose grid."""
+        grid = self.medium.grid
+        over_ranges(
+            column_kernels.read,
+            len(boxes.shapes),
+            doses,
+            boxes.frames,
+            boxes.starts_mm,
+            boxes.shapes,
+            boxes.cells,
+            boxes.pitch_mm,
+            boxes.fan_mm,
+            self.pose.source_mm,
+            np.array(grid.origin_mm),
+            np.array(grid.spacing_mm),
+            self.per_gram,
+            values,
+            spans,
+            limits,
+        )

@@ -1,6 +1,7 @@
 """Kernels of the collapsed cone transport: sweeps of planes along the cone directions, in a volume or in many boxes.
 
-Lengths mm, radiological steps cm, densities relative to water. Volumes [a, b, c] with a the sweep's dominant axis.
+Lengths mm, radiological steps cm, densities relative to water. Volumes [a, b, c] with a the sweep's dominant axis. The
+last two arguments of a kernel that others call are the range of its outer loop.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 PARTS = 5
 """Volumes that a sweep reads: density, soft, hard, and the transverse components of the local rays."""
@@ -125,14 +126,13 @@ def _drop_sideways(lines, base, rows, width, move):
 
 
 @njit(cache=True, error_model="numpy")
-def _run(volumes, out, plane, lines, deposits, scratch, first, stop, base, width, weights, terms, tilted):
+def _run(volumes, out, plane, lines, deposits, scratch, first, stop, base, width, w00, w01, w10, w11, terms, tilted):
     """Transport through the cells first .. stop of one plane, chunk by chunk; their deposits are put back at once.
 
-    weights (4,) bilinear; terms (13,) float32: quarter of a dl of the first term, ratio of the second (2 or 4), soft
-    and hard share of either, the tilt A, B, C, the offset of the lines along b and c, cosine and sine of the cone's
-    azimuth about the beam axis.
+    w00 .. w11 bilinear weights; terms (13,) float32: quarter of a dl of the first term, ratio of the second (2 or 4),
+    soft and hard share of either, the tilt A, B, C, the offset of the lines along b and c, cosine and sine of the
+    cone's azimuth about the beam axis.
     """
-    w00, w01, w10, w11 = weights[0], weights[1], weights[2], weights[3]
     for lo in range(first, stop, CHUNK):
         cells = min(CHUNK, stop - lo)
         for row in range(3):
@@ -155,22 +155,6 @@ def _run(volumes, out, plane, lines, deposits, scratch, first, stop, base, width
             )  # fmt: skip
         _put_back(out[plane, lo:], deposits[lo:], width, w00, w01, w10, w11, cells)
     _put_back(out[plane, stop:], deposits[stop:], width, w00, w01, w10, w11, width)
-
-
-@njit(cache=True)
-def _rows_with_energy(volumes, width):
-    """(planes, rows) whether any energy is released in a row."""
-    planes, cells = volumes.shape[1], volumes.shape[2]
-    out = np.zeros((planes, cells // width), np.bool_)
-    for k in range(planes):
-        for j in range(out.shape[1]):
-            for part in range(1, 3):
-                row = volumes[part, k, j * width : (j + 1) * width]
-                for i in range(width):
-                    if row[i] != 0.0:
-                        out[k, j] = True
-                        break
-    return out
 
 
 @njit(cache=True, error_model="numpy")
@@ -202,14 +186,15 @@ def _through_plane(volumes, out, emits, width, step, k, window, shear, last, ter
     ib, ic = math.floor(wb), math.floor(wc)
     wb, wc = wb - ib, wc - ic
     ib, ic = ib - window[0], ic - window[1]
-    weights = np.empty(4, np.float32)
-    weights[0], weights[1], weights[2], weights[3] = (1 - wb) * (1 - wc), (1 - wb) * wc, wb * (1 - wc), wb * wc
+    w00, w01 = np.float32((1 - wb) * (1 - wc)), np.float32((1 - wb) * wc)
+    w10, w11 = np.float32(wb * (1 - wc)), np.float32(wb * wc)
     top = last[0]
     base = (top - ib + 1) * width + last[1] - ic
     if ic != move and move != _NEVER:
         _drop_sideways(lines, base, rows, width, ic - move)
     scratch, deposits = room[0], room[1]
-    deposits[: cells + 2 * width + 2] = np.float32(0.0)
+    for cell in range(cells + 2 * width + 2):
+        deposits[cell] = np.float32(0.0)
     j = 0
     while j < rows - 1:
         start = j
@@ -222,26 +207,43 @@ def _through_plane(volumes, out, emits, width, step, k, window, shear, last, ter
         if j > start:
             # the last cell of a plane has no line: it would reach beyond the border
             stop = j * width - (1 if j == rows - 1 else 0)
-            _run(volumes, out, k, lines, deposits, scratch, start * width, stop, base, width, weights, terms, tilted)
+            _run(
+                volumes, out, k, lines, deposits, scratch, start * width, stop, base, width, w00, w01, w10, w11, terms,
+                tilted,
+            )  # fmt: skip
         j += 1
     return ic
 
 
-@njit(cache=True)
-def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop):
+@njit(cache=True, error_model="numpy")
+def _rows_with_energy(volumes, width, emits):
+    """Write to emits (planes, rows) whether any energy is released in a row."""
+    for k in range(emits.shape[0]):
+        for j in range(emits.shape[1]):
+            emits[k, j] = False
+            for part in range(1, 3):
+                for i in range(j * width, (j + 1) * width):
+                    if volumes[part, k, i] != 0.0:
+                        emits[k, j] = True
+                        break
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cones(volumes, out, width, spacing, windows, directions, terms, first, stop):
     """Cones first .. stop through one volume, plane by plane together: a plane stays in the cache for all of them.
 
-    Vectors are in the order of the volume's axes; all directions go the same way along axis 0. windows (planes, 2): the
-    number that the first voxel of each plane has in the whole volume, along b and c.
+    Vectors are in the order of the volume's axes; all directions go the same way along axis 0. volumes and out: see
+    :func:`_through_plane`. windows (planes, 2): the number that the first voxel of each plane has in the whole volume,
+    along b and c.
     """
     planes, cells = volumes.shape[1], volumes.shape[2]
     rows = cells // width
     count = stop - first
-    shear, last = np.empty((count, 2)), np.empty((count, 2), np.int64)
-    space = 0
+    shear, last, move = np.empty((count, 2)), np.empty((count, 2), np.int64), np.empty(count, np.int64)
+    space, tilt = 0, 0.0
     for n in range(count):
         m = first + n
-        reach = np.zeros(2, np.int64)
+        wide = 3
         for axis in range(2):
             shear[n, axis] = directions[m, axis + 1] / abs(directions[m, 0]) * spacing[0] / spacing[axis + 1]
             least, most = 1 << 60, -(1 << 60)
@@ -249,14 +251,18 @@ def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop
                 k = step if directions[m, 0] > 0.0 else planes - 1 - step
                 at = math.floor(step * shear[n, axis] + terms[m, 9 + axis]) - windows[k, axis]
                 least, most = min(least, at), max(most, at)
-            last[n, axis], reach[axis] = most, most - least
-        space = max(space, (rows + reach[0] + 5) * width + reach[1] + 3)
+            last[n, axis] = most
+            wide += (most - least + (rows + 5 if axis == 0 else 0)) * (width if axis == 0 else 1)
+        space = max(space, wide)
+        move[n] = _NEVER
+        for term in range(6, 9):
+            tilt = max(tilt, abs(terms[m, term]))
     lines = np.zeros((count, 2, space), np.float32)
     alive = np.zeros((count, space // width), np.bool_)
-    move = np.full(count, _NEVER, np.int64)
     room = np.ones((2, max(4 * CHUNK, cells + 2 * width + 2)), np.float32)
-    emits = _rows_with_energy(volumes, width)
-    tilted = bool(np.any(terms[first:stop, 6:9] != np.float32(0.0)))
+    emits = np.empty((planes, rows), np.bool_)
+    tilted = tilt > 0.0
+    _rows_with_energy(volumes, width, emits)
     for step in range(planes):
         for n in range(count):
             m = first + n
@@ -265,28 +271,6 @@ def _cones(volumes, out, width, spacing, windows, directions, terms, first, stop
                 volumes, out, emits, width, step, k, windows[k], shear[n], last[n], terms[m], lines[n], alive[n],
                 move[n], room, tilted,
             )  # fmt: skip
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def transport(volumes, outs, shapes, starts, windows, spacing, tasks, directions, terms):
-    """All directions, in tasks of one dominant axis each; every task adds to its own accumulator.
-
-    volumes, outs: flat; the volume of dominant axis n holds shapes[n] (planes, rows, width) voxels with its border;
-    its five parts (see :func:`_through_plane`) start at volumes[starts[n]]. spacing (3, 3): for each dominant axis, in
-    the order of its axes; windows (3, planes, 2) likewise, see :func:`_cones`. tasks (n, 4): axis, first and last
-    direction, start of the accumulator in ``outs``. The split into tasks does not depend on the number of threads, so
-    neither does the sum.
-    """
-    for n in prange(tasks.shape[0]):
-        axis = tasks[n, 0]
-        planes, width = shapes[axis, 0], shapes[axis, 2]
-        cells = shapes[axis, 1] * width
-        size = planes * cells
-        _cones(
-            volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, cells)),
-            outs[tasks[n, 3] : tasks[n, 3] + size].reshape((planes, cells)),
-            width, spacing[axis], windows[axis, :planes], directions, terms, tasks[n, 1], tasks[n, 2],
-        )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy", fastmath={"contract"})
@@ -310,32 +294,23 @@ def _per_density(per, now, density, cells):
         per[q] = now[q] / max(density[q], thinnest)
 
 
-@njit(cache=True)
-def _sharpen(density, released, stride, first, flux, per):
-    """Take back, in place, what the sweep will blur along one axis of a plane (flat; neighbors ``stride`` apart).
+@njit(cache=True, nogil=True, error_model="numpy")
+def sharpen(volumes, width, first, stop):
+    """Take back, in place, what a sweep will blur along the two axes of its planes first .. stop.
 
     Bilinear weights 1 - w, w spread what they carry into the lines, and once more out of them: on the average over the
     offsets w of a line's planes the blur is K = [1/6, 2/3, 1/6], of variance 1/3 voxel squared. Its inverse is 1 +
     (1 - K) + (1 - K)^2 + ..., here to SHARPENINGS terms beyond the first (van Cittert). Released energy is S = n T:
     (1 - K) S is the divergence of the flux -(1/6) n dT through the faces, with n of the thinner voxel. Energy is kept;
-    where T is uniform nothing moves, whatever n does. flux[q + stride] is that of the face between q and q + stride;
-    no energy passes the outer faces.
+    where T is uniform nothing moves, whatever n does. flux[q + stride] is that of the face between q and q + stride
+    (cells of a plane are flat, neighbors ``stride`` apart); no energy passes the outer faces, and the border of zeros
+    lets nothing through.
     """
-    cells = released.size
-    first[:cells] = released
-    flux[:stride] = np.float32(0.0)
-    flux[cells : cells + stride] = np.float32(0.0)
-    for _ in range(SHARPENINGS):
-        _per_density(per, released, density, cells)
-        _flux(flux[stride:], density, density[stride:], per, per[stride:], cells - stride)
-        _corrected(released, first, flux[stride:], flux, cells)
-
-
-@njit(cache=True)
-def _sharpen_plane(volumes, plane, width, room):
-    """Both parts of a plane's released energy, along both axes; the border of zeros lets nothing through."""
     cells = volumes.shape[2]
-    for part in range(1, 3):
+    room = np.empty((3, cells + width), np.float32)
+    before, flux, per = room[0], room[1], room[2]
+    for task in range(2 * first, 2 * stop):
+        plane, part = task // 2, 1 + task % 2
         released = volumes[part, plane]
         lo, hi = 0, cells
         while lo < cells and released[lo] == 0.0:
@@ -346,100 +321,71 @@ def _sharpen_plane(volumes, plane, width, room):
             hi -= 1
         # energy moves by one voxel in each term
         lo, hi = max(lo - (SHARPENINGS + 1) * width, 0), min(hi + (SHARPENINGS + 1) * width, cells)
-        for stride in (1, width):
-            _sharpen(volumes[0, plane, lo:hi], released[lo:hi], stride, room[0], room[1], room[2])
+        count = hi - lo
+        now, density = released[lo:hi], volumes[0, plane, lo:hi]
+        for axis in range(2):
+            stride = 1 if axis == 0 else width
+            for q in range(count):
+                before[q] = now[q]
+            for q in range(stride):
+                flux[q] = np.float32(0.0)
+                flux[count + q] = np.float32(0.0)
+            for _ in range(SHARPENINGS):
+                _per_density(per, now, density, count)
+                _flux(flux[stride:], density, density[stride:], per, per[stride:], count - stride)
+                _corrected(now, before, flux[stride:], flux, count)
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def sharpen(volumes, shapes, starts):
-    """Sharpen the volumes of :func:`transport`, in place."""
-    for axis in range(3):
-        planes, rows, width = shapes[axis, 0], shapes[axis, 1], shapes[axis, 2]
-        if starts[axis] >= 0:
-            size = planes * rows * width
-            own = volumes[starts[axis] : starts[axis] + PARTS * size].reshape((PARTS, planes, rows * width))
-            for k in prange(planes):
-                _sharpen_plane(own, np.int64(k), width, np.empty((3, rows * width), np.float32))
+@njit(cache=True, nogil=True, error_model="numpy")
+def box_transport(volumes, out, shapes, cells, directions, limits, terms, spacing, first, stop):
+    """Transport in the boxes first .. stop about beamlets, whose axis 0 (depth) is the photon direction; spacing (3, 3)
+    as in :func:`cones`, for each dominant axis: planes are [x, y, depth], [y, x, depth] or [depth, y, x].
 
-
-@njit(cache=True)
-def _turned(box, axis, out):
-    """A box [depth, y, x] into planes of the dominant axis inside their border: [x, y, depth], [y, x, depth] or [depth,
-    y, x]."""
-    depth, ny, nx = box.shape
-    for k in range(depth):
-        for j in range(ny):
-            row = box[k, j]
-            if axis == 2:
-                into = out[k, j + 1]
-                for i in range(nx):
-                    into[i + 1] = row[i]
-            elif axis == 1:
-                strided = out[j, :, k + 1]
-                for i in range(nx):
-                    strided[i + 1] = row[i]
-            else:
-                strided = out[:, j + 1, k + 1]
-                for i in range(nx):
-                    strided[i] = row[i]
-
-
-@njit(cache=True)
-def _box(volumes, out, directions, limits, terms, spacing):
-    """Transport of all cones through one box [depth, y, x], added to ``out``; directions in the order of each dominant
-    axis."""
-    depth, ny, nx = out.shape
-    for axis in range(3):
+    Box m, shapes[m] (depth, y, x), lies at volumes[3 cells[m] : 3 cells[m + 1]] (density, soft, hard) and out[cells[m]
+    : cells[m + 1]], which is filled; directions in the order of each dominant axis; limits (7,) first direction of -x,
+    +x, -y, +y, -depth, +depth.
+    """
+    for task in range(3 * first, 3 * stop):
+        m, axis = task // 3, task % 3
+        depth, ny, nx = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        size = depth * ny * nx
         planes, rows, width = nx, ny + 2, depth + 2
         if axis == 1:
             planes, rows = ny, nx + 2
         elif axis == 2:
             planes, rows, width = depth, ny + 2, nx + 2
-        turned = np.zeros((4, planes, rows, width), np.float32)
+        # how far apart neighbors along depth, y and x are in the planes
+        plane = rows * width
+        along_k, along_j, along_i, border = 1, width, plane, width + 1
+        if axis == 1:
+            along_j, along_i = plane, width
+        elif axis == 2:
+            along_k, along_i = plane, 1
+        turned = np.zeros(4 * planes * plane, np.float32)
         for part in range(3):
-            _turned(volumes[part], axis, turned[part])
-        flat = turned[:3].reshape((3, planes, rows * width))
-        room = np.empty((3, rows * width), np.float32)
+            for k in range(depth):
+                for j in range(ny):
+                    row = volumes[3 * cells[m] + part * size + (k * ny + j) * nx :]
+                    into = turned[part * planes * plane + border + k * along_k + j * along_j :]
+                    for i in range(nx):
+                        into[i * along_i] = row[i]
+        flat = turned[: 3 * planes * plane].reshape((3, planes, plane))
+        taken = turned[3 * planes * plane :]
+        sharpen(flat, width, np.int64(0), planes)
         still = np.zeros((planes, 2), np.int64)
-        for k in range(planes):
-            _sharpen_plane(flat, k, width, room)
         for way in range(2 * axis, 2 * axis + 2):
             if limits[way + 1] > limits[way]:
-                _cones(
-                    flat, turned[3].reshape((planes, rows * width)), width, spacing[axis], still, directions, terms,
-                    limits[way], limits[way + 1],
+                cones(
+                    flat, taken.reshape((planes, plane)), width, spacing[axis], still, directions, terms, limits[way],
+                    limits[way + 1],
                 )  # fmt: skip
         for k in range(depth):
             for j in range(ny):
-                into = out[k, j]
-                if axis == 2:
-                    row = turned[3, k, j + 1]
+                into = out[cells[m] + (k * ny + j) * nx :]
+                row = taken[border + k * along_k + j * along_j :]
+                if axis == 0:
                     for i in range(nx):
-                        into[i] += row[i + 1]
-                elif axis == 1:
-                    strided = turned[3, j, :, k + 1]
-                    for i in range(nx):
-                        into[i] += strided[i + 1]
+                        into[i] = row[i * along_i]
                 else:
-                    strided = turned[3, :, j + 1, k + 1]
                     for i in range(nx):
-                        into[i] += strided[i]
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def box_transport(volumes, out, shapes, cells, directions, limits, terms, spacing):
-    """Transport in boxes about beamlets, whose axis 0 (depth) is the photon direction; spacing (3, 3) as in
-    :func:`transport`.
-
-    Box m, shapes[m] (depth, y, x), lies at volumes[3 cells[m] : 3 cells[m + 1]] (density, soft, hard) and out[cells[m]
-    : cells[m + 1]], which is filled; limits (7,) first direction of -x, +x, -y, +y, -depth, +depth. Boxes are
-    independent: nothing is shared between threads.
-    """
-    for m in prange(shapes.shape[0]):
-        depth, ny, nx = shapes[m]
-        own = out[cells[m] : cells[m + 1]].reshape((depth, ny, nx))
-        own[:] = np.float32(0.0)
-        _box(
-            volumes[3 * cells[m] : 3 * cells[m + 1]].reshape((3, depth, ny, nx)), own, directions, limits, terms,
-            spacing,
-        )  # fmt: skip
+                        into[i] += row[i * along_i]

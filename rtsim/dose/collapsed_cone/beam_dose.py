@@ -28,6 +28,7 @@ from rtsim.errors import GeometryError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Calibration, Machine, Wedge
 from rtsim.materials import default_basis, get
+from rtsim.threads import over_ranges
 from rtsim.typing import Float32Array, FloatArray
 from rtsim.units import GY_PER_MEV_PER_G
 
@@ -180,7 +181,7 @@ def _absorbed(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], kerne
     slow += _on_coarse(coarse, Released(soft, hard), kernel.slow, pose)
     total = grids.prolong(slow)
     for fast, box in parts:
-        _kernels.add_part(total, fast, np.array([s.start for s in box]))
+        over_ranges(_kernels.add_part, total.shape[0], total, fast, np.array([s.start for s in box]))
     return total
 
 

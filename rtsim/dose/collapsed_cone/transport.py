@@ -12,6 +12,7 @@ from rtsim.dose.collapsed_cone.kernel import Cones
 from rtsim.dose.orientation import _kernels as order
 from rtsim.dose.orientation.windows import Windows
 from rtsim.geometry.grid import Grid
+from rtsim.threads import over_ranges
 from rtsim.typing import Float32Array, FloatArray
 
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -120,13 +121,13 @@ def energy_to_dose_per_electron(
     volumes = np.zeros(_kernels.PARTS * sum(int(sizes[a]) for a in used), dtype=np.float32)
     starts[used] = _kernels.PARTS * np.concatenate([[0], np.cumsum(sizes[used])[:-1]])
     for part, volume in enumerate((electron_density, soft, hard)):
-        order.fill(np.ascontiguousarray(volume), part, shapes, starts, windows.first, volumes)
-    if sharpen:
-        _kernels.sharpen(volumes, shapes, starts)
-    tasks = _tasks(ordered.limits, sizes)
-    outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
+        over_ranges(
+            order.fill, grid.shape[0], np.ascontiguousarray(volume), part, shapes, starts, windows.first, volumes
+        )
     if tilt:
-        order.aim(
+        over_ranges(
+            order.aim,
+            int(shapes[used, 0].max()),
             3,
             shapes,
             starts,
@@ -137,19 +138,36 @@ def energy_to_dose_per_electron(
             np.stack([forward[:, :2].T[:, axes] for axes in AXES]),
             volumes,
         )
-    _kernels.transport(
-        volumes,
-        outs,
-        shapes,
-        starts,
-        windows.first,
-        spacing[AXES],
-        tasks,
-        ordered.directions,
-        ordered.terms(cones, spacing, tilt=tilt, spread=sharpen),
-    )
+    own = {
+        axis: volumes[starts[axis] : starts[axis] + _kernels.PARTS * sizes[axis]].reshape(
+            _kernels.PARTS, shapes[axis, 0], -1
+        )
+        for axis in used
+    }
+    if sharpen:
+        for axis in used:
+            over_ranges(_kernels.sharpen, int(shapes[axis, 0]), own[axis], int(shapes[axis, 2]))
+    tasks = _tasks(ordered.limits, sizes)
+    outs = np.zeros(int(tasks[-1, 3] + sizes[tasks[-1, 0]]), dtype=np.float32)
+    terms = ordered.terms(cones, spacing, tilt=tilt, spread=sharpen)
+
+    def sweep(begin: int, end: int) -> None:
+        for axis, first, stop, start in tasks[begin:end].tolist():
+            _kernels.cones(
+                own[axis],
+                outs[start : start + sizes[axis]].reshape(shapes[axis, 0], -1),
+                int(shapes[axis, 2]),
+                spacing[AXES[axis]],
+                windows.first[axis, : shapes[axis, 0]],
+                ordered.directions,
+                terms,
+                first,
+                stop,
+            )
+
+    over_ranges(sweep, len(tasks))
     total = np.empty(grid.shape, dtype=np.float32)
-    order.gather(outs, tasks, shapes, windows.first, total)
+    over_ranges(order.gather, grid.shape[0], outs, tasks, shapes, windows.first, total)
     return total
 
 
@@ -167,11 +185,25 @@ def transport_boxes(
     ordered = OrderedCones.of(cones.directions, BOX_AXES)
     spacing = np.ascontiguousarray(pitch_mm[::-1])
     terms = ordered.terms(cones, spacing, tilt=False, spread=True)
-    _kernels.box_transport(volumes, out, shapes, cells, ordered.directions, ordered.limits, terms, spacing[BOX_AXES])
+    over_ranges(
+        _kernels.box_transport,
+        len(shapes),
+        volumes,
+        out,
+        shapes,
+        cells,
+        ordered.directions,
+        ordered.limits,
+        terms,
+        spacing[BOX_AXES],
+    )
 
 
 def _tasks(limits: IntArray, sizes: IntArray) -> IntArray:
-    """(tasks, 4): dominant axis, first and last cone, start of the accumulator; the cones of a task go the same way."""
+    """(tasks, 4): dominant axis, first and last cone, start of the accumulator; the cones of a task go the same way.
+
+    The split does not depend on the number of threads, so neither does the sum.
+    """
     out: list[tuple[int, int, int, int]] = []
     at = 0
     for way in range(6):

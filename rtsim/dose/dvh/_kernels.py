@@ -1,4 +1,4 @@
-"""Numba kernel of the dose-volume histogram: the dose histogram of a partly covered structure.
+"""Kernel of the dose-volume histogram: the dose histogram of a partly covered structure.
 
 Arrays and scalars in, arrays out; volumes [k, j, i], lengths mm, doses Gy. Indices and steps of grids in the order (x,
 y, z).
@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _trilinear(volume, x, y, z):
     """Trilinear sample at fractional index (x, y, z); between the outermost centers and the outer edges the edge value.
 
@@ -35,25 +35,38 @@ def _trilinear(volume, x, y, z):
     return (c00 * (1.0 - fy) + c01 * fy) * (1.0 - fz) + (c10 * (1.0 - fy) + c11 * fy) * fz
 
 
-@njit(cache=True)
-def _inside_weights(fraction, depth, k, j, i, points, weights):
+@njit(cache=True, error_model="numpy")
+def _inside_weights(fraction, depth, k, j, i, points, depths, order, weights):
     """Weights 0..1 of the sample points of a voxel of which ``fraction`` lies inside, behind a level surface of depth.
 
     The points deepest inside count fully, as many as make up the fraction; the point that the surface meets counts for
     the rest, so that the volume is conserved exactly. A single point stands for the whole voxel.
     """
     count = points.shape[0]
-    outward = np.empty(count)
     for m in range(count):
-        outward[m] = -_trilinear(depth, i + points[m, 0], j + points[m, 1], k + points[m, 2])
+        depths[m] = _trilinear(depth, i + points[m, 0], j + points[m, 1], k + points[m, 2])
+        order[m] = m
+    # deepest first (Shell 1959; equal ones by number)
+    gap = count // 2
+    while gap > 0:
+        for n in range(gap, count):
+            m, at = order[n], n
+            while at >= gap:
+                before = order[at - gap]
+                if depths[before] > depths[m] or (depths[before] == depths[m] and before < m):
+                    break
+                order[at] = before
+                at -= gap
+            order[at] = m
+        gap //= 2
     rest = fraction * count
-    for m in np.argsort(outward):
-        weights[m] = min(max(rest, 0.0), 1.0)
+    for n in range(count):
+        weights[order[n]] = min(max(rest, 0.0), 1.0)
         rest -= 1.0
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def dose_histogram(dose, coverage, depth, scale, shift, points, top_gy, bins, blocks):
+@njit(cache=True, nogil=True, error_model="numpy")
+def dose_histogram(dose, coverage, depth, scale, shift, points, top_gy, histogram, summary, first, stop):
     """Volume (in voxels) by dose of a structure: trilinear doses at points in each voxel; boundary voxels cut by a
     level surface of the smoothed coverage.
 
@@ -63,19 +76,18 @@ def dose_histogram(dose, coverage, depth, scale, shift, points, top_gy, bins, bl
         depth: of the same shape; larger means deeper inside. Boundary voxels are filled from the deepest point on.
         scale, shift: (3,) each: dose index = shift + scale * structure index, order (x, y, z).
         points: (n, 3) sample points in a voxel, -0.5..0.5 of its size, order (x, y, z); each stands for 1/n of it.
-        top_gy: upper edge of the last of ``bins`` bins that start at 0.
-        blocks: fixed number of partial histograms, so that the sum does not depend on the number of threads.
-
-    Returns:
-        histogram (blocks, bins) in voxels; summary (blocks, 4): minimum, maximum, sum of dose * volume, volume outside.
+        top_gy: upper edge of the last of the bins, which start at 0.
+        histogram: (blocks, bins) zeros, out: voxels. A fixed number of partial histograms, so that the sum does not
+            depend on the number of threads.
+        summary: (blocks, 4), out: minimum, maximum, sum of dose * volume, volume outside.
+        first, stop: which blocks.
     """
     mz, my, mx = coverage.shape
     count = points.shape[0]
-    histogram = np.zeros((blocks, bins))
-    summary = np.zeros((blocks, 4))
+    blocks, bins = histogram.shape
+    depths, order, weights = np.empty(count), np.empty(count, np.int64), np.empty(count)
     per_bin = bins / top_gy
-    for block in prange(blocks):
-        weights = np.empty(count)
+    for block in range(first, stop):
         lowest, highest, total, outside = math.inf, -math.inf, 0.0, 0.0
         for k in range(1 + block, mz - 1, blocks):
             for j in range(1, my - 1):
@@ -84,9 +96,10 @@ def dose_histogram(dose, coverage, depth, scale, shift, points, top_gy, bins, bl
                     if fraction <= 0.0:
                         continue
                     if fraction < 1.0:
-                        _inside_weights(fraction, depth, k, j, i, points, weights)
+                        _inside_weights(fraction, depth, k, j, i, points, depths, order, weights)
                     else:
-                        weights[:] = 1.0
+                        for m in range(count):
+                            weights[m] = 1.0
                     for m in range(count):
                         w = weights[m] / count
                         if w <= 0.0:
@@ -105,4 +118,3 @@ def dose_histogram(dose, coverage, depth, scale, shift, points, top_gy, bins, bl
                         total += w * value
                         histogram[block, min(max(int(value * per_bin), 0), bins - 1)] += w
         summary[block, 0], summary[block, 1], summary[block, 2], summary[block, 3] = lowest, highest, total, outside
-    return histogram, summary

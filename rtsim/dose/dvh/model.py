@@ -21,6 +21,7 @@ from rtsim.dose.dvh._kernels import dose_histogram
 from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError
 from rtsim.phantom.structure import Structure
+from rtsim.threads import over_ranges
 from rtsim.typing import AnyFloatArray, Float32Array, FloatArray
 
 BINS: Final = 4096
@@ -124,17 +125,20 @@ def dvh(dose: Dose, structure: Structure, *, subvoxels: int | None = None) -> DV
         raise InputError(f"subvoxels is {subvoxels}; 1 <= subvoxels <= 10 gives that number cubed of samples a voxel")
     top_gy = max(dose.max_gy, 1e-30) * (1.0 + 1e-6)
     scale, shift = index_map(structure, dose)
-    padded = np.pad(coverage, 1)
-    histogram, summary = dose_histogram(
-        np.ascontiguousarray(dose.values_gy, dtype=np.float32),
+    padded = np.pad(np.asarray(coverage, dtype=np.float32), 1)
+    histogram, summary = np.zeros((_BLOCKS, BINS)), np.empty((_BLOCKS, 4))
+    over_ranges(
+        dose_histogram,
+        _BLOCKS,
+        _read_only(np.ascontiguousarray(dose.values_gy, dtype=np.float32)),
         padded,
-        smoothed(padded),
+        _read_only(smoothed(padded)),
         scale,
         shift,
         lattice_points(subvoxels**3),
         top_gy,
-        BINS,
-        _BLOCKS,
+        histogram,
+        summary,
     )
     voxel_cm3 = structure.grid.voxel_volume_cm3
     counts = histogram.sum(axis=0)
@@ -158,6 +162,13 @@ def dvh(dose: Dose, structure: Structure, *, subvoxels: int | None = None) -> DV
         subvoxels=subvoxels,
         fractions=dose.fractions,
     )
+
+
+def _read_only(array: Float32Array) -> Float32Array:
+    """A view that cannot be written to: a kernel is compiled for such arrays, and once more for others."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def default_subvoxels(structure: Structure) -> int:

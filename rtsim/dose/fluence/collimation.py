@@ -120,7 +120,10 @@ def _behind_leaves(
     over apertures, and those that come through where no zone is."""
     mlc = machine.mlc
     if mlc is None or not edges:
-        return np.zeros((0, raster.rows)), np.zeros((0, raster.columns)), bare_units + sum(u for u, _ in edges)
+        none = np.zeros((0, raster.rows))
+        # as _zone_weights are, so that one compiled kernel takes both
+        none.flags.writeable = False
+        return none, np.zeros((0, raster.columns)), bare_units + sum(u for u, _ in edges)
     table = edge_table(mlc, projected_sigma_mm(machine, mlc.distance_mm, 0))
     zones = np.empty((2 * mlc.leaf_count - 1, raster.columns))
     _kernels.through_leaves(

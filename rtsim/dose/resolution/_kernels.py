@@ -1,33 +1,24 @@
-"""Kernels that carry volumes [k, j, i] between a grid and one of larger voxels."""
+"""Kernels that carry volumes [k, j, i] between a grid and one of larger voxels.
+
+The last two arguments are the range of the outer loop, along k of what is written.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 
-@njit(cache=True)
-def _clear(plane):
-    for j in range(plane.shape[0]):
-        for i in range(plane.shape[1]):
-            plane[j, i] = np.float32(0.0)
-
-
-@njit(cache=True)
-def _scale(plane, factor):
-    for j in range(plane.shape[0]):
-        for i in range(plane.shape[1]):
-            plane[j, i] *= factor
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def restrict(fine, factors, out):
+@njit(cache=True, nogil=True, error_model="numpy")
+def restrict(fine, factors, out, first, stop):
     """Volume means over blocks of ``factors`` (z, y, x) voxels; what a block lacks at the far sides counts as zero."""
     nz, ny, nx = fine.shape
     fz, fy, fx = factors[0], factors[1], factors[2]
     share = np.float32(1.0 / (fz * fy * fx))
-    for k in prange(out.shape[0]):
-        _clear(out[k])
+    for k in range(first, stop):
+        for j in range(out.shape[1]):
+            for i in range(out.shape[2]):
+                out[k, j, i] = np.float32(0.0)
         for kk in range(k * fz, min((k + 1) * fz, nz)):
             for jj in range(ny):
                 row, into = fine[kk, jj], out[k, jj // fy]
@@ -42,10 +33,12 @@ def restrict(fine, factors, out):
                 else:
                     for i in range(nx):
                         into[i // fx] += row[i]
-        _scale(out[k], share)
+        for j in range(out.shape[1]):
+            for i in range(out.shape[2]):
+                out[k, j, i] *= share
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _between(index, factor, count):
     """Lower coarse neighbor of a fine voxel's center and the weight of the upper one; held at the borders."""
     at = (index + 0.5) / factor - 0.5
@@ -54,17 +47,17 @@ def _between(index, factor, count):
     return low, np.float32(at - low)
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def prolong(coarse, factors, out):
+@njit(cache=True, nogil=True, error_model="numpy")
+def prolong(coarse, factors, out, first, stop):
     """Trilinear values of ``coarse`` at the centers of the fine voxels."""
-    nz, ny, nx = out.shape
+    ny, nx = out.shape[1], out.shape[2]
     cz, cy, cx = coarse.shape
     lower, weight = np.empty(nx, np.int64), np.empty(nx, np.float32)
     for i in range(nx):
         lower[i], weight[i] = _between(i, factors[2], cx)
     one = np.float32(1.0)
-    for k in prange(nz):
-        row = np.empty(cx + 1, np.float32)
+    row = np.empty(cx + 1, np.float32)
+    for k in range(first, stop):
         k0, wz = _between(k, factors[0], cz)
         k1 = min(k0 + 1, cz - 1)
         for j in range(ny):
@@ -80,28 +73,24 @@ def prolong(coarse, factors, out):
                 out[k, j, i] = low + (row[lower[i] + 1] - low) * weight[i]
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def views(soft, hard, along_i, along_j, along_k):
-    """Where any energy is released, seen along i (nz, ny), along j (nz, nx) and along k (ny, nx)."""
-    nz, ny, nx = soft.shape
-    for k in prange(nz):
-        for j in range(ny):
+@njit(cache=True, nogil=True)
+def views(soft, hard, along_i, along_j, along_k, first, stop):
+    """Where any energy is released, seen along i (nz, ny), along j (nz, nx) and along k (ny, nx).
+
+    Several threads may write to ``along_k`` at once, all of them the same: True.
+    """
+    for k in range(first, stop):
+        for j in range(soft.shape[1]):
             s, h = soft[k, j], hard[k, j]
-            for i in range(nx):
+            for i in range(soft.shape[2]):
                 if s[i] + h[i] > np.float32(0.0):
                     along_i[k, j] = True
                     along_j[k, i] = True
-    for j in prange(ny):
-        for k in range(nz):
-            if along_i[k, j]:
-                s, h = soft[k, j], hard[k, j]
-                for i in range(nx):
-                    if s[i] + h[i] > np.float32(0.0):
-                        along_k[j, i] = True
+                    along_k[j, i] = True
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def add_part(total, part, start):
+@njit(cache=True, nogil=True)
+def add_part(total, part, start, first, stop):
     """total += part where it lies (from voxel ``start`` on).
 
     Taking back the sweep's blur leaves single voxels beside an edge below zero (by 0.01 % of the maximum for 50 mm
@@ -109,9 +98,9 @@ def add_part(total, part, start):
     energy): they become 0.
     """
     zero = np.float32(0.0)
-    nz, ny, nx = total.shape
+    ny, nx = total.shape[1], total.shape[2]
     pz, py, px = part.shape
-    for k in prange(nz):
+    for k in range(first, stop):
         for j in range(ny):
             row = total[k, j]
             if start[0] <= k < start[0] + pz and start[1] <= j < start[1] + py:

@@ -10,6 +10,7 @@ import numpy as np
 from rtsim.dose.orientation.windows import Windows
 from rtsim.dose.resolution import _kernels
 from rtsim.geometry.grid import Grid
+from rtsim.threads import over_ranges
 from rtsim.typing import Float32Array
 
 COARSEST_MM: Final = 6.2
@@ -61,7 +62,7 @@ class TwoGrids:
         if not self.differ:
             return volume
         out = np.empty(self.coarse.shape, dtype=np.float32)
-        _kernels.restrict(volume, np.array(self.factors), out)
+        over_ranges(_kernels.restrict, out.shape[0], volume, np.array(self.factors), out)
         return out
 
     def prolong(self, volume: Float32Array) -> Float32Array:
@@ -69,7 +70,7 @@ class TwoGrids:
         if not self.differ:
             return volume
         out = np.empty(self.fine.shape, dtype=np.float32)
-        _kernels.prolong(volume, np.array(self.factors), out)
+        over_ranges(_kernels.prolong, out.shape[0], volume, np.array(self.factors), out)
         return out
 
 
@@ -86,7 +87,7 @@ def emitting_box(
     """
     nz, ny, nx = soft.shape
     seen = (np.zeros((nz, ny), np.bool_), np.zeros((nz, nx), np.bool_), np.zeros((ny, nx), np.bool_))
-    _kernels.views(soft, hard, *seen)
+    over_ranges(_kernels.views, nz, soft, hard, *seen)
     if not seen[0].any():
         return (slice(0, 0), slice(0, 0), slice(0, 0)), Windows.whole((0, 0, 0))
     marked = [np.flatnonzero(m) for m in (seen[0].any(axis=1), seen[0].any(axis=0), seen[1].any(axis=0))]

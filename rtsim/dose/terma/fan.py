@@ -16,6 +16,7 @@ from rtsim.errors import GeometryError
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.iec61217 import bld_to_lps
 from rtsim.materials import EnergyGroups, Spectrum
+from rtsim.threads import over_ranges
 from rtsim.typing import Float32Array, FloatArray
 
 _SPECTRUM_PARTS = (1, 1, 2, 3, 5, 6, 7, 7, 7, 7, 7, 7)
@@ -130,10 +131,16 @@ class FanPaths:
         us, vs = _samples(u, pitch * step), _samples(v, pitch * step)
         nodes = int(np.ceil((distances[1] - distances[0]) / step)) + 2
         paths = np.empty((vs.size, us.size, nodes, medium.partial_g_cm3.shape[0]), dtype=np.float32)
-        _kernels.fan_paths(
+        origin = np.array(grid.origin_mm)
+        lower = origin - 0.5 * spacing
+        over_ranges(
+            _kernels.fan_paths,
+            vs.size,
             medium.partial_by_voxel,
-            np.array(grid.origin_mm),
+            origin,
             spacing,
+            lower,
+            lower + spacing * grid.shape[::-1],
             pose.source_mm,
             pose.rotation,
             pose.sad_mm,
@@ -142,7 +149,7 @@ class FanPaths:
             distances[0],
             step,
             2 if pitch <= 1.0 else 1,
-            min(enough_g_cm2, 1e30),
+            np.float32(min(enough_g_cm2, 1e30)),
             paths,
         )
         fan = np.array([us[0], us[1] - us[0], vs[0], vs[1] - vs[0], distances[0], step])
@@ -160,7 +167,9 @@ class FanPaths:
         groups = energy_groups(spectrum)
         shape = self.medium.grid.shape
         soft, hard = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-        _kernels.released_energy(
+        over_ranges(
+            _kernels.released_energy,
+            shape[0],
             *self._geometry(),
             self.medium.basis_attenuation_cm2_g(groups.energy_mev).astype(np.float32),
             (groups.photons * groups.energy_mev).astype(np.float32),
@@ -174,7 +183,7 @@ class FanPaths:
     def electron_dose(self, attenuation_cm2_g: float) -> Float32Array:
         """Fluence x exp(-attenuation x mass depth) x (SAD/d)^2 [k, j, i]."""
         out = np.empty(self.medium.grid.shape, dtype=np.float32)
-        _kernels.electron_dose(*self._geometry(), attenuation_cm2_g, out)
+        over_ranges(_kernels.electron_dose, out.shape[0], *self._geometry(), attenuation_cm2_g, out)
         return out
 
     def _geometry(self) -> tuple[Float32Array | FloatArray | float, ...]:

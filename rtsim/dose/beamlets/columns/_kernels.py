@@ -1,6 +1,7 @@
 """Kernels of the influence columns: doses in boxes to entries on the dose grid, thinning, and columns to rows.
 
-Lengths mm. Boxes [depth, y, x], one after another in flat arrays; dose grid [k, j, i].
+Lengths mm. Boxes [depth, y, x], one after another in flat arrays; dose grid [k, j, i]. The last two arguments of a
+kernel that others call are the range of its outer loop.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 _EDGE = 1e-6
 """Cells by which reading keeps off the last cell of a box, where rounding could lead out of it."""
@@ -39,7 +40,7 @@ def _read_row(volume, width, plane, mid_x, mid_y, ax, ay, az, dx, dy, dz, fan, a
         out[i - first] = value * per[i] * np.float32(per_wide * per_wide)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _between(at, slope, lower, upper, first, last):
     """first .. last cut to where at + slope i lies in lower .. upper."""
     if abs(slope) < 1e-9:
@@ -48,7 +49,7 @@ def _between(at, slope, lower, upper, first, last):
     return max(first, min(a, b)), min(last, max(a, b))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _within(side, depth, slope, deeper, half, fan, ahead, first, last):
     """first .. last cut to where |side + slope i| is at most ``half``, or that much times how wide a fan is there."""
     for sign in (-1.0, 1.0):
@@ -60,135 +61,95 @@ def _within(side, depth, slope, deeper, half, fan, ahead, first, last):
     return first, last
 
 
-@njit(cache=True)
-def _limits(source, frame, start, pitch, fan, shape, core, origin, spacing, grid):
-    """First and last (exclusive) k and j of the grid's voxels in a box, of which ``core`` (x, y) cells to either side
-    of the middle are asked for."""
-    low, high = np.full(3, 1e30), np.full(3, -1e30)
-    for corner in range(8):
-        t = start + (shape[0] if corner // 4 else 0) * pitch[0]
-        wide = t / fan if fan > 0.0 else 1.0
-        x = core[0] * pitch[2] * wide * (1 if corner % 2 else -1)
-        y = core[1] * pitch[1] * wide * (1 if corner // 2 % 2 else -1)
-        for axis in range(3):
+@njit(cache=True, error_model="numpy")
+def _limits(source, frame, start, pitch, fan, shape, origin, spacing, grid, limits):
+    """Write to limits (4,) first and last (exclusive) k and j of the grid's voxels in a box."""
+    for n in range(2):
+        axis = 2 - n
+        low, high = 1e30, -1e30
+        for corner in range(8):
+            t = start + (shape[0] if corner // 4 else 0) * pitch[0]
+            wide = t / fan if fan > 0.0 else 1.0
+            x = (shape[2] - 1) * 0.5 * pitch[2] * wide * (1 if corner % 2 else -1)
+            y = (shape[1] - 1) * 0.5 * pitch[1] * wide * (1 if corner // 2 % 2 else -1)
             p = source[axis] + frame[axis, 0] * x + frame[axis, 1] * y + frame[axis, 2] * t
             f = (p - origin[axis]) / spacing[axis]
-            low[axis], high[axis] = min(low[axis], f), max(high[axis], f)
-    return (
-        max(math.ceil(low[2]), 0), min(math.floor(high[2]) + 1, grid[0]),
-        max(math.ceil(low[1]), 0), min(math.floor(high[1]) + 1, grid[1]),
-    )  # fmt: skip
+            low, high = min(low, f), max(high, f)
+        limits[2 * n] = max(math.ceil(low), 0)
+        limits[2 * n + 1] = min(math.floor(high) + 1, grid[n])
 
 
-@njit(cache=True)
-def _read(volume, source, frame, start, pitch, fan, core, origin, spacing, per_gram, limits, spans, values):
-    """Dose of a box at the voxels of the dose grid, row by row: spans[row] = (first i, last i exclusive, where in
-    ``values`` the row starts), rows counted over ``limits`` (k, k, j, j). With ``fan`` > 0 the columns of the box
-    diverge, and its doses are per volume of a cell at this distance."""
-    depth, ny, nx = volume.shape
-    dx, dy, dz = (
-        frame[0, 0] * spacing[0] / pitch[2],
-        frame[0, 1] * spacing[0] / pitch[1],
-        frame[0, 2] * spacing[0] / pitch[0],
-    )
-    mid_x, mid_y, ahead = (nx - 1) * 0.5, (ny - 1) * 0.5, start / pitch[0] + 0.5
-    reach = fan / pitch[0]
-    x = origin[0] - source[0]
-    flat = volume.reshape(volume.size)
-    count, row = 0, 0
-    for k in range(limits[0], limits[1]):
-        for j in range(limits[2], limits[3]):
-            y, z = origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
-            ax = (frame[0, 0] * x + frame[1, 0] * y + frame[2, 0] * z) / pitch[2]
-            ay = (frame[0, 1] * x + frame[1, 1] * y + frame[2, 1] * z) / pitch[1]
-            az = (frame[0, 2] * x + frame[1, 2] * y + frame[2, 2] * z) / pitch[0] - ahead
-            first, last = _between(az, dz, 0.0, depth - 1.0 - _EDGE, -1.0, per_gram.shape[2] - 1.0)
-            first, last = _within(ax, az, dx, dz, core[0] - _EDGE, reach, ahead, first, last)
-            first, last = _within(ay, az, dy, dz, core[1] - _EDGE, reach, ahead, first, last)
-            # a row that is in the box from its first voxel on starts with that one
-            i0 = max(math.ceil(first + _EDGE), 0)
-            i1 = max(math.floor(last) + 1, i0)
-            spans[row, 0], spans[row, 1], spans[row, 2] = i0, i1, count
-            row += 1
-            if i1 > i0:
-                _read_row(
-                    flat, nx, ny * nx, mid_x, mid_y, ax, ay, az, dx, dy, dz, reach, ahead, i0, i1, per_gram[k, j],
-                    values[count:],
-                )  # fmt: skip
-                count += i1 - i0
+@njit(cache=True, nogil=True, error_model="numpy")
+def read(volumes, frames, starts, shapes, cells, pitch, fan, source, origin, spacing, per_gram, values, spans, limits,
+         m_first, m_stop):  # fmt: skip
+    """Doses in boxes at the voxels of the dose grid, row by row.
 
-
-@njit(cache=True)
-def _add_far(near, near_limits, near_spans, far, far_limits, far_spans, share):
-    """near += share x far where both are read; returns the largest value."""
-    largest = np.float32(0.0)
-    row = 0
-    nj = far_limits[3] - far_limits[2]
-    for k in range(near_limits[0], near_limits[1]):
-        for j in range(near_limits[2], near_limits[3]):
-            i0, i1, at = near_spans[row]
-            row += 1
-            into = near[at:]
-            if far_limits[0] <= k < far_limits[1] and far_limits[2] <= j < far_limits[3]:
-                a0, a1, beside = far_spans[(k - far_limits[0]) * nj + j - far_limits[2]]
-                for i in range(max(i0, a0), min(i1, a1)):
-                    into[i - i0] += share * far[beside + i - a0]
-            for n in range(i1 - i0):
-                largest = max(largest, into[n])
-    return largest
-
-
-@njit(cache=True)
-def _group(slow, slow_frame, slow_start, slow_pitch, fast, frames, starts, shapes, cells, pitch, fan, shares, first,
-           stop, source, origin, spacing, per_gram, cutoff, near, far, spans, far_spans, limits,
-           far_limits, least):  # fmt: skip
-    """Dose of the beamlets first .. stop of one group where the grid's voxels are: near them (fast, each its own box,
-    and slow) and farther (slow, one box for all); and ``least`` (n,), the cut-off of each."""
-    grid = np.array(per_gram.shape)
-    core = np.empty(2)
-    for m in range(first, stop):
-        shape = shapes[m]
-        own = fast[cells[m] : cells[m + 1]].reshape((shape[0], shape[1], shape[2]))
-        core[0], core[1] = (shape[2] - 1) * 0.5, (shape[1] - 1) * 0.5
-        limits[m, 0], limits[m, 1], limits[m, 2], limits[m, 3] = _limits(
-            source, frames[m], starts[m], pitch, fan, shape, core, origin, spacing, grid
-        )
-        _read(
-            own, source, frames[m], starts[m], pitch, fan, core, origin, spacing, per_gram, limits[m], spans[m], near[m]
-        )
-    core[0], core[1] = (slow.shape[2] - 1) * 0.5, (slow.shape[1] - 1) * 0.5
-    far_limits[0], far_limits[1], far_limits[2], far_limits[3] = _limits(
-        source, slow_frame, slow_start, slow_pitch, 0.0, np.array(slow.shape), core, origin, spacing, grid
-    )
-    _read(
-        slow, source, slow_frame, slow_start, slow_pitch, 0.0, core, origin, spacing, per_gram, far_limits, far_spans,
-        far,
-    )  # fmt: skip
-    for m in range(first, stop):
-        least[m] = cutoff * _add_far(near[m], limits[m], spans[m], far, far_limits, far_spans, shares[m])
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def read(slow, slow_frames, slow_starts, slow_shapes, slow_cells, slow_pitch, fast, frames, starts, shapes, cells,
-         pitch, fan, shares, members, source, origin, spacing, per_gram, cutoff, near, far, spans,
-         far_spans, limits, far_limits, least):  # fmt: skip
-    """Doses in boxes, ``slow`` of groups and ``fast`` of their beamlets, at the voxels of the dose grid.
-
-    Group m has the beamlets members[m] : members[m + 1], each with its share of the group's slow dose. Written: near
-    (n, any) and far (groups, any) doses, row by row, where spans and far_spans (n or groups, rows, 3) and limits and
-    far_limits (n or groups, 4) say (:func:`_read`); least (n,) the cut-off, a fraction of a beamlet's maximum.
+    Written for box m: limits[m] (k, k, j, j) of the rows; spans[m, row] = (first i, last i exclusive, where in
+    values[m] the row starts), rows counted over these limits. With ``fan`` > 0 the columns of the boxes diverge, and
+    their doses are per volume of a cell at this distance. frames, starts, shapes, cells, pitch: of the boxes, as in
+    the kernels that fill them.
     """
-    for m in prange(members.size - 1):
-        shape = slow_shapes[m]
-        _group(
-            slow[slow_cells[m] : slow_cells[m + 1]].reshape((shape[0], shape[1], shape[2])), slow_frames[m],
-            slow_starts[m], slow_pitch, fast, frames, starts, shapes, cells, pitch, fan, shares, members[m],
-            members[m + 1], source, origin, spacing, per_gram, cutoff, near, far[m], spans, far_spans[m],
-            limits, far_limits[m], least,
-        )  # fmt: skip
+    reach = fan / pitch[0]
+    for m in range(m_first, m_stop):
+        frame, volume = frames[m], volumes[cells[m] : cells[m + 1]]
+        depth, ny, nx = shapes[m, 0], shapes[m, 1], shapes[m, 2]
+        _limits(source, frame, starts[m], pitch, fan, shapes[m], origin, spacing, per_gram.shape, limits[m])
+        dx, dy, dz = (
+            frame[0, 0] * spacing[0] / pitch[2],
+            frame[0, 1] * spacing[0] / pitch[1],
+            frame[0, 2] * spacing[0] / pitch[0],
+        )
+        mid_x, mid_y, ahead = (nx - 1) * 0.5, (ny - 1) * 0.5, starts[m] / pitch[0] + 0.5
+        x = origin[0] - source[0]
+        count, row = 0, 0
+        for k in range(limits[m, 0], limits[m, 1]):
+            for j in range(limits[m, 2], limits[m, 3]):
+                y, z = origin[1] + j * spacing[1] - source[1], origin[2] + k * spacing[2] - source[2]
+                ax = (frame[0, 0] * x + frame[1, 0] * y + frame[2, 0] * z) / pitch[2]
+                ay = (frame[0, 1] * x + frame[1, 1] * y + frame[2, 1] * z) / pitch[1]
+                az = (frame[0, 2] * x + frame[1, 2] * y + frame[2, 2] * z) / pitch[0] - ahead
+                first, last = _between(az, dz, 0.0, depth - 1.0 - _EDGE, -1.0, per_gram.shape[2] - 1.0)
+                first, last = _within(ax, az, dx, dz, mid_x - _EDGE, reach, ahead, first, last)
+                first, last = _within(ay, az, dy, dz, mid_y - _EDGE, reach, ahead, first, last)
+                # a row that is in the box from its first voxel on starts with that one
+                i0 = max(math.ceil(first + _EDGE), 0)
+                i1 = max(math.floor(last) + 1, i0)
+                spans[m, row, 0], spans[m, row, 1], spans[m, row, 2] = i0, i1, count
+                row += 1
+                if i1 > i0:
+                    _read_row(
+                        volume, nx, ny * nx, mid_x, mid_y, ax, ay, az, dx, dy, dz, reach, ahead, i0, i1, per_gram[k, j],
+                        values[m, count:],
+                    )  # fmt: skip
+                    count += i1 - i0
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_far(near, limits, spans, far, far_limits, far_spans, shares, group, cutoff, least, m_first, m_stop):
+    """Add to the doses ``near`` beamlets their shares of those ``far`` from them, where both are read: what
+    :func:`read` wrote of the beamlets' own boxes and of those of their groups, group (n,). Written: least (n,) the
+    cut-off, a fraction of a beamlet's maximum."""
+    for m in range(m_first, m_stop):
+        g = group[m]
+        largest = np.float32(0.0)
+        row = 0
+        nj = far_limits[g, 3] - far_limits[g, 2]
+        for k in range(limits[m, 0], limits[m, 1]):
+            for j in range(limits[m, 2], limits[m, 3]):
+                i0, i1 = spans[m, row, 0], spans[m, row, 1]
+                into = near[m, spans[m, row, 2] :]
+                row += 1
+                if far_limits[g, 0] <= k < far_limits[g, 1] and far_limits[g, 2] <= j < far_limits[g, 3]:
+                    span = far_spans[g, (k - far_limits[g, 0]) * nj + j - far_limits[g, 2]]
+                    beside = far[g, span[2] :]
+                    for i in range(max(i0, span[0]), min(i1, span[1])):
+                        into[i - i0] += shares[m] * beside[i - span[0]]
+                for n in range(i1 - i0):
+                    largest = max(largest, into[n])
+        least[m] = cutoff * largest
+
+
+@njit(cache=True, error_model="numpy")
 def _span(limits, spans, k, j):
     """First and last (exclusive) i of a row, and where its values start; 0, 0, 0 for none."""
     if limits[0] <= k < limits[1] and limits[2] <= j < limits[3]:
@@ -227,88 +188,73 @@ def _emit_row(values, scale, first, stop, row, least, thin, carry, wanted, count
     return count
 
 
-@njit(cache=True)
-def _emit(k, near, limits, spans, far, far_limits, far_spans, share, least, thin, carry, wanted, count, indices,
-          entries, sums):  # fmt: skip
-    """The entries of one beamlet in plane k, in the order of the grid, from ``count`` on; returns where they end."""
-    one = np.float32(1.0)
-    for j in range(min(limits[2], far_limits[2]), max(limits[3], far_limits[3])):
-        i0, i1, at = _span(limits, spans, k, j)
-        a0, a1, beside = _span(far_limits, far_spans, k, j)
-        row = (k * carry.shape[1] + j) * carry.shape[2]
-        if i1 <= i0:
-            i0, i1 = a1, a1
-        if a0 < i0:
-            count = _emit_row(far[beside:], share, a0, min(a1, i0), row, least, thin, carry[k, j], wanted[k, j], count,
-                              indices, entries, sums)  # fmt: skip
-        count = _emit_row(near[at:], one, i0, i1, row, least, thin, carry[k, j], wanted[k, j], count, indices, entries,
-                          sums)  # fmt: skip
-        start = max(a0, i1)
-        if a1 > start:
-            count = _emit_row(far[beside + start - a0 :], share, start, a1, row, least, thin, carry[k, j], wanted[k, j],
-                              count, indices, entries, sums)  # fmt: skip
-    return count
-
-
-@njit(cache=True, parallel=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def emit(near, limits, spans, far, far_limits, far_spans, shares, group, least, thin, carry, wanted, room, counts, sums,
-         indices, entries):  # fmt: skip
-    """Entries of beamlets, plane by plane: planes are independent, and in each the beamlets follow in their order.
+         indices, entries, first, stop):  # fmt: skip
+    """Entries of beamlets in the planes first .. stop, plane by plane: planes are independent, and in each the beamlets
+    follow in their order, and the entries of a beamlet in that of the grid.
 
-    What :func:`read` wrote; group (n,) of each beamlet. carry [k, j, i]: what small entries have added up to in each
-    voxel since the last one that was made of them. counts (n, planes); sums (n, planes, 2): summed dose of all, and of
-    entries of at least the cut-off. The entries of beamlet n in plane k start at room[n, k] of indices and entries (n,
-    any).
+    What :func:`read` and :func:`add_far` wrote; group (n,) of each beamlet. carry [k, j, i]: what small entries have
+    added up to in each voxel since the last one that was made of them. counts (n, planes); sums (n, planes, 2): summed
+    dose of all, and of entries of at least the cut-off. The entries of beamlet n in plane k start at room[n, k] of
+    indices and entries (n, any).
     """
-    parts = 32
-    for p in prange(parts):
-        for k in range(p, carry.shape[0], parts):
-            for n in range(group.size):
-                g = group[n]
-                counts[n, k] = 0
-                sums[n, k] = 0.0
-                if room[n, k + 1] > room[n, k]:
-                    counts[n, k] = _emit(
-                        k, near[n], limits[n], spans[n], far[g], far_limits[g], far_spans[g], shares[n], least[n], thin,
-                        carry, wanted, room[n, k], indices[n], entries[n], sums[n, k],
-                    ) - room[n, k]  # fmt: skip
+    one = np.float32(1.0)
+    for task in range(first * group.size, stop * group.size):
+        k, n = task // group.size, task % group.size
+        g = group[n]
+        sums[n, k, 0], sums[n, k, 1] = 0.0, 0.0
+        count = room[n, k]
+        if room[n, k + 1] > count:
+            for j in range(min(limits[n, 2], far_limits[g, 2]), max(limits[n, 3], far_limits[g, 3])):
+                i0, i1, at = _span(limits[n], spans[n], k, j)
+                a0, a1, beside = _span(far_limits[g], far_spans[g], k, j)
+                if i1 <= i0:
+                    i0, i1 = a1, a1
+                # the far ones before, the near ones, and the far ones behind
+                for piece in range(3):
+                    values, scale, begin, end = far[g, beside:], shares[n], a0, min(a1, i0)
+                    if piece == 1:
+                        values, scale, begin, end = near[n, at:], one, i0, i1
+                    elif piece == 2:
+                        begin, end = max(a0, i1), a1
+                        values = far[g, beside + begin - a0 :]
+                    if end > begin:
+                        count = _emit_row(
+                            values, scale, begin, end, (k * carry.shape[1] + j) * carry.shape[2], least[n], thin,
+                            carry[k, j], wanted[k, j], count, indices[n], entries[n], sums[n, k],
+                        )  # fmt: skip
+        counts[n, k] = count - room[n, k]
 
 
-@njit(cache=True)
-def _values(limits, spans, k):
-    """How many values are read in plane k."""
-    total = 0
-    if limits[0] <= k < limits[1]:
-        for j in range(limits[2], limits[3]):
-            i0, i1, _ = _span(limits, spans, k, j)
-            total += i1 - i0
-    return total
-
-
-@njit(cache=True, parallel=True, nogil=True)
-def rooms(limits, spans, far_limits, far_spans, group, out):
-    """out (n, planes + 1): where the entries of each beamlet and plane may start."""
-    for n in prange(group.size):
+@njit(cache=True, nogil=True, error_model="numpy")
+def rooms(limits, spans, far_limits, far_spans, group, out, first, stop):
+    """out (n, planes + 1): where the entries of each beamlet and plane may start: as many as values were read there."""
+    for n in range(first, stop):
         out[n, 0] = 0
         g = group[n]
         for k in range(out.shape[1] - 1):
-            most = _values(limits[n], spans[n], k) + _values(far_limits[g], far_spans[g], k)
+            most = 0
+            for j in range(min(limits[n, 2], far_limits[g, 2]), max(limits[n, 3], far_limits[g, 3])):
+                i0, i1, _ = _span(limits[n], spans[n], k, j)
+                a0, a1, _ = _span(far_limits[g], far_spans[g], k, j)
+                most += i1 - i0 + a1 - a0
             out[n, k + 1] = out[n, k] + most
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def pack(room, counts, indices, entries, starts, packed_indices, packed_entries):
+@njit(cache=True, nogil=True, error_model="numpy")
+def pack(room, counts, indices, entries, starts, packed_indices, packed_entries, first, stop):
     """The entries of all planes of beamlet n, one after another, from starts[n] on."""
-    for n in prange(starts.size):
+    for n in range(first, stop):
         at = starts[n]
         for k in range(counts.shape[1]):
-            first, count = room[n, k], counts[n, k]
-            packed_indices[at : at + count] = indices[n, first : first + count]
-            packed_entries[at : at + count] = entries[n, first : first + count]
-            at += count
+            for entry in range(room[n, k], room[n, k] + counts[n, k]):
+                packed_indices[at] = indices[n, entry]
+                packed_entries[at] = entries[n, entry]
+                at += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _first_from(indices, start, stop, row):
     """First of the ascending indices[start : stop] that is at least ``row``."""
     while start < stop:
@@ -320,11 +266,12 @@ def _first_from(indices, start, stop, row):
     return start
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def count_rows(indices, starts, stops, blocks, pointers):
+@njit(cache=True, nogil=True, error_model="numpy")
+def count_rows(indices, starts, stops, blocks, pointers, first, stop):
     """pointers[row + 1] = entries of each row; rows in ``blocks`` (n + 1,). Column c: indices[starts[c] : stops[c]]."""
-    for b in prange(blocks.size - 1):
-        pointers[blocks[b] + 1 : blocks[b + 1] + 1] = 0
+    for b in range(first, stop):
+        for row in range(blocks[b], blocks[b + 1]):
+            pointers[row + 1] = 0
         for c in range(starts.size):
             at = _first_from(indices, starts[c], stops[c], blocks[b])
             while at < stops[c] and indices[at] < blocks[b + 1]:
@@ -332,11 +279,13 @@ def count_rows(indices, starts, stops, blocks, pointers):
                 at += 1
 
 
-@njit(cache=True, parallel=True, nogil=True)
-def to_rows(indices, entries, starts, stops, blocks, pointers, columns, values):
+@njit(cache=True, nogil=True, error_model="numpy")
+def to_rows(indices, entries, starts, stops, blocks, pointers, columns, values, first, stop):
     """CSR columns and values from columns; blocks of rows are written apart, so that each stays in the cache."""
-    for b in prange(blocks.size - 1):
-        cursor = pointers[blocks[b] : blocks[b + 1]].copy()
+    for b in range(first, stop):
+        cursor = np.empty(blocks[b + 1] - blocks[b], np.int64)
+        for row in range(cursor.size):
+            cursor[row] = pointers[blocks[b] + row]
         for c in range(starts.size):
             at = _first_from(indices, starts[c], stops[c], blocks[b])
             while at < stops[c] and indices[at] < blocks[b + 1]:

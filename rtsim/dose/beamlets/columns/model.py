@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from rtsim.dose.beamlets.columns import _kernels
+from rtsim.threads import over_ranges
 from rtsim.typing import Float32Array, FloatArray
 
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -49,10 +50,10 @@ def matrix_of(columns: list[Columns], rows: int) -> sparse.csr_array:
     blocks = np.append(np.arange(0, rows, _ROWS_PER_BLOCK), rows)
     kind: type[np.int32] | type[np.int64] = np.int32 if values.size <= np.iinfo(np.int32).max else np.int64
     pointers = np.zeros(rows + 1, dtype=kind)
-    _kernels.count_rows(indices, starts, stops, blocks, pointers)
+    over_ranges(_kernels.count_rows, blocks.size - 1, indices, starts, stops, blocks, pointers)
     np.cumsum(pointers, out=pointers)
     own, out = np.empty(values.size, dtype=kind), np.empty(values.size, dtype=np.float32)
-    _kernels.to_rows(indices, values, starts, stops, blocks, pointers, own, out)
+    over_ranges(_kernels.to_rows, blocks.size - 1, indices, values, starts, stops, blocks, pointers, own, out)
     matrix: sparse.csr_array[np.float32] = sparse.csr_array((out, own, pointers), shape=(rows, numbers.size))
     matrix.has_canonical_format = True
     return matrix
