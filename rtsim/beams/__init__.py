@@ -21,6 +21,7 @@ from rtsim.beams.arrangements import (
 from rtsim.beams.beamlets import with_beamlets
 from rtsim.beams.conformal import conform, conformal_aperture
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, same_aperture, static_control_points
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.beams.outline import Outline, project_outline
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "anterior_posterior",
     "beamlet_opening",
     "check_aperture",
+    "check_monitor_units",
     "conform",
     "conformal_aperture",
     "coplanar",

@@ -106,7 +106,8 @@ def _wedge_gradient_of_45_degrees_per_mm(machine: Machine) -> float:
     grid = Grid.covering((-half, -depth, -half), (half, 60.0, half), _REFERENCE_SPACING_MM)
     k_per_mm = 0.006
     wedge = Wedge(name="reference", angle_deg=45.0)
-    field = Beam.open_field(machine, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
+    wedged = machine.with_wedge(wedge)
+    field = Beam.open_field(wedged, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
     fluence = fluence_maps(field, wedge_gradient_per_mm=k_per_mm)[0]
     dose = Dose(
         values_gy=_photon_dose(TwoMedia.of(water_medium(grid)), field, fluence),
