@@ -195,6 +195,13 @@ def test_moller_keeps_momentum(kinetic: float, cut: float) -> None:
     np.testing.assert_allclose(across / _momentum(kinetic), 0.0, atol=1e-7)
 
 
+def test_moller_below_threshold_shares_equally() -> None:
+    out = np.empty((10, 3))
+    _mollers(0.399, 0.2, _state(14), out)
+    np.testing.assert_allclose(out[:, 0], 0.1995, rtol=1e-12)
+    np.testing.assert_allclose(out[:, 1], out[:, 2], rtol=1e-12)
+
+
 @pytest.mark.parametrize("kinetic", [0.5, 2.0, 12.0])
 def test_delta_rays_take_the_energy_that_the_restricted_stopping_power_leaves_out(kinetic: float) -> None:
     """Events per g/cm2 times the mean energy drawn is the loss that was taken off the stopping power."""

@@ -247,6 +247,16 @@ def test_electron_table_holds_what_its_parts_say() -> None:
     assert (stopping_power < whole * (1.0 + 1e-12)).all()
 
 
+def test_water_over_medium_is_the_ratio_of_the_tabulated_stopping_powers() -> None:
+    ratio = electrons.water_over_medium(MEDIA)
+    np.testing.assert_array_equal(ratio[:, 0], 1.0)
+    water = materials.electron_stopping("water").collision_at(ENERGIES)
+    for name in ("bone_cortical", "titanium", "adipose"):
+        expected = water / materials.electron_stopping(name).collision_at(ENERGIES)
+        # log-log between the knots there, the formula here
+        np.testing.assert_allclose(ratio[:, MEDIA.index(materials.get(name))], expected, rtol=1e-3)
+
+
 def test_every_tissue_of_a_ct_has_an_electron_table() -> None:
     """The 24 groups of Schneider have no stopping powers of their own; nearly water, per gram, up to the bone."""
     tissues = materials.schneider_composition().materials
@@ -271,5 +281,7 @@ def test_tables_need_a_material_and_energies_above_zero() -> None:
         photons.photon_table(())
     with pytest.raises(InputError, match="no material"):
         electrons.electron_table((), electron_cut_mev=0.2, photon_cut_mev=0.05)
+    with pytest.raises(InputError, match="no material"):
+        electrons.water_over_medium(())
     with pytest.raises(InputError, match="kinetic_mev"):
         stopping.collision_mev_cm2_g(materials.get("water"), [1.0, 0.0])

@@ -149,13 +149,13 @@ def moller(kinetic, cut, state):
     """Moller scatter with cut <= W <= T/2: (kinetic_secondary, cos_primary, cos_secondary), the slower as secondary.
 
     With eps = W/T and a = ((gamma - 1)/gamma)^2: dsigma/deps ~ 1/eps^2 + 1/(1 - eps)^2 + a - (1 - a)/(eps (1 - eps)).
-    eps is drawn from 1/eps^2 + 5 a, which is nowhere below it (Salvat, PENELOPE), and accepted by the ratio. Needs
-    kinetic >= 2 cut.
+    eps is drawn from 1/eps^2 + 5 a, which is nowhere below it (Salvat, PENELOPE), and accepted by the ratio. With
+    kinetic < 2 cut, where the cross section is 0 but for its interpolation, the two share equally.
     """
     gamma = 1.0 + kinetic / REST
     a = (gamma - 1.0) / gamma
     a *= a
-    low = cut / kinetic
+    low = min(cut / kinetic, 0.5)
     inverse_range = 1.0 / low - 2.0
     flat = 5.0 * a * (0.5 - low)
     while True:
