@@ -24,13 +24,14 @@ import math
 
 from numba import njit
 
-COLLISION_NODES = 49
+COLLISION_NODES = 61
 """Nodes of ln(1 + collisions / KNEE), uniform from 0 to that of MOST_COLLISIONS."""
 WIDTH_NODES = 16
 """Nodes of a / (a + HALF_WIDTH), uniform from a = 0 to a = GREATEST_WIDTH."""
-QUANTILES = 57
-"""Nodes of the probability, uniform from 0 to 1."""
-KNEE = 4.0
+QUANTILES = 43
+"""Nodes of v = b U / (1 + b - U), uniform from 0 to 1, with b = BEND: closer where the tail of large angles begins."""
+KNEE = 2.0
+BEND = 0.6
 MOST_COLLISIONS = 1.0e5
 HALF_WIDTH = 0.5
 GREATEST_WIDTH = 1.0
@@ -46,13 +47,13 @@ _LAST_WIDTH = WIDTH_NODES - 1.0 - 1.0e-9
 _PER_COLLISION_STEP = 1.0 / COLLISION_STEP
 _PER_WIDTH_STEP = 1.0 / WIDTH_STEP
 _PER_KNEE = 1.0 / KNEE
-_CELLS = QUANTILES - 1.0
+_BENT_CELLS = (QUANTILES - 1.0) * BEND
 
 
 @njit(nogil=True, error_model="numpy")
 def width_over_screening(collisions, log_collisions):
     """About half the median of 1 - cos(theta) over eta at small angles, given k and ln(1 + k / KNEE)."""
-    return 2.8 + collisions * (0.65 + 0.87 * log_collisions)
+    return 2.8 + collisions * (0.2 + 0.87 * log_collisions)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -66,7 +67,8 @@ def scatter(collisions, eta, u1, u2, table):
     width = eta * width_over_screening(collisions, log_collisions)
     x = min(log_collisions * _PER_COLLISION_STEP, _LAST_COLLISION)
     y = min(width / (width + HALF_WIDTH) * _PER_WIDTH_STEP, _LAST_WIDTH)
-    z = u2 * _CELLS
+    rest = 1.0 - u2
+    z = _BENT_CELLS * u2 / (BEND + rest)
     i, j, k = int(x), int(y), int(z)
     x -= i
     y -= j
@@ -76,4 +78,4 @@ def scatter(collisions, eta, u1, u2, table):
     far = (1.0 - y) * ((1.0 - z) * table[i + 1, j, k] + z * table[i + 1, j, k + 1])
     far += y * ((1.0 - z) * table[i + 1, j + 1, k] + z * table[i + 1, j + 1, k + 1])
     weighted = width * ((1.0 - x) * near + x * far) * u2
-    return 2.0 * weighted / ((1.0 + width) * (1.0 - u2) + weighted)
+    return 2.0 * weighted / ((1.0 + width) * rest + weighted)

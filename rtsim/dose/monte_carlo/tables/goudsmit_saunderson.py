@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import k1
 
 from rtsim.dose.monte_carlo._kernels.scattering import (
+    BEND,
     COLLISION_NODES,
     COLLISION_STEP,
     HALF_WIDTH,
@@ -54,7 +55,8 @@ def odds_ratios(collisions: float, width: float) -> FloatArray:
     probability = np.concatenate([[0.0], 1.0 - beyond, [1.0]])
     ends = (1.0 + width) / (2.0 * width * forward), 2.0 * (1.0 + width) / width * backward
     spline = CubicSpline(probability, np.concatenate([[ends[0]], ratio, [ends[1]]]))
-    return np.asarray(spline(np.linspace(0.0, 1.0, QUANTILES)))
+    bent = np.linspace(0.0, 1.0, QUANTILES)
+    return np.asarray(spline((1.0 + BEND) * bent / (BEND + bent)))
 
 
 def angle_table() -> Float32Array:
@@ -86,40 +88,42 @@ def scattered_moments(collisions: float, eta: float) -> FloatArray:
 
     F_l = sum over n >= 2 of the Poisson probabilities of n collisions times g_l^n, over their sum.
     """
-    g = single_moments(eta, _orders(collisions, eta))
+    lost = transport_moments(eta, _orders(collisions, eta))
+    g = 1.0 - lost
     if collisions < 1.0:
         return np.asarray(g * g * _two_or_more(collisions * g) / _two_or_more(np.array(collisions)))
     none = np.exp(-collisions)
-    several = np.exp(-collisions * (1.0 - g)) - none * (1.0 + collisions * g)
+    several = np.exp(-collisions * lost) - none * (1.0 + collisions * g)
     x = np.minimum(collisions * g, 1.0)
     few = none * x * x * _two_or_more(x)
     return np.asarray(np.where(collisions * g < 1.0, few, several) / (1.0 - none * (1.0 + collisions)))
 
 
-def single_moments(eta: float, orders: int) -> FloatArray:
-    """Legendre moments g_l of one collision, l = 0 .. orders: g_l = l (Q_(l-1)(z) - z Q_l(z)), z = 1 + 2 eta.
+def transport_moments(eta: float, orders: int) -> FloatArray:
+    """1 - g_l = <1 - P_l> of one collision, l = 0 .. orders; the first is ``first_moment(eta)``.
 
-    From f(x) = 2 eta (1 + eta) / (z - x)^2 and the integral of P_l(x)/(z - x), 2 Q_l(z) (Neumann). The recurrence of
-    Q_l runs upwards where they fall by little, else downwards from where they are nothing (Miller).
+    From f(x) = 2 eta (1 + eta) / (z - x)^2, z = 1 + 2 eta, and the integral of P_l(x)/(z - x), 2 Q_l(z) (Neumann),
+    g_l = -4 eta (1 + eta) Q_l'(z) = l (Q_(l-1) - z Q_l). Where g_l falls by little the recurrence l D_(l+1) = (2 l + 1)
+    (z D_l - 2 eta) - (l + 1) D_(l-1) of D_l = 1 - g_l runs upwards, which keeps the digits of a small D_l; else that of
+    Q_l runs downwards from where it is nothing (Miller).
     """
     z = 1.0 + 2.0 * eta
-    q = [0.5 * float(np.log1p(1.0 / eta))]
+    logarithm = float(np.log1p(1.0 / eta))
     if 2.0 * orders * np.sqrt(eta) < 3.0:
-        q.append(z * q[0] - 1.0)
+        lost = [0.0, 2.0 * eta * ((1.0 + eta) * logarithm - 1.0)]
         for order in range(1, orders):
-            q.append(((2 * order + 1) * z * q[order] - order * q[order - 1]) / (order + 1))
-        values = np.array(q)
-    else:
-        beyond, value, falling = 0.0, 1.0, np.empty(orders + 1)
-        for order in range(orders + int(10.0 / np.sqrt(eta)) + 50, 0, -1):
-            beyond, value = value, ((2 * order + 1) * z * value - (order + 1) * beyond) / order
-            if value > 1.0e200:
-                beyond, value = beyond * 1.0e-200, value * 1.0e-200
-                falling[order:] *= 1.0e-200
-            if order <= orders + 1:
-                falling[order - 1] = value
-        values = falling * (q[0] / falling[0])
-    return np.concatenate([[1.0], np.arange(1, orders + 1) * (values[:-1] - z * values[1:])])
+            lost.append(((2 * order + 1) * (z * lost[order] - 2.0 * eta) - (order + 1) * lost[order - 1]) / order)
+        return np.array(lost)
+    beyond, value, q = 0.0, 1.0, np.empty(orders + 1)
+    for order in range(orders + int(10.0 / np.sqrt(eta)) + 50, 0, -1):
+        beyond, value = value, ((2 * order + 1) * z * value - (order + 1) * beyond) / order
+        if value > 1.0e200:
+            beyond, value = beyond * 1.0e-200, value * 1.0e-200
+            q[order:] *= 1.0e-200
+        if order <= orders + 1:
+            q[order - 1] = value
+    q *= 0.5 * logarithm / q[0]
+    return np.concatenate([[0.0], 1.0 - np.arange(1, orders + 1) * (q[:-1] - z * q[1:])])
 
 
 def _orders(collisions: float, eta: float) -> int:
