@@ -28,6 +28,7 @@ from tests.reference.interactions import assert_drawn_from, assert_mean, klein_n
 from tests.shared import SHARED, requires_shared
 
 SAMPLE = 400_000
+LARGE_SAMPLE = 2_000_000  # for what a factor of the cross section changes little
 
 
 @njit
@@ -78,13 +79,18 @@ def _bremsstrahlung(kinetic: float, cut: float, seed: int) -> FloatArray:
     return out
 
 
+def _even_edges(cosines: FloatArray) -> FloatArray:
+    """Forty bins of cosines that hold about equally many (taken from draws that are not tested)."""
+    return np.concatenate([[-1.0], np.quantile(cosines[:100_000], np.linspace(0.025, 0.975, 39)), [1.0]])
+
+
 def _momentum(kinetic: FloatArray | float) -> FloatArray:
     return np.sqrt(np.asarray(kinetic) * (np.asarray(kinetic) + 2.0 * REST))
 
 
-@pytest.mark.parametrize("energy", [0.02, 0.1, 0.4999, 0.5, 1.25, 6.0, 24.0])
+@pytest.mark.parametrize("energy", [0.02, 0.4999, 0.5, 1.25, 6.0])
 def test_compton_angles_are_those_of_klein_and_nishina(energy: float) -> None:
-    out = np.empty((SAMPLE, 4))
+    out = np.empty((LARGE_SAMPLE, 4))
     _comptons(energy, _state(1), out)
     # fine bins forward, where the scatter of high energies is
     edges = 1.0 - np.concatenate([np.linspace(2.0, 0.2, 19), np.linspace(0.2, 0.0, 21)[1:]])
@@ -116,22 +122,42 @@ def test_compton_keeps_energy_and_momentum(energy: float) -> None:
     np.testing.assert_allclose(across / energy, 0.0, atol=1e-7)
 
 
+def _pair_cross_section(kappa: float) -> float:
+    """Pair production per nucleus over alpha r_e^2 Z^2: the density that is sampled, integrated."""
+    mean = quad(lambda share: interactions.pair_density(share, kappa), 0.0, 1.0, epsrel=1e-10)[0] / kappa**3
+    return float((kappa - 2.0) * mean)
+
+
+@pytest.mark.parametrize("kappa", [2.05, 2.3, 3.0, 4.5, 8.0, 20.0, 49.0])
+def test_pair_density_integrates_to_the_series_of_maximon(kappa: float) -> None:
+    """Born's total cross section without screening in closed series: a check of every term of the density.
+
+    source: Maximon 1968 J Res NBS 72B:79, as in Hubbell, Gimm and Overbo 1980 J Phys Chem Ref Data 9:1023, eqs. 12, 13;
+    the low series is cut at the fourth order (1e-4 below kappa = 3), the high one at kappa^-6 (1e-4 from 4 on).
+    """
+    if kappa < 4.0:
+        eps = (2.0 * kappa - 4.0) / (2.0 + kappa + 2.0 * math.sqrt(2.0 * kappa))
+        series = 1.0 + eps / 2.0 + 23.0 / 40.0 * eps**2 + 11.0 / 60.0 * eps**3 + 29.0 / 960.0 * eps**4
+        expected = 2.0 * math.pi / 3.0 * ((kappa - 2.0) / kappa) ** 3 * series
+    else:
+        log, zeta3 = math.log(2.0 * kappa), 1.2020569
+        second = 6.0 * log - 3.5 + 2.0 / 3.0 * log**3 - log**2 - math.pi**2 / 3.0 * log + 2.0 * zeta3 + math.pi**2 / 6.0
+        expected = 28.0 / 9.0 * log - 218.0 / 27.0 + (2.0 / kappa) ** 2 * second
+        expected -= (2.0 / kappa) ** 4 * (3.0 / 16.0 * log + 1.0 / 8.0)
+        expected -= (2.0 / kappa) ** 6 * (29.0 / 2304.0 * log - 77.0 / 13824.0)
+    assert _pair_cross_section(kappa) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("energy", [1.5, 2.5, 4.0, 6.0, 10.0, 20.0])
 def test_pair_density_integrates_to_the_pair_cross_section_of_carbon(energy: float) -> None:
-    """alpha r_e^2 Z^2 (E/mc2 - 2) times the mean of the density over kappa^3 against XCOM.
-
-    Born's approximation is good to 1 % for carbon from 1.5 MeV on; screening takes 0.5 % at 20 MeV.
-    """
-    kappa = energy / REST
-    mean = quad(lambda share: interactions.pair_density(share, kappa), 0.0, 1.0)[0] / kappa**3
-    per_atom = 7.2973525693e-3 * 2.8179403262e-13**2 * 36.0 * (kappa - 2.0) * mean
+    """In absolute terms against XCOM: Born without screening is good to 1 % for carbon from 1.5 MeV on."""
+    per_atom = 7.2973525693e-3 * 2.8179403262e-13**2 * 36.0 * _pair_cross_section(energy / REST)
     carbon = materials.Material.from_mass_fractions("carbon", 2.0, {"C": 1.0})
-    assert per_atom * 6.02214076e23 / 12.011 == pytest.approx(
-        carbon.cross_section_cm2_g(Process.PAIR, energy).item(), rel=0.015
-    )
+    expected = carbon.cross_section_cm2_g(Process.PAIR, energy).item()
+    assert per_atom * 6.02214076e23 / 12.011 == pytest.approx(expected, rel=0.011)
 
 
-@pytest.mark.parametrize("energy", [1.1, 1.5, 3.0, 10.0, 25.0])
+@pytest.mark.parametrize("energy", [1.1, 3.0, 25.0])
 def test_pairs_share_the_energy_by_bethe_and_heitler(energy: float) -> None:
     out = np.empty((SAMPLE, 4))
     _pairs(energy, _state(4), out)
@@ -165,14 +191,12 @@ def test_pair_angles_are_of_the_order_of_mc2_over_e() -> None:
         assert_drawn_from(share, np.ones_like, np.linspace(0.0, 1.0 + 1e-9, 51))
 
 
-@pytest.mark.parametrize("energy", [0.02, 0.1, 0.511, 2.0])
+@pytest.mark.parametrize("energy", [0.02, 0.511, 2.0])
 def test_photoelectrons_leave_at_sauters_angle(energy: float) -> None:
-    out = np.empty((SAMPLE, 2))
+    out = np.empty((LARGE_SAMPLE, 2))
     _photos(energy, _state(7), out)
     np.testing.assert_array_equal(out[:, 0], energy)
-    quantiles = np.sort(out[::7, 1])
-    edges = np.concatenate([[-1.0], quantiles[:: quantiles.size // 40][1:-1], [1.0]])
-    assert_drawn_from(out[1::7, 1], lambda cosine: sauter(cosine, energy), edges)
+    assert_drawn_from(out[1::2, 1], lambda cosine: sauter(cosine, energy), _even_edges(out[::2, 1]))
 
 
 @pytest.mark.parametrize(("kinetic", "cut"), [(0.41, 0.2), (1.0, 0.2), (1.0, 0.01), (6.0, 0.2), (20.0, 0.2)])
@@ -242,6 +266,5 @@ def test_bremsstrahlung_spectrum_is_that_of_its_table(kinetic: float, cut: float
 def test_bremsstrahlung_angles_are_those_of_koch_and_motz(kinetic: float, photon: float) -> None:
     out = np.empty((SAMPLE, 1))
     _angles(kinetic, photon, _state(13), out)
-    quantiles = np.sort(out[::7, 0])
-    edges = np.concatenate([[-1.0], quantiles[:: quantiles.size // 40][1:-1], [1.0]])
-    assert_drawn_from(out[1::7, 0], lambda cosine: koch_motz_2bs(cosine, kinetic, photon, 7.4), edges)
+    edges = _even_edges(out[::2, 0])
+    assert_drawn_from(out[1::2, 0], lambda cosine: koch_motz_2bs(cosine, kinetic, photon, 7.4), edges)
