@@ -19,7 +19,7 @@ from rtsim.beams.arrangements import (
     wedge_toward,
 )
 from rtsim.beams.beamlets import with_beamlets
-from rtsim.beams.conformal import conform, conformal_aperture
+from rtsim.beams.conformal import conform, conformal_aperture, conformal_arc
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, same_aperture, static_control_points
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.beams.outline import Outline, project_outline
@@ -36,6 +36,7 @@ __all__ = [
     "check_monitor_units",
     "conform",
     "conformal_aperture",
+    "conformal_arc",
     "coplanar",
     "equidistant",
     "lateral_pair",
