@@ -71,7 +71,7 @@ class Scene:
         """
         shape = self.voxels.grid.shape
         energy, tallies = np.zeros((count, int(np.prod(shape)))), np.zeros((count, 4))
-        simulate(seed, first_batch * histories, histories, self.physics.split, *self._arrays, energy, tallies)
+        simulate(seed, first_batch * histories, histories, self.physics.split, *self.arrays, energy, tallies)
         if tallies[:, 2].any():
             raise RtsimError(
                 f"{int(tallies[:, 2].sum())} histories overflowed the stacks of secondary particles; "
@@ -80,7 +80,7 @@ class Scene:
         return Batches(energy.reshape(count, *shape), tallies)
 
     @cached_property
-    def _arrays(self) -> tuple[Any, ...]:
+    def arrays(self) -> tuple[Any, ...]:
         """Arguments of ``simulate`` between the number of sites and what it fills."""
         physics, voxels = self.physics, self.voxels
         grid, energies = EnergyGrid.standard(), EnergyGrid.standard().energies_mev

@@ -161,11 +161,11 @@ def site_of(slot, wanted, bundles):
 
 @njit(nogil=True, error_model="numpy")
 def scatter_incoherently(
-    photon_mev, direction, wanted, split, weight, settings, state, bundles, medium, score_at_cut, deposited, photons, cells,
-    waiting, place,
+    photon_mev, direction, wanted, split, weight, settings, state, bundles, medium, score_at_cut, deposited, photons,
+    cells, waiting, place,
 ):  # fmt: skip
     """Compton scatter at the sites of slot 0: aim their electron, and send one of the scattered photons on."""
-    sites, site_cells, _, energy, count, positron = bundles
+    sites, site_cells, _, energy, _, positron = bundles
     scattered, cos_photon, kinetic, cos_electron = compton(photon_mev, state)
     azimuth = 2.0 * math.pi * uniform(state)
     if scattered <= settings[1]:
@@ -246,8 +246,8 @@ def follow_photon(
     top = 3
     if count[0] > 0:
         waiting = scatter_incoherently(
-            photon_mev, direction, wanted, split, weight, settings, state, bundles, medium, score_at_cut, deposited, photons,
-            cells, waiting, place,
+            photon_mev, direction, wanted, split, weight, settings, state, bundles, medium, score_at_cut, deposited,
+            photons, cells, waiting, place,
         )  # fmt: skip
     if count[2] > 0:
         kinetic, cosine = photo(photon_mev, state)
@@ -325,7 +325,7 @@ def enter(place, cell, medium, lower_mm):
     place[1] += per_y * path
     place[2] += per_z * path
     for axis in range(3):
-        cell[axis] = min(max(int(math.floor(place[axis])), 0), shape[2 - axis] - 1)
+        cell[axis] = min(max(math.floor(place[axis]), 0), shape[2 - axis] - 1)
     return True
 
 
@@ -391,8 +391,8 @@ def _compiled(key):
             settings: (5,) cut of electrons and of photons in MeV; largest fraction of its energy that an electron loses
                 in a step; energy below which scattered photons play roulette; energy from which a photon has all of its
                 sites.
-            medium: code of density and material (voxels,) uint32, g/cm3 of a unit of density, shape (nz, ny, nx), voxels per
-                mm along x, y, z.
+            medium: code of density and material (voxels,) uint32, g/cm3 of a unit of density, shape (nz, ny, nx),
+                voxels per mm along x, y, z.
             lower_mm: (3,) lower corner of the grid, LPS mm.
             source: arrays of ``Source``.
             table: ln E of the first node; nodes per ln E; restricted stopping power (nodes, materials) in MeV per mm
