@@ -9,15 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.row import ROOT
+import numba
+
+from benchmarks.row import ROOT, Row, peak_rss_mb
+from rtsim.dose import CollapsedCone
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall and CPU seconds of the first call, and of the following ones."""
+    """Wall seconds of the first call (None where that was not timed), wall and CPU seconds of the following ones."""
 
-    first_s: float
-    first_cpu_s: float
+    first_s: float | None
     warm_s: tuple[float, ...]
     warm_cpu_s: tuple[float, ...]
 
@@ -49,16 +51,34 @@ class Timing:
 
 def time_call(call: Callable[[], object], repeats: int = 3) -> Timing:
     """Time a call once cold and ``repeats`` times warm."""
+    first = time_warm(call).least_s
+    warm = [time_warm(call) for _ in range(repeats)]
+    return Timing(first, tuple(w.least_s for w in warm), tuple(w.least_cpu_s for w in warm))
+
+
+def time_warm(call: Callable[[], object]) -> Timing:
+    """Time one call, of what is warm already."""
     start, begun = time.perf_counter(), time.process_time()
     call()
-    first, first_cpu = time.perf_counter() - start, time.process_time() - begun
-    warm, cpu = [], []
-    for _ in range(repeats):
-        start, begun = time.perf_counter(), time.process_time()
-        call()
-        warm.append(time.perf_counter() - start)
-        cpu.append(time.process_time() - begun)
-    return Timing(first, first_cpu, tuple(warm), tuple(cpu))
+    return Timing(None, (time.perf_counter() - start,), (time.process_time() - begun,))
+
+
+def dose_row(case: str, table: str, engine: CollapsedCone, timing: Timing, *, limit_s: float, note: str) -> Row:
+    """The row of a dose that took so long on all threads, beside the seconds that it may take when warm."""
+    return Row(
+        case=case,
+        table=table,
+        engine=engine.describe(),
+        spacing_mm=engine.spacing_mm,
+        threads=numba.get_num_threads(),
+        first_call_s=timing.first_s,
+        warm_median_s=timing.warm_median_s,
+        cpu_s=timing.cpu_s,
+        peak_rss_mb=peak_rss_mb(),
+        goal=f"warm <= {limit_s:g} s",
+        met=timing.warm_median_s <= limit_s,
+        note=note,
+    )
 
 
 @dataclass(frozen=True)

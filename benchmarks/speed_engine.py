@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -10,7 +9,7 @@ import numba
 import numpy as np
 
 import rtsim as rt
-from benchmarks.measure import Timing, time_call
+from benchmarks.measure import Timing, dose_row, time_call, time_warm
 from benchmarks.row import Row, peak_rss_mb
 from rtsim import materials
 from rtsim.beams.model import Beam
@@ -80,13 +79,12 @@ def by_threads(call: Callable[[], object], repeats: int = 2) -> dict[int, Timing
         for _ in range(repeats):
             for n in threads:
                 numba.set_num_threads(n)
-                start, begun = time.perf_counter(), time.process_time()
-                call()
-                wall[n].append(time.perf_counter() - start)
-                cpu[n].append(time.process_time() - begun)
+                once = time_warm(call)
+                wall[n].append(once.least_s)
+                cpu[n].append(once.least_cpu_s)
     finally:
         numba.set_num_threads(available)
-    return {n: Timing(cold.first_s, cold.first_cpu_s, tuple(wall[n]), tuple(cpu[n])) for n in threads}
+    return {n: Timing(cold.first_s, tuple(wall[n]), tuple(cpu[n])) for n in threads}
 
 
 def _two_threads(case: str, seconds: dict[int, Timing]) -> Row:
@@ -111,21 +109,11 @@ def open_beam_rows() -> Iterator[Row]:
     """One 10 x 10 cm2 field in water, warm, with all threads."""
     phantom = water(SHAPE, 2.5)
     beam = Beam.open_field(rt.machine.point_source(), (100.0, 100.0))
-    engine = rt.CollapsedCone()
+    engine = rt.CollapsedCone(spacing_mm=2.5)
     timing = time_call(lambda: rt.dose.forward(phantom, beam, engine=engine))
     nominal = phantom.grid.size * engine.cones / timing.warm_median_s
-    yield Row(
-        case="open_beam",
-        table="engine",
-        engine=engine.describe(),
-        spacing_mm=2.5,
-        threads=numba.get_num_threads(),
-        first_call_s=timing.first_s,
-        warm_median_s=timing.warm_median_s,
-        cpu_s=timing.cpu_s,
-        peak_rss_mb=peak_rss_mb(),
-        goal="warm <= 1.5 s",
-        met=timing.warm_median_s <= 1.5,
-        note=f"10x10, 256x256x150 voxels, TERMA included; as if all voxels and {engine.cones} cones were passed: "
-        f"{nominal / 1e8:.1f}e8 voxel x cone/s (boxes about the beam and coarser grids make up the difference)",
+    note = (
+        f"10x10, 256x256x150 voxels, TERMA included; as if all voxels and {engine.cones} cones were passed: "
+        f"{nominal / 1e8:.1f}e8 voxel x cone/s (boxes about the beam and coarser grids make up the difference)"
     )
+    yield dose_row("open_beam", "engine", engine, timing, limit_s=1.5, note=note)

@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import numba
 import numpy as np
 
 import rtsim as rt
-from benchmarks.measure import time_call
-from benchmarks.row import Row, peak_rss_mb
-from rtsim.beams.model import Aperture, Beam, ControlPoint
+from benchmarks.measure import dose_row, time_call, time_warm
+from benchmarks.row import Row
+from rtsim.beams.model import Aperture, Beam
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 
 GANTRY_DEG: Final = tuple(float(g) for g in range(0, 360, 40))
 CONTROL_POINTS: Final = 178
 LEVELS: Final = 8
+ENGINE: Final = rt.CollapsedCone(spacing_mm=2.5)
 
 
 def lumbar(shared: Path) -> Phantom | None:
@@ -32,52 +32,30 @@ def imrt_rows(shared: Path) -> Iterator[Row]:
     """Nine fields of modulated fluence, as segments of an MLC."""
     phantom = lumbar(shared)
     if phantom is None:
-        yield Row(case="imrt_nine_fields", table="plans", note=f"skipped: no CT under {shared}; set RTSIM_SHARED")
+        yield _skipped("imrt_nine_fields", shared)
         return
     beams = modulated(phantom["vertebra_L3"])
-    engine = rt.CollapsedCone(spacing_mm=2.5)
-    timing = time_call(lambda: rt.dose.forward(phantom, beams, engine=engine), repeats=2)
+    timing = time_call(lambda: rt.dose.forward(phantom, beams, engine=ENGINE), repeats=2)
     segments = sum(len(b.segments()) for b in beams)
-    yield Row(
-        case="imrt_nine_fields",
-        table="plans",
-        engine=engine.describe(),
-        spacing_mm=2.5,
-        threads=numba.get_num_threads(),
-        first_call_s=timing.first_s,
-        warm_median_s=timing.warm_median_s,
-        cpu_s=timing.cpu_s,
-        peak_rss_mb=peak_rss_mb(),
-        goal="warm <= 6 s",
-        met=timing.warm_median_s <= 6.0,
-        note=f"{segments} segments to L3 on a lumbar CT, dose grid {_grid(phantom, engine)}",
-    )
+    note = f"{segments} segments to L3 on a lumbar CT, dose grid {_grid(phantom)}"
+    yield dose_row("imrt_nine_fields", "plans", ENGINE, timing, limit_s=6.0, note=note)
 
 
 def arc_rows(shared: Path) -> Iterator[Row]:
     """An arc whose leaves move all the way, one dose for each interval of control points."""
     phantom = lumbar(shared)
     if phantom is None:
-        yield Row(case="arc", table="plans", note=f"skipped: no CT under {shared}; set RTSIM_SHARED")
+        yield _skipped("arc", shared)
         return
     beam = arc(phantom["vertebra_L3"])
-    engine = rt.CollapsedCone(spacing_mm=2.5)
-    warm_up = replace(beam, control_points=beam.control_points[:2])
-    rt.dose.forward(phantom, warm_up, engine=engine)
-    timing = time_call(lambda: rt.dose.forward(phantom, beam, engine=engine), repeats=0)
-    yield Row(
-        case="arc",
-        table="plans",
-        engine=engine.describe(),
-        spacing_mm=2.5,
-        threads=numba.get_num_threads(),
-        warm_median_s=timing.first_s,
-        cpu_s=timing.first_cpu_s,
-        peak_rss_mb=peak_rss_mb(),
-        goal="warm <= 40 s",
-        met=timing.first_s <= 40.0,
-        note=f"{CONTROL_POINTS} control points to L3 on the same grid, {_grid(phantom, engine)}",
-    )
+    rt.dose.forward(phantom, replace(beam, control_points=beam.control_points[:2]), engine=ENGINE)
+    timing = time_warm(lambda: rt.dose.forward(phantom, beam, engine=ENGINE))
+    note = f"{CONTROL_POINTS} control points to L3 on the same grid, {_grid(phantom)}"
+    yield dose_row("arc", "plans", ENGINE, timing, limit_s=40.0, note=note)
+
+
+def _skipped(case: str, shared: Path) -> Row:
+    return Row(case=case, table="plans", note=f"skipped: no CT under {shared}; set RTSIM_SHARED")
 
 
 def modulated(target: Structure) -> tuple[Beam, ...]:
@@ -101,21 +79,12 @@ def modulated(target: Structure) -> tuple[Beam, ...]:
 
 def arc(target: Structure) -> Beam:
     """A full arc: leaves about the target, drawn back and forth by up to 12 mm a side in waves."""
-    machine = rt.load_machine("generic_6x")
-    gantry = (180.5 + 359.0 * np.arange(CONTROL_POINTS) / (CONTROL_POINTS - 1)) % 360.0
-    points = []
-    for n, angle in enumerate(gantry):
-        (pose,) = rt.beams.coplanar(machine, gantry_deg=(float(angle),), target=target)
-        shape = rt.beams.conformal_aperture(pose, target, margin_mm=5.0)
-        points.append(
-            ControlPoint(
-                cumulative_monitor_units=400.0 * n / (CONTROL_POINTS - 1),
-                aperture=_waved(shape, n),
-                gantry_deg=float(angle),
-            )
-        )
-    (first,) = rt.beams.coplanar(machine, gantry_deg=(float(gantry[0]),), target=target)
-    return replace(first, control_points=tuple(points), name="arc")
+    (first,) = rt.beams.coplanar(rt.load_machine("generic_6x"), gantry_deg=(180.5,), target=target)
+    even = rt.beams.conformal_arc(
+        first, target, turn_deg=359.0, step_deg=359.0 / (CONTROL_POINTS - 1), monitor_units=400.0
+    )
+    points = (replace(c, aperture=_waved(c.aperture, n)) for n, c in enumerate(even.control_points))
+    return replace(even, control_points=tuple(points), name="arc")
 
 
 def _waved(shape: Aperture, n: int) -> Aperture:
@@ -129,6 +98,6 @@ def _waved(shape: Aperture, n: int) -> Aperture:
     return replace(shape, leaf_pairs_mm=leaves)
 
 
-def _grid(phantom: Phantom, engine: rt.CollapsedCone) -> str:
-    nz, ny, nx = engine.dose_grid(phantom).shape
+def _grid(phantom: Phantom) -> str:
+    nz, ny, nx = ENGINE.dose_grid(phantom).shape
     return f"{nx}x{ny}x{nz}"

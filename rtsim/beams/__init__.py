@@ -19,8 +19,9 @@ from rtsim.beams.arrangements import (
     wedge_toward,
 )
 from rtsim.beams.beamlets import with_beamlets
-from rtsim.beams.conformal import conform, conformal_aperture
+from rtsim.beams.conformal import conform, conformal_aperture, conformal_arc
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, same_aperture, static_control_points
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.beams.outline import Outline, project_outline
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "anterior_posterior",
     "beamlet_opening",
     "check_aperture",
+    "check_monitor_units",
     "conform",
     "conformal_aperture",
+    "conformal_arc",
     "coplanar",
     "equidistant",
     "lateral_pair",

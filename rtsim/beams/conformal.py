@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from rtsim.beams.apertures import check_aperture, parked_leaves
-from rtsim.beams.model import Aperture, Beam
+from rtsim.beams.model import WIDEST_INTERVAL_DEG, Aperture, Beam, ControlPoint
 from rtsim.beams.outline import Outline, check_in_field, check_margin, project_outline
+from rtsim.errors import InputError
 from rtsim.machine.model import Machine
 from rtsim.phantom.structure import Structure
 from rtsim.typing import FloatArray
@@ -26,6 +30,49 @@ def conform(beam: Beam, target: Structure, *, margin_mm: float = 7.0, monitor_un
         InputError, MachineLimitError, GeometryError: as :func:`conformal_aperture`.
     """
     return beam.with_segments(((conformal_aperture(beam, target, margin_mm=margin_mm), monitor_units),))
+
+
+def conformal_arc(
+    beam: Beam,
+    target: Structure,
+    *,
+    turn_deg: float,
+    step_deg: float = 4.0,
+    margin_mm: float = 5.0,
+    monitor_units: float = 100.0,
+) -> Beam:
+    """The same beam, delivered at an even rate while the gantry turns and the leaves follow the target.
+
+    Args:
+        beam: its angles and isocenter are used, ``gantry_deg`` as the first; its control points are replaced.
+        target: what the field is to cover.
+        turn_deg: from the first to the last control point, positive clockwise (rising gantry angles).
+        step_deg: a control point at least every so many degrees; between two of them the leaves move linearly, and the
+            dose is computed from the middle of them.
+        margin_mm: from the projected target to the leaf ends and jaws, in the isocenter plane.
+        monitor_units: of the whole arc.
+
+    Raises:
+        InputError: a turn of more than 360 degrees or of none, a step out of range.
+        InputError, MachineLimitError, GeometryError: as :func:`conformal_aperture`.
+    """
+    if not 0.0 < abs(turn_deg) <= 360.0:
+        raise InputError(f"turn_deg is {turn_deg}; an arc turns by 0 < |turn_deg| <= 360 degrees")
+    if not 0.1 <= step_deg <= WIDEST_INTERVAL_DEG:
+        raise InputError(f"step_deg is {step_deg}; allowed are 0.1 <= step_deg <= {WIDEST_INTERVAL_DEG:g} degrees")
+    intervals = math.ceil(abs(turn_deg) / step_deg - 1e-9)
+    points = []
+    for n in range(intervals + 1):
+        gantry_deg = round(beam.gantry_deg + turn_deg * n / intervals, 9) % 360.0  # -1e-14 % 360 would be 360
+        pose = replace(beam, gantry_deg=gantry_deg, control_points=())
+        points.append(
+            ControlPoint(
+                cumulative_monitor_units=monitor_units * n / intervals,
+                aperture=conformal_aperture(pose, target, margin_mm=margin_mm),
+                gantry_deg=pose.gantry_deg,
+            )
+        )
+    return replace(beam, control_points=tuple(points))
 
 
 def conformal_aperture(beam: Beam, target: Structure, *, margin_mm: float = 7.0) -> Aperture:

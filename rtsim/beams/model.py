@@ -114,7 +114,11 @@ class Beam:
         machine: what delivers it.
         isocenter_mm: (x, y, z) LPS mm.
         gantry_deg, couch_deg, collimator_deg: IEC 61217; gantry of an arc: at its first control point.
-        wedge: in the beam for all of it, or None.
+        wedge: one of the machine's, in the beam for all of it; or None.
+
+    Raises:
+        InputError: angles, isocenter or monitor units that cannot be.
+        MachineLimitError: jaws, leaves or a wedge that the machine does not have, or not there.
     """
 
     machine: Machine
@@ -135,6 +139,7 @@ class Beam:
         if len(iso) != 3 or not all(math.isfinite(v) for v in iso):
             raise InputError(f"isocenter_mm is {self.isocenter_mm}; three finite LPS coordinates in mm are needed")
         object.__setattr__(self, "isocenter_mm", iso)
+        self._check_wedge()
         self._check_control_points()
         self._check_beamlets()
         if self.beamlet_monitor_units is not None:
@@ -148,6 +153,22 @@ class Beam:
                 )
             weights.flags.writeable = False
             object.__setattr__(self, "beamlet_monitor_units", weights)
+
+    def _check_wedge(self) -> None:
+        """Refuse a wedge that the machine does not have, or has with another angle or factor."""
+        if self.wedge is None:
+            return
+        given, machine = replace(self.wedge, orientation_deg=0.0), self.machine
+        own = {w.name: replace(w, orientation_deg=0.0) for w in machine.wedges}
+        if own.get(given.name) == given:
+            return
+        alike = own.get(given.name)
+        has = f"the wedges {', '.join(own)}" if own else "no wedges"
+        raise MachineLimitError(
+            f"wedge {_of_wedge(given)} of {self.label} is none of {machine.name}, which has "
+            f"{has if alike is None else _of_wedge(alike)}. Take the machine's own, machine.wedge(name), or give the "
+            "machine this one, machine.with_wedge(wedge)"
+        )
 
     def _check_control_points(self) -> None:
         if not self.control_points:
@@ -326,6 +347,11 @@ class Beam:
         )
         weights = None if self.beamlet_monitor_units is None else self.beamlet_monitor_units * factor
         return replace(self, control_points=points, beamlet_monitor_units=weights)
+
+
+def _of_wedge(wedge: Wedge) -> str:
+    kind = "physical" if wedge.physical else "virtual"
+    return f"{wedge.name!r} ({kind}, angle_deg {wedge.angle_deg:g}, factor {wedge.factor:g})"
 
 
 def with_names(beams: Iterable[Beam]) -> tuple[Beam, ...]:

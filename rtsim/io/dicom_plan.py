@@ -149,15 +149,16 @@ def _beam(
         raise DicomError(f"{where} has no Isocenter Position")
     _check_energy(name, points[0], resolved, notes)
     controls, setting = _controls(where, beam, points, meterset, resolved, turned)
+    wedge = _wedge(where, beam, points, resolved, notes)
     return Beam(
-        machine=resolved,
+        machine=resolved if wedge is None else resolved.with_wedge(wedge),
         isocenter_mm=(float(isocenter[0]), float(isocenter[1]), float(isocenter[2])),
         gantry_deg=controls[0].gantry_deg,
         couch_deg=_angle(turned[1] * (setting.couch_deg or 0.0) + turned[2]),
         collimator_deg=_angle(setting.collimator_deg or 0.0),
         name=name,
         control_points=controls,
-        wedge=_wedge(where, beam, points, resolved, notes),
+        wedge=wedge,
     )
 
 

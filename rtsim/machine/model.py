@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -365,6 +366,10 @@ class Machine:
                 return replace(wedge, orientation_deg=orientation_deg)
         raise InputError(f"machine {self.name!r}: " + unknown_name("wedge", name, [w.name for w in self.wedges]))
 
+    def with_wedge(self, wedge: Wedge) -> Machine:
+        """The machine with one more wedge, or with this in place of its own of that name; itself where it has it."""
+        return _with_wedge(self, replace(wedge, orientation_deg=0.0))
+
     @property
     def leaf_edges_mm(self) -> FloatArray:
         """(n + 1,) leaf sides in BLD y; one leaf over the whole field when the machine has no MLC."""
@@ -372,3 +377,11 @@ class Machine:
             half = self.max_field_mm / 2
             return np.array([-half, half])
         return np.asarray(self.mlc.leaf_edges_mm, dtype=np.float64)
+
+
+@lru_cache(maxsize=32)
+def _with_wedge(machine: Machine, wedge: Wedge) -> Machine:
+    """One machine for all beams of a wedge: its calibration is computed once a machine."""
+    if wedge in (replace(w, orientation_deg=0.0) for w in machine.wedges):
+        return machine
+    return replace(machine, wedges=(*(w for w in machine.wedges if w.name != wedge.name), wedge))

@@ -24,6 +24,7 @@ from scipy.optimize import LinearConstraint, minimize
 
 from rtsim.beams import anterior_posterior, conform, lateral_pair, posterior_anterior, posterior_with_wedged_obliques
 from rtsim.beams.model import Beam
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
 from rtsim.dose.statistics import structure_points
@@ -34,7 +35,7 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
 from rtsim.optimize.goals import points_dose, sort_goals
 from rtsim.optimize.plan import Plan
-from rtsim.optimize.sequencing import check_monitor_units, check_segment_units
+from rtsim.optimize.sequencing import check_segment_units
 from rtsim.optimize.stereotactic import Planned
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.phantom.phantom import Phantom

@@ -14,12 +14,13 @@ import numpy as np
 
 from rtsim.beams import beamlet_opening
 from rtsim.beams.model import Aperture, Beam, Beamlets
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.errors import InfeasiblePlanError
 from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import FluencePlan, Planning
 from rtsim.optimize.leaves import check_leaves, dosimetric, multileaf
 from rtsim.optimize.plan import Plan
-from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units
+from rtsim.optimize.sequencing import StepAndShoot
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.typing import AnyFloatArray, FloatArray, Progress
 

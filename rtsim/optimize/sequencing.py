@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rtsim.beams.model import Aperture, Beam
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.errors import InputError, MachineLimitError
 from rtsim.machine.model import Machine
 from rtsim.optimize.decomposition import Decomposition, decompose, quantize
@@ -75,16 +76,6 @@ def sequence_beams(
         check_leaves(beam)
         check_monitor_units(beam)
     return tuple(out)
-
-
-def check_monitor_units(beam: Beam) -> None:
-    """Raise MachineLimitError when a beam needs more monitor units than the machine gives in one go."""
-    limit = beam.machine.limits.max_monitor_units_per_beam
-    if beam.monitor_units > limit:
-        raise MachineLimitError(
-            f"{beam.label} needs {beam.monitor_units:.0f} MU; {beam.machine.name} gives at most "
-            f"{limit:.0f} MU a beam. Use more beams, fewer levels, or more fractions"
-        )
 
 
 def check_segment_units(beam: Beam) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rtsim.beams import posterior, with_beamlets
 from rtsim.beams.model import Beam
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
 from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
@@ -36,7 +37,7 @@ from rtsim.optimize.segment_weights import (
     segments_of,
     without_small,
 )
-from rtsim.optimize.sequencing import StepAndShoot, check_monitor_units, check_segment_units
+from rtsim.optimize.sequencing import StepAndShoot, check_segment_units
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.optimize.wishes import Weights, default_wishes

@@ -18,9 +18,11 @@ from rtsim.beams import (
     check_aperture,
     conform,
     conformal_aperture,
+    conformal_arc,
     coplanar,
     project_outline,
     rectangular_aperture,
+    same_aperture,
     with_beamlets,
 )
 from rtsim.beams.beamlets import beamlet_rows_mm
@@ -95,6 +97,33 @@ def test_conformal_field_of_a_box_is_the_projected_rectangle() -> None:
             assert pair == pytest.approx((-10 / 0.98 - reach, 30 / 0.98 + reach), rel=1e-9)
         else:  # parked 10 mm outside the jaw, at the smallest gap
             assert pair == pytest.approx((right + 10.0, right + 10.5), rel=1e-12)
+
+
+def test_the_leaves_of_a_conformal_arc_follow_the_target() -> None:
+    """At each control point the aperture of a static field of that angle; angles and monitor units evenly spread."""
+    target = box((-10.0, -20.0, -50.0), (30.0, 40.0, 60.0))
+    first = beam_at(M120, 350.0)
+    for turn, last in ((30.0, 20.0), (-30.0, 320.0)):
+        arc = conformal_arc(first, target, turn_deg=turn, step_deg=4.0, monitor_units=80.0)
+        angles = [c.gantry_deg for c in arc.control_points]
+        assert (arc.is_arc, len(angles), angles[0], arc.gantry_deg) == (True, 9, 350.0, 350.0)
+        assert angles[-1] == pytest.approx(last)
+        np.testing.assert_allclose(np.diff(np.unwrap(angles, period=360.0)), turn / 8, rtol=1e-9)
+        np.testing.assert_allclose([c.cumulative_monitor_units for c in arc.control_points], np.arange(9) * 10.0)
+        for point in arc.control_points[::4]:
+            static = conformal_aperture(beam_at(M120, point.gantry_deg), target, margin_mm=5.0)
+            assert same_aperture(point.aperture, static)
+    whole = conformal_arc(first, target, turn_deg=360.0, step_deg=20.0)
+    assert len(whole.control_points) == 19
+    for turn, step, word in (
+        (0.0, 4.0, "turn_deg is 0"),
+        (370.0, 4.0, "turn_deg is 370"),
+        (90.0, 25.0, "step_deg is 25"),
+    ):
+        with pytest.raises(InputError, match=word):
+            conformal_arc(first, target, turn_deg=turn, step_deg=step)
+    with pytest.raises(InputError, match="nan"):
+        conformal_arc(first, target, turn_deg=float("nan"))
 
 
 def test_leaves_touch_a_wedge_shaped_target_from_outside() -> None:

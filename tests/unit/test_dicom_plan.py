@@ -1,5 +1,7 @@
 """RTPLAN and RTDOSE as other systems write them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pydicom
 import pytest
@@ -32,7 +34,8 @@ def original(tmp_path_factory):
     """A plan of one jaw-shaped wedged beam and one shaped beam, and a dose, in files to be spoiled."""
     hu = np.full((8, 20, 22), 0.0)
     phantom = Phantom.from_arrays(hu, (3.0, 3.0, 3.0), (-31.5, -28.5, -10.5), {"BODY": np.ones_like(hu)})
-    machine = load_machine("generic_6x")
+    wedge = Wedge(name="W15", angle_deg=15.0, physical=True, factor=0.775)
+    machine = load_machine("generic_6x").with_wedge(wedge)
     beam = Beam.open_field(
         machine,
         (50.0, 60.0),
@@ -40,7 +43,7 @@ def original(tmp_path_factory):
         couch_deg=20.0,
         collimator_deg=30.0,
         name="one",
-        wedge=Wedge(name="W15", angle_deg=15.0, orientation_deg=90.0, physical=True, factor=0.775),
+        wedge=replace(wedge, orientation_deg=90.0),
     )
     leaves = np.tile([-10.0, 12.0], (machine.mlc.leaf_count, 1))
     aperture = Aperture(jaws_x_mm=(-20.0, 20.0), jaws_y_mm=(-20.0, 20.0), leaf_pairs_mm=leaves)
@@ -75,6 +78,7 @@ def test_a_beam_points_the_same_way_in_every_patient_position(original, tmp_path
 def test_toe_of_a_wedge_and_its_kind_come_back(original):
     back = read_plan(original[0].plan)
     assert back.beams[0].wedge == original[1].beams[0].wedge
+    assert back.beams[0].machine.wedge("W15").factor == 0.775  # generic_6x got the wedge of the plan
     tags = pydicom.dcmread(original[0].plan)
     # IEC 61217 3.6: at wedge orientation 0 the thin end points to BLD +y
     item = tags.BeamSequence[0].WedgeSequence[0]

@@ -3,6 +3,7 @@
 import math
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -39,7 +40,8 @@ def make_phantom(noise=0.0):
 
 
 def make_plan(phantom):
-    machine = load_machine("generic_6fff")
+    wedge = Wedge(name="W30", angle_deg=30.0)
+    machine = load_machine("generic_6fff").with_wedge(wedge)
     count = machine.mlc.leaf_count
 
     def aperture(k):
@@ -58,7 +60,7 @@ def make_plan(phantom):
         isocenter_mm=iso,
         monitor_units=77.0,
         name="wedged",
-        wedge=Wedge(name="W30", angle_deg=30.0, orientation_deg=180.0),
+        wedge=replace(wedge, orientation_deg=180.0),
     )
     points = tuple(
         ControlPoint(cumulative_monitor_units=10.0 * i, aperture=aperture(i), gantry_deg=(351 + 5.0 * i) % 360)

@@ -141,6 +141,37 @@ def test_a_field_beyond_the_jaws() -> None:
     refused(lambda: planned(center_mm=198.0), "beamlet 0", "203 mm", "200 mm", error=MachineLimitError)
 
 
+def test_more_monitor_units_than_the_machine_gives() -> None:
+    much = Beam.open_field(LINAC, (20.0, 20.0), monitor_units=12000.0, name="B7")
+    for engine in (ENGINE, PencilBeam()):
+        refused(
+            lambda e=engine: forward(water(), much, engine=e),
+            "'B7'", "12000 MU", "generic_6x", "9999 MU", "max_monitor_units_per_beam", error=MachineLimitError,
+        )  # fmt: skip
+    fluence = Beam.open_field(SOURCE, (20.0, 20.0), monitor_units=1e8)  # photons per cm2: no limit
+    assert forward(water(), fluence, engine=ENGINE).max_gy > 0.0
+
+
+def test_a_wedge_of_another_machine() -> None:
+    """What is asked is the machine's angle and factor, not the name alone; turning a wedge changes neither."""
+    heavy = load_machine("generic_15x").wedge("physical_30", orientation_deg=90.0)
+    refused(
+        lambda: Beam.open_field(LINAC, wedge=heavy, name="B7"),
+        "'physical_30'", "factor 0.68", "'B7'", "generic_6x", "factor 0.63", "machine.wedge", error=MachineLimitError,
+    )  # fmt: skip
+    for machine, words in ((LINAC, "virtual_45"), (SOURCE, "no wedges")):
+        refused(
+            lambda m=machine: Beam.open_field(m, wedge=load_machine("generic_6x_agility").wedge("motorized_60")),
+            "'motorized_60'", "angle_deg 60", "G0", machine.name, words, error=MachineLimitError,
+        )  # fmt: skip
+    assert Beam.open_field(LINAC, wedge=LINAC.wedge("physical_30", orientation_deg=270.0)).wedge is not None
+    given = LINAC.with_wedge(heavy)
+    assert Beam.open_field(given, wedge=heavy).wedge == heavy
+    assert [w.factor for w in given.wedges if w.name == "physical_30"] == [0.68]
+    assert given is LINAC.with_wedge(replace(heavy, orientation_deg=0.0))
+    assert LINAC.with_wedge(LINAC.wedge("virtual_15", orientation_deg=90.0)) is LINAC
+
+
 def test_leaves_that_cross_or_are_nowhere() -> None:
     def leaves(left: float, right: float) -> Aperture:
         pairs = np.tile([-1.0, 1.0], (60, 1))

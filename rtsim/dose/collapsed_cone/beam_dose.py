@@ -23,7 +23,7 @@ from rtsim.dose.resolution.media import TwoMedia
 from rtsim.dose.resolution.model import EMITTING, RAMP_MM, emitting_box, part_of
 from rtsim.dose.result import Dose
 from rtsim.dose.terma.contamination import electron_dose
-from rtsim.dose.terma.fan import FanPaths, Pose, Released, energy_groups, meets
+from rtsim.dose.terma.fan import FanPaths, Pose, Released, check_source, corners_mm, energy_groups, meets
 from rtsim.errors import GeometryError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Calibration, Machine, Wedge
@@ -107,7 +107,8 @@ def _wedge_gradient_of_45_degrees_per_mm(machine: Machine) -> float:
     grid = Grid.covering((-half, -depth, -half), (half, 60.0, half), _REFERENCE_SPACING_MM)
     k_per_mm = 0.006
     wedge = Wedge(name="reference", angle_deg=45.0)
-    field = Beam.open_field(machine, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
+    wedged = machine.with_wedge(wedge)
+    field = Beam.open_field(wedged, (100.0, 100.0), monitor_units=1.0, wedge=wedge, name="wedged reference field")
     fluence = fluence_maps(field, wedge_gradient_per_mm=k_per_mm)[0]
     dose = Dose(
         values_gy=_photon_dose(TwoMedia.of(water_medium(grid)), field, fluence),
@@ -141,7 +142,9 @@ def beam_dose(media: TwoMedia, beam: Beam, fluences: Sequence[FluenceMap], cones
     fluence, contaminating electrons) goes from the mean angle of the sector, all maps together.
     """
     for fluence in fluences:
-        _check_resolved(media.fine.grid, fluence, beam)
+        pose = Pose.of(beam, fluence.gantry_deg)
+        check_source(pose, media.fine.grid, beam.name)
+        _check_resolved(media.fine.grid, fluence, pose, beam)
     medium = media.fine
     per_electron = _absorbed(media, beam, fluences, collapse(beam.machine.spectrum, cones))
     dose = per_electron * (medium.electron_density / medium.density_g_cm3) * np.float32(GY_PER_MEV_PER_G)
@@ -225,17 +228,24 @@ def electron_scale(machine: Machine) -> float:
     return machine.electrons.fraction * water_reference(machine).maximum_gy / center
 
 
-def _check_resolved(grid: Grid, fluence: FluenceMap, beam: Beam) -> None:
+def _check_resolved(grid: Grid, fluence: FluenceMap, pose: Pose, beam: Beam) -> None:
     """Raise GeometryError when a field is narrower than one and a half voxels: it could fall between them."""
     high = fluence.values > 0.5 * fluence.values.max()
-    widths = [float(high.any(axis=axis).sum()) * fluence.raster.pitch_mm for axis in (0, 1)]
+    pitch = fluence.raster.pitch_mm * _nearest_scale(grid, pose)
+    widths = [float(high.any(axis=axis).sum()) * pitch for axis in (0, 1)]
     # a line between closed leaves is as narrow, but what passes there is little of what leaks
     most = fluence.values[high].sum() > 0.5 * fluence.values.sum()
     if most and min(widths) < 1.5 * min(grid.spacing_mm):
         raise GeometryError(
-            f"the field of {beam.label} is {widths[0]:g} x {widths[1]:g} mm wide at half its maximum; a dose "
+            f"the field of {beam.label} is {widths[0]:.4g} x {widths[1]:.4g} mm wide at half its maximum; a dose "
             f"grid of {grid.spacing_mm} mm cannot hold its edges. Use a spacing_mm of {min(widths) / 4:.2g} or less"
         )
+
+
+def _nearest_scale(grid: Grid, pose: Pose) -> float:
+    """Width of a field in the phantom over that in the isocenter plane: 1 where this plane meets the phantom."""
+    distance = (pose.source_mm - corners_mm(grid)) @ pose.rotation[:, 2]
+    return float(np.clip(pose.sad_mm, distance.min(), distance.max())) / pose.sad_mm
 
 
 def _on_axis(dose: Float32Array, grid: Grid) -> FloatArray:

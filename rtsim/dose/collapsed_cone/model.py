@@ -68,7 +68,7 @@ class CollapsedCone:
         For a machine without calibration: Gy per (photon/cm2 on the axis in the isocenter plane, in vacuum).
 
         Raises:
-            GeometryError: isocenter off the phantom, source inside it, a field that misses it.
+            GeometryError: isocenter far off the phantom, source inside it, a field that misses it.
             InputError: no beams, beams that deliver nothing, densities that are not positive.
         """
         beams = placed_beams(phantom, beams)
@@ -109,7 +109,7 @@ class CollapsedCone:
             voxels: (nz, ny, nx) of the dose grid; rows outside stay empty. None = all.
 
         Raises:
-            GeometryError: isocenter off the phantom, source inside it, a beamlet that misses it.
+            GeometryError: isocenter far off the phantom, source inside it, a beamlet that misses it.
             ResourceError: the matrix would not fit in memory; the message carries the gigabytes.
         """
         matrix, dropped, truncation = influence_matrix(request := self._request(phantom, beams, voxels), progress)

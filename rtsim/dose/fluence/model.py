@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.beams.model import Aperture, Beam, Beamlets, same_aperture
+from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.fluence.collimation import Weighted, primary_profile, projected_sigma_mm, summed_fluence
 from rtsim.dose.fluence.leaf_ends import Tip
 from rtsim.dose.fluence.raster import FluenceMap, Raster, covered
@@ -39,6 +40,7 @@ def fluence_maps(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> tuple[Flu
 
     Raises:
         InputError: the beam has neither control points nor beamlets with monitor units.
+        MachineLimitError: control points of more monitor units than the machine gives a beam.
     """
     return tuple(each_fluence_map(beam, wedge_gradient_per_mm=wedge_gradient_per_mm))
 
@@ -47,9 +49,10 @@ def each_fluence_map(beam: Beam, *, wedge_gradient_per_mm: float = 0.0) -> Itera
     """The maps of :func:`fluence_maps` one after another: those of an arc together are hundreds of megabytes.
 
     Raises:
-        InputError: as there, at once.
+        InputError, MachineLimitError: as there, at once.
     """
     if beam.control_points:
+        check_monitor_units(beam)
         maps = _delivered(beam)
     elif beam.beamlets is not None and beam.beamlet_monitor_units is not None:
         maps = iter((_from_beamlets(beam, beam.beamlets, beam.beamlet_monitor_units),))

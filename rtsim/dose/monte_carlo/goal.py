@@ -10,11 +10,11 @@ LEAST_BATCHES: Final = 16
 """The standard deviation from n batches is itself uncertain by 1/sqrt(2 (n - 1)): 18 % for one voxel and 16 batches;
 the mean over the voxels above half the maximum much less."""
 
-MOST_PER_BATCH: Final = 50_000
+MOST_PER_BATCH: Final = 25_000
 """So that a round takes a second or two, and Ctrl-C is heard."""
 
-LEAST_PER_BATCH: Final = 10_000
-VOXELS_PER_HISTORY: Final = 40
+LEAST_PER_BATCH: Final = 5_000
+VOXELS_PER_HISTORY: Final = 50
 """Tallying a batch costs a pass through the grid; with fewer voxels a history than this it costs a few percent of the
 simulation."""
 

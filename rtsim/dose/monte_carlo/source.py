@@ -47,7 +47,7 @@ class Source:
         cumulative: (pixels,) running sum over all maps of the photons that cross each pixel. The fluence of a map is
             scalar (per area across the ray): photons = fluence x cos(theta) x area.
         map_spectrum: (maps,) group of each map.
-        energy_edges_mev: (groups, n + 1) edges of the bins; shorter spectra repeat their last edge.
+        energy_edges: (groups, n + 1) edges of the bins; shorter spectra repeat their last edge.
         energy_cumulative: (groups, radii, n) running share of the photons, ending at 1.
         radius_step_mm: between the radii of ``energy_cumulative`` in the isocenter plane, from 0. One of the two
             nearest is drawn, with the weights of linear interpolation; beyond the last radius, that.
@@ -60,7 +60,7 @@ class Source:
     start: IntArray
     cumulative: FloatArray
     map_spectrum: IntArray
-    energy_edges_mev: FloatArray
+    energy_edges: FloatArray
     energy_cumulative: FloatArray
     radius_step_mm: float = RADIUS_STEP_MM
 
@@ -73,7 +73,7 @@ class Source:
     def mean_energy_mev(self) -> float:
         """Mean energy of all photons."""
         per_pixel = np.diff(self.cumulative, prepend=0.0)
-        middle = 0.5 * (self.energy_edges_mev[:, 1:] + self.energy_edges_mev[:, :-1])
+        middle = 0.5 * (self.energy_edges[:, 1:] + self.energy_edges[:, :-1])
         means = (np.diff(self.energy_cumulative, axis=2, prepend=0.0) * middle[:, None]).sum(axis=2)
         total = 0.0
         for m, group in enumerate(self.map_spectrum):
@@ -114,7 +114,7 @@ def source_of(beams: Sequence[Beam], *, photons_per_unit: Sequence[float], grid:
         start=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         cumulative=np.cumsum(np.concatenate(pixels)),
         map_spectrum=np.array([groups.number(p.machine) for p in parts], dtype=np.int64),
-        energy_edges_mev=groups.edges_mev,
+        energy_edges=groups.edges_mev,
         energy_cumulative=groups.cumulative,
     )
 

@@ -7,7 +7,8 @@ import numpy as np
 from rtsim.typing import AnyFloatArray, BoolArray, FloatArray
 
 HOTTEST = 100
-"""The maximum is the mean of this many highest voxels: the single highest is the one with the luckiest noise."""
+"""The maximum is the mean of this many highest voxels (of those above half the highest, in a small field): the single
+highest is the one with the luckiest noise."""
 
 
 class Tally:
@@ -51,10 +52,12 @@ class Tally:
             weight: (nz, ny, nx) dose per energy; 0 = the voxel is left out.
         """
         dose = self._sum * weight
-        count = min(HOTTEST, dose.size)
-        peak = float(np.partition(dose, dose.size - count, axis=None)[-count:].mean())
-        if peak <= 0.0:
+        highest = float(dose.max())
+        if highest <= 0.0:
             return np.inf, 0
+        high = dose[dose > 0.5 * highest]
+        count = min(HOTTEST, high.size)
+        peak = float(np.partition(high, high.size - count)[high.size - count :].mean())
         chosen = dose > 0.5 * peak
         relative = np.sqrt(self._variance_of_sum(chosen)) / self._sum[chosen]
         return 100.0 * float(relative.mean()), int(relative.size)

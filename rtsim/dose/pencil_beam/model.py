@@ -84,7 +84,7 @@ class PencilBeam:
         For a machine without calibration: Gy per (photon/cm2 on the axis in the isocenter plane, in vacuum).
 
         Raises:
-            GeometryError: isocenter off the phantom, source inside it, a field that misses it.
+            GeometryError: isocenter far off the phantom, source inside it, a field that misses it.
             InputError: no beams, a beam that delivers nothing, densities that are not positive.
         """
         beams = placed_beams(phantom, beams)
@@ -121,7 +121,7 @@ class PencilBeam:
             voxels: (nz, ny, nx) of the dose grid; rows outside stay empty. None = all inside the body.
 
         Raises:
-            GeometryError: isocenter off the phantom, source inside it, a beamlet that misses it.
+            GeometryError: isocenter far off the phantom, source inside it, a beamlet that misses it.
             InputError: no beams, a beam without beamlets, ``voxels`` of another shape.
             ResourceError: the matrix would not fit in memory; known before it is allocated.
         """

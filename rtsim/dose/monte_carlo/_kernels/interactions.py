@@ -18,14 +18,20 @@ _Z_CUBE_ROOT_111 = 7.4 ** (1.0 / 3.0) / 111.0  # screening of the angle of brems
 
 
 @njit(nogil=True, error_model="numpy")
-def compton(energy, state):
-    """Klein-Nishina scatter: (scattered_energy, cos_photon, electron_kinetic, cos_electron).
+def _compton_share_low(kappa, lowest, state):
+    """eps = E'/E drawn uniform and kept by eps + 1/eps - sin^2, no logarithm: efficient below 0.5 MeV."""
+    bound = lowest + 1.0 / lowest
+    while True:
+        eps = lowest + (1.0 - lowest) * uniform(state)
+        inverse = 1.0 / eps
+        t = (inverse - 1.0) / kappa
+        if uniform(state) * bound < eps + inverse - t * (2.0 - t):
+            return eps
 
-    eps = E'/E is drawn from the mixture of 1/eps and eps, and kept with probability 1 - eps sin^2/(1 + eps^2)
-    (Butcher & Messel 1960, Nucl Phys 20:15; EGS). The electron is free and at rest, so that its angle follows.
-    """
-    kappa = energy / REST
-    lowest = 1.0 / (1.0 + 2.0 * kappa)
+
+@njit(nogil=True, error_model="numpy")
+def _compton_share_high(kappa, lowest, state):
+    """eps = E'/E drawn from 1/eps and eps, kept with 1 - eps sin^2/(1 + eps^2): efficient at all energies."""
     log_range = -math.log(lowest)
     square_range = 1.0 - lowest * lowest
     share = log_range / (log_range + 0.5 * square_range)
@@ -34,11 +40,23 @@ def compton(energy, state):
             eps = math.exp(-log_range * uniform(state))
         else:
             eps = math.sqrt(lowest * lowest + square_range * uniform(state))
-        t = (1.0 - eps) / (kappa * eps)  # 1 - cos of the photon
-        t = min(max(t, 0.0), 2.0)
-        sin2 = t * (2.0 - t)
-        if uniform(state) * (1.0 + eps * eps) < 1.0 + eps * eps - eps * sin2:
-            break
+        t = (1.0 - eps) / (kappa * eps)
+        even = 1.0 + eps * eps
+        if uniform(state) * even < even - eps * t * (2.0 - t):
+            return eps
+
+
+@njit(nogil=True, error_model="numpy")
+def compton(energy, state):
+    """Klein-Nishina scatter: (scattered_energy, cos_photon, electron_kinetic, cos_electron).
+
+    dsigma/deps ~ eps + 1/eps - sin^2 for 1/(1 + 2 E/mc2) <= eps = E'/E <= 1, 1 - cos = mc2/E (1/eps - 1), by rejection
+    (Butcher & Messel 1960, Nucl Phys 20:15; EGS). The electron is free and at rest, so that its angle follows.
+    """
+    kappa = energy / REST
+    lowest = 1.0 / (1.0 + 2.0 * kappa)
+    eps = _compton_share_low(kappa, lowest, state) if energy < 0.5 else _compton_share_high(kappa, lowest, state)
+    t = min(max((1.0 - eps) / (kappa * eps), 0.0), 2.0)  # 1 - cos of the photon
     scattered = energy * eps
     kinetic = energy - scattered
     momentum = math.sqrt(kinetic * (kinetic + 2.0 * REST))
@@ -131,13 +149,13 @@ def moller(kinetic, cut, state):
     """Moller scatter with cut <= W <= T/2: (kinetic_secondary, cos_primary, cos_secondary), the slower as secondary.
 
     With eps = W/T and a = ((gamma - 1)/gamma)^2: dsigma/deps ~ 1/eps^2 + 1/(1 - eps)^2 + a - (1 - a)/(eps (1 - eps)).
-    eps is drawn from 1/eps^2 + 5 a, which is nowhere below it (Salvat, PENELOPE), and accepted by the ratio. Needs
-    kinetic >= 2 cut.
+    eps is drawn from 1/eps^2 + 5 a, which is nowhere below it (Salvat, PENELOPE), and accepted by the ratio. With
+    kinetic < 2 cut, where the cross section is 0 but for its interpolation, the two share equally.
     """
     gamma = 1.0 + kinetic / REST
     a = (gamma - 1.0) / gamma
     a *= a
-    low = cut / kinetic
+    low = min(cut / kinetic, 0.5)
     inverse_range = 1.0 / low - 2.0
     flat = 5.0 * a * (0.5 - low)
     while True:

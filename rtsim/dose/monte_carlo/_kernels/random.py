@@ -1,7 +1,7 @@
 """Random numbers: xoroshiro128+ (Blackman & Vigna 2021, doi:10.1145/3460772), one stream for each history.
 
-The state is filled from the seed and the number of the history by splitmix64 (Steele 2014, doi:10.1145/2714064.2660195),
-so that a history is the same whichever thread runs it.
+The state is filled from the seed and the number of the history by splitmix64 (Steele, Lea & Flood 2014,
+doi:10.1145/2714064.2660195), so that a history is the same whichever thread runs it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def seed_history(state, seed, history):
 
 @njit(nogil=True)
 def uniform(state):
-    """A number in the open interval (0, 1), on a lattice of 2^-53 shifted by half a step; advances ``state``."""
+    """A number in (0, 1], on a lattice of 2^-53 shifted by half a step (1 once in 2^53); advances ``state``."""
     a, b = state[0], state[1]
     bits = a + b
     b ^= a

@@ -6,11 +6,30 @@ voxel that it is in: a crossing changes an index by one, so that rounding never 
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 from numba import njit
 
 _FAR = 1e30
+_DENSITY = np.uint32(0xFFFFFF)
+_MATERIAL_FROM = np.uint32(24)
+
+
+@njit(nogil=True)
+def material_of(code):
+    """Index of the material in the code of a voxel: its upper 8 bits."""
+    return np.int64(code >> _MATERIAL_FROM)
+
+
+@njit(nogil=True)
+def counts_of(code):
+    """Density in the code of a voxel, in the unit of the scene: its lower 24 bits."""
+    return np.float64(np.int64(code & _DENSITY))
+
+
+@njit(nogil=True)
+def material_at(code, cell, shape):
+    """Index of the material of voxel (i, j, k)."""
+    return material_of(code[(cell[2] * shape[1] + cell[1]) * shape[2] + cell[0]])
 
 
 @njit(nogil=True, error_model="numpy")
@@ -49,19 +68,18 @@ def entry_mm(x, y, z, per_x, per_y, per_z, shape):
 
 
 @njit(nogil=True, error_model="numpy")
-def lose_energy(
-    place, voxel, loss, rate, score, weight, density, material, shape, per_voxel, deposited, tallies
-):
+def lose_energy(place, voxel, loss, rate, score, weight, code, shape, per_voxel, deposited):
     """Walk one particle straight on until it has lost ``loss`` MeV, and score the loss in the voxels on the way.
 
-    In a voxel dE/ds = density * rate[material], MeV per mm.
+    In a voxel dE/ds = counts * rate[material], MeV per mm.
 
     Args:
         place: (6,) position in voxels and direction; the position is advanced.
         voxel: (3,) int64 indices i, j, k; advanced.
-        rate: (materials,) MeV per mm and g/cm3.
+        rate: (materials,) MeV per mm and unit of density.
         score: (materials,) factor on what is scored (1: dose to medium).
         weight: of the particle.
+        code: (voxels,) material and density.
         deposited: (voxels,) MeV, added to.
 
     Returns:
@@ -71,12 +89,20 @@ def lose_energy(
     x, y, z = place[0], place[1], place[2]
     per_x, per_y, per_z = place[3] * per_voxel[0], place[4] * per_voxel[1], place[5] * per_voxel[2]
     i, j, k = voxel[0], voxel[1], voxel[2]
+    index = (k * ny + j) * nx + i
+    medium = material_of(code[index])
+    path = loss / (counts_of(code[index]) * rate[medium])
+    to_x, to_y, to_z = x + per_x * path, y + per_y * path, z + per_z * path
+    # most steps end in the voxel that they start in: no divisions for planes that are not reached
+    if to_x >= i and to_x <= i + 1 and to_y >= j and to_y <= j + 1 and to_z >= k and to_z <= k + 1:
+        place[0], place[1], place[2] = to_x, to_y, to_z
+        deposited[index] += weight * loss * score[medium]
+        return -1.0
     to_x, to_y, to_z = first_crossing_mm(x, i, per_x), first_crossing_mm(y, j, per_y), first_crossing_mm(z, k, per_z)
     path, left = 0.0, loss
-    index = (k * ny + j) * nx + i
     while True:
-        medium = material[index]
-        lost_per_mm = density[index] * rate[medium]
+        medium = material_of(code[index])
+        lost_per_mm = counts_of(code[index]) * rate[medium]
         ahead = min(to_x, to_y, to_z)
         lost = (ahead - path) * lost_per_mm
         if lost >= left:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from rtsim import materials as library
 from rtsim.dose.monte_carlo.tables.bremsstrahlung import hard_photons_cm2_g, soft_radiative_mev_cm2_g
 from rtsim.dose.monte_carlo.tables.delta_rays import moller_cm2_g, restricted_collision_mev_cm2_g
 from rtsim.dose.monte_carlo.tables.energy_grid import EnergyGrid
 from rtsim.dose.monte_carlo.tables.scattering import elastic
+from rtsim.dose.monte_carlo.tables.stopping import collision_mev_cm2_g
 from rtsim.errors import InputError
 from rtsim.materials import Material
 from rtsim.typing import FloatArray
@@ -41,3 +43,16 @@ def electron_table(materials: tuple[Material, ...], *, electron_cut_mev: float, 
         table[:, m, COLLISIONS] = collisions / stopping
         table[:, m, SCREENING] = screening
     return table
+
+
+def water_over_medium(materials: tuple[Material, ...]) -> FloatArray:
+    """[energy, material] collision stopping power of water over that of the medium, on ``EnergyGrid.standard()``.
+
+    The factor from energy deposited by an electron to dose to water in that place (Bragg-Gray; unrestricted, at the
+    electron's energy). Raises InputError without materials.
+    """
+    if not materials:
+        raise InputError("water_over_medium was given no material; it needs at least one")
+    energies = EnergyGrid.standard().energies_mev
+    water = collision_mev_cm2_g(library.get("water"), energies)
+    return np.stack([water / collision_mev_cm2_g(material, energies) for material in materials], axis=1)

@@ -10,13 +10,16 @@ constants as the EGSnrc system uses them with spin effects off (NRCC PIRS-701, b
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rtsim.dose.monte_carlo.tables.goudsmit_saunderson import ANGLE_TABLE
 from rtsim.errors import InputError
 from rtsim.materials import Material
 from rtsim.materials.elements import ELEMENTS, SYMBOLS
-from rtsim.typing import FloatArray
+from rtsim.typing import Float32Array, FloatArray
 from rtsim.units import ELECTRON_REST_MEV
 
 AVOGADRO = 6.02214076e23
@@ -85,6 +88,15 @@ def first_moment(eta: ArrayLike) -> FloatArray:
     """Mean 1 - cos(theta) of one collision, 2 eta [(1 + eta) ln(1 + 1/eta) - 1], at ``eta`` (any shape)."""
     screening = np.asarray(eta, dtype=np.float64)
     return np.asarray(2.0 * screening * ((1.0 + screening) * np.log1p(1.0 / screening) - 1.0))
+
+
+@cache
+def scattering_table() -> Float32Array:
+    """The table of angles that the kernel ``scatter`` reads, the same for every medium and energy (read only)."""
+    with np.load(ANGLE_TABLE) as stored:
+        table = np.ascontiguousarray(stored["odds_ratio"])
+    table.flags.writeable = False
+    return table
 
 
 def _atoms_per_gram(material: Material) -> tuple[FloatArray, FloatArray]:
