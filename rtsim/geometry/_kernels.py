@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _add_edge(acc, x_a, x_b, height, sign):
     """Add the area right of a straight edge that crosses ``height`` rows-fractions of one row, as a running difference.
 
@@ -41,7 +41,7 @@ def _add_edge(acc, x_a, x_b, height, sign):
         acc[i + 1] += sign * part * m
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _sort_by_x(x0, y0, slope, active, count, y):
     """Insertion sort of the active edges by their x at ``y``; nearly sorted from strip to strip."""
     for i in range(1, count):
@@ -54,7 +54,7 @@ def _sort_by_x(x0, y0, slope, active, count, y):
         active[j + 1] = e
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _strip(acc, x0, y0, slope, active, count, y_a, y_b):
     """Area of one strip y_a .. y_b in which no edge ends: edges sorted by x carry the signs + - + - (even-odd)."""
     _sort_by_x(x0, y0, slope, active, count, 0.5 * (y_a + y_b))
@@ -65,7 +65,7 @@ def _strip(acc, x0, y0, slope, active, count, y_a, y_b):
         sign = -sign
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _edges_cross(x0, y0, slope, active, count, y_a, y_b):
     """True when two edges of the strip change order between y_a and y_b (the active edges are sorted at the middle)."""
     for i in range(count - 1):
@@ -76,63 +76,48 @@ def _edges_cross(x0, y0, slope, active, count, y_a, y_b):
     return False
 
 
-@njit(cache=True)
-def polygon_coverage(px, py, start, out):
+@njit(cache=True, nogil=True, error_model="numpy")
+def polygon_coverage(x0, y0, y1, slope, cuts, acc, out):
     """Fraction of each pixel inside a set of closed polygons under the even-odd rule.
 
-    The plane is cut into strips at every vertex and every pixel row, so that inside a strip the edges are straight and
-    ordered and their area is exact. Where edges cross inside a strip it is cut into 16.
+    Inside a strip between two cuts the edges are straight and ordered and their area is exact. Where edges cross inside
+    a strip it is cut into 16.
 
     Args:
-        px, py: (n,) float64 vertices of all polygons in pixel units; pixel (j, i) spans [i, i+1] x [j, j+1].
-        start: (p + 1,) int64: polygon q has the vertices start[q] .. start[q+1].
+        x0, y0: lower end of each edge in pixel units, ascending y0; pixel (j, i) spans [i, i+1] x [j, j+1].
+        y1, slope: upper end, dx/dy.
+        cuts: ascending y of all vertices, held within the rows, and of all sides of rows.
+        acc: (ny, nx + 1) float64 zeros, scratch.
         out: (ny, nx) float64, overwritten with coverage 0..1.
     """
-    ny, nx = out.shape
-    n = px.shape[0]
-    x0, y0, y1, slope = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
-    edges = 0
-    for q in range(start.shape[0] - 1):
-        for v in range(start[q], start[q + 1]):
-            w = v + 1 if v + 1 < start[q + 1] else start[q]
-            if py[v] == py[w]:
-                continue
-            a, b = (v, w) if py[v] < py[w] else (w, v)
-            x0[edges], y0[edges], y1[edges] = px[a], py[a], py[b]
-            slope[edges] = (px[b] - px[a]) / (py[b] - py[a])
-            edges += 1
-    acc = np.zeros((ny, nx + 1))
-    if edges > 0:
-        order = np.argsort(y0[:edges])
-        cuts = np.sort(np.concatenate((np.clip(py, 0.0, float(ny)), np.arange(ny + 1).astype(np.float64))))
-        active = np.empty(edges, dtype=np.int64)
-        count, upcoming = 0, 0
-        for s in range(cuts.shape[0] - 1):
-            y_a, y_b = cuts[s], cuts[s + 1]
-            if y_b - y_a < 1e-12:
-                continue
-            y_mid = 0.5 * (y_a + y_b)
-            kept = 0
-            for i in range(count):
-                if y1[active[i]] > y_mid:
-                    active[kept] = active[i]
-                    kept += 1
-            count = kept
-            while upcoming < edges and y0[order[upcoming]] < y_mid:
-                if y1[order[upcoming]] > y_mid:
-                    active[count] = order[upcoming]
-                    count += 1
-                upcoming += 1
-            if count == 0:
-                continue
-            row = acc[int(y_mid)]
-            _sort_by_x(x0, y0, slope, active, count, y_mid)
-            pieces = 16 if _edges_cross(x0, y0, slope, active, count, y_a, y_b) else 1
-            step = (y_b - y_a) / pieces
-            for p in range(pieces):
-                _strip(row, x0, y0, slope, active, count, y_a + p * step, y_a + (p + 1) * step)
-    for j in range(ny):
+    active = np.empty(x0.size, np.int64)
+    count, upcoming = 0, 0
+    for s in range(cuts.shape[0] - 1):
+        y_a, y_b = cuts[s], cuts[s + 1]
+        if y_b - y_a < 1e-12:
+            continue
+        y_mid = 0.5 * (y_a + y_b)
+        kept = 0
+        for i in range(count):
+            if y1[active[i]] > y_mid:
+                active[kept] = active[i]
+                kept += 1
+        count = kept
+        while upcoming < y0.size and y0[upcoming] < y_mid:
+            if y1[upcoming] > y_mid:
+                active[count] = upcoming
+                count += 1
+            upcoming += 1
+        if count == 0:
+            continue
+        row = acc[int(y_mid)]
+        _sort_by_x(x0, y0, slope, active, count, y_mid)
+        pieces = 16 if _edges_cross(x0, y0, slope, active, count, y_a, y_b) else 1
+        step = (y_b - y_a) / pieces
+        for p in range(pieces):
+            _strip(row, x0, y0, slope, active, count, y_a + p * step, y_a + (p + 1) * step)
+    for j in range(out.shape[0]):
         total = 0.0
-        for i in range(nx):
+        for i in range(out.shape[1]):
             total += acc[j, i]
             out[j, i] = 0.0 if total < 1e-9 else (1.0 if total > 1.0 - 1e-9 else total)

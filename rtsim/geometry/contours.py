@@ -86,16 +86,19 @@ class PlanarContours:
 
 def plane_coverage(polygons: tuple[FloatArray, ...], grid: Grid) -> FloatArray:
     """Exact area fraction (ny, nx) of each pixel of ``grid`` inside polygons (m, 2) (x, y) LPS mm, even-odd."""
-    start = np.concatenate(([0], np.cumsum([len(p) for p in polygons]))).astype(np.int64)
-    points = np.concatenate(polygons)
-    lower, step = grid.lower_mm, grid.spacing_mm
-    out = np.empty(grid.shape[1:], dtype=np.float64)
-    polygon_coverage(
-        np.ascontiguousarray((points[:, 0] - lower[0]) / step[0]),
-        np.ascontiguousarray((points[:, 1] - lower[1]) / step[1]),
-        start,
-        out,
-    )
+    ny, nx = grid.shape[1:]
+    step = np.array(grid.spacing_mm[:2])
+    pixels = [(p - np.array(grid.lower_mm[:2])) / step for p in polygons]
+    ends = np.stack([np.concatenate(pixels), np.concatenate([np.roll(p, -1, axis=0) for p in pixels])])
+    up = ends[0, :, 1] < ends[1, :, 1]
+    lower, upper = np.where(up[:, None], ends[0], ends[1]), np.where(up[:, None], ends[1], ends[0])
+    order = np.argsort(lower[:, 1], kind="stable")
+    # horizontal edges bound no strip
+    order = order[upper[order, 1] > lower[order, 1]]
+    (x0, y0), (x1, y1) = np.ascontiguousarray(lower[order].T), np.ascontiguousarray(upper[order].T)
+    cuts = np.sort(np.concatenate((np.clip(ends[0, :, 1], 0.0, float(ny)), np.arange(ny + 1.0))))
+    out = np.empty((ny, nx))
+    polygon_coverage(x0, y0, y1, (x1 - x0) / (y1 - y0), cuts, np.zeros((ny, nx + 1)), out)
     return out
 
 

@@ -34,7 +34,7 @@ def _trilinear(volume, fx, fy, fz):
     return low * (one - wz) + high * wz
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _opening_mean(center, half, lower, upper, sigma):
     """Mean over center +- half of the opening [lower, upper] blurred by a Gaussian: int Phi(x/s) = x Phi + s phi."""
     total = 0.0
@@ -73,7 +73,7 @@ def _density_row(volume, width, plane, ax, ay, az, dx, dy, dz, first, stop, out)
         out[i] = low * (one - wz) + high * wz
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _between(at, slope, lower, upper, first, last):
     """first .. last cut to where at + slope i lies in lower .. upper."""
     if abs(slope) < 1e-9:
@@ -106,14 +106,15 @@ def _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, 
             row = out[n, j]
             i0 = min(math.ceil(first + edge), nx)
             i1 = max(math.floor(last) + 1, i0)
-            _density_row(flat, ix, jy * ix, ax, ay, az, dx, dy, dz, i0, i1, row)
             # the outer half voxel of the grid, and what lies beyond
-            for i in range(nx):
-                if i < i0 or i >= i1:
-                    row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
+            for i in range(i0):
+                row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
+            _density_row(flat, ix, jy * ix, ax, ay, az, dx, dy, dz, i0, i1, row)
+            for i in range(i1, nx):
+                row[i] = _trilinear(electrons, ax + i * dx, ay + i * dy, az + i * dz)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _limits(openings, out):
     """Lower and upper x, lower and upper y of what some openings (n, 5) cover."""
     for side in range(4):
@@ -122,7 +123,7 @@ def _limits(openings, out):
             out[side] = max(out[side], openings[n, side]) if side % 2 == 1 else min(out[side], openings[n, side])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _fluence(openings, u, v, half_u, half_v, sigmas):
     """Mean fluence of some openings over a rectangle."""
     total = 0.0
@@ -135,15 +136,14 @@ def _fluence(openings, u, v, half_u, half_v, sigmas):
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _column(partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, openings, box, sigmas,
-            path, paths, own, weights):  # fmt: skip
+            paths, own, weights):  # fmt: skip
     """Mass per area and mass density of each basis material, and fluence per cell, along one column of a box; first and
     last step (exclusive) that has fluence. Paths are summed along the column from where the ray may pass."""
     basis = partial.shape[0]
     first, stop = weights.size, 0
-    for b in range(basis):
-        path[b] = 0.0
+    path = np.zeros(basis)
     for n in range(weights.size):
         weights[n] = np.float32(0.0)
         t = start + (n + 0.5) * pitch[0]
@@ -212,13 +212,13 @@ def _add_group(paths, own, weights, attenuation, energy, hardness, soft, hard, f
         hard[n] += hardness * e
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _passes(a, b, lower, upper):
     """Whether a coordinate that goes from a to b can lie in lower .. upper."""
     return not ((a < lower and b < lower) or (a > upper and b > upper))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frames, starts, shapes, cells, pitch, fan,
                openings, opening_starts, sigmas, attenuation, energy_fluence, hardness, out, m_first,
                m_stop):  # fmt: skip
@@ -233,56 +233,51 @@ def box_termas(electrons, partial, origin, spacing, source, rotation, sad, frame
     the box, which the openings' own divergence leaves by less than a quarter of a voxel.
     """
     basis = partial.shape[0]
-    limits, u, v, ray, path = np.empty(4), np.empty(2), np.empty(2), np.empty(3), np.empty(basis)
+    limits, u, v, ray = np.empty(4), np.empty(2), np.empty(2), np.empty(3)
     for m in range(m_first, m_stop):
         depth, ny, nx = shapes[m, 0], shapes[m, 1], shapes[m, 2]
         frame, start = frames[m], starts[m]
         box = out[3 * cells[m] : 3 * cells[m + 1]].reshape((3, depth, ny, nx))
         own_openings = openings[opening_starts[m] : opening_starts[m + 1]]
         _fill_density(electrons, origin, spacing, source, frame, start, pitch, fan, box[0])
-        released = box[1:].reshape((2, depth * ny * nx))
-        for part in range(2):
-            for cell in range(released.shape[1]):
-                released[part, cell] = np.float32(0.0)
-        # paths and densities of the basis materials, then fluence, soft and hard energy of a column
+        box[1:] = np.float32(0.0)
         paths, own = np.empty((basis, depth), np.float32), np.empty((basis, depth), np.float32)
-        column = np.empty((3, depth), np.float32)
+        weights, soft, hard = np.empty(depth, np.float32), np.empty(depth, np.float32), np.empty(depth, np.float32)
         _limits(own_openings, limits)
         # twice the widest reach, as the column itself asks with the reach at each depth
         wide_u = limits[1] - limits[0] + 8.0 * sigmas[0] + 2 * pitch[2]
         wide_v = limits[3] - limits[2] + 8.0 * sigmas[1] + 2 * pitch[1]
-        for line in range(ny * nx):
-            x, y = (line % nx - (nx - 1) * 0.5) * pitch[2], (line // nx - (ny - 1) * 0.5) * pitch[1]
-            for end in range(2):
-                t = start + (0.5 + end * (depth - 1)) * pitch[0]
-                wide = t / fan if fan > 0.0 else 1.0
-                for axis in range(3):
-                    ray[axis] = (frame[axis, 0] * x + frame[axis, 1] * y) * wide + frame[axis, 2] * t
-                d = -(ray[0] * rotation[0, 2] + ray[1] * rotation[1, 2] + ray[2] * rotation[2, 2])
-                u[end] = (ray[0] * rotation[0, 0] + ray[1] * rotation[1, 0] + ray[2] * rotation[2, 0]) * sad / d
-                v[end] = (ray[0] * rotation[0, 1] + ray[1] * rotation[1, 1] + ray[2] * rotation[2, 1]) * sad / d
-            if not _passes(u[0], u[1], limits[0] - wide_u, limits[1] + wide_u) or not _passes(
-                v[0], v[1], limits[2] - wide_v, limits[3] + wide_v
-            ):
-                continue
-            first, stop = _column(
-                partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, own_openings, limits,
-                sigmas, path, paths, own, column[0],
-            )  # fmt: skip
-            for n in range(first, stop):
-                column[1, n] = np.float32(0.0)
-                column[2, n] = np.float32(0.0)
-            for g in range(energy_fluence.size):
-                _add_group(
-                    paths, own, column[0], attenuation[g], energy_fluence[g], hardness[g], column[1], column[2], first,
-                    stop,
+        for j in range(ny):
+            for i in range(nx):
+                x, y = (i - (nx - 1) * 0.5) * pitch[2], (j - (ny - 1) * 0.5) * pitch[1]
+                for end in range(2):
+                    t = start + (0.5 + end * (depth - 1)) * pitch[0]
+                    wide = t / fan if fan > 0.0 else 1.0
+                    for axis in range(3):
+                        ray[axis] = (frame[axis, 0] * x + frame[axis, 1] * y) * wide + frame[axis, 2] * t
+                    d = -(ray[0] * rotation[0, 2] + ray[1] * rotation[1, 2] + ray[2] * rotation[2, 2])
+                    u[end] = (ray[0] * rotation[0, 0] + ray[1] * rotation[1, 0] + ray[2] * rotation[2, 0]) * sad / d
+                    v[end] = (ray[0] * rotation[0, 1] + ray[1] * rotation[1, 1] + ray[2] * rotation[2, 1]) * sad / d
+                if not _passes(u[0], u[1], limits[0] - wide_u, limits[1] + wide_u) or not _passes(
+                    v[0], v[1], limits[2] - wide_v, limits[3] + wide_v
+                ):
+                    continue
+                first, stop = _column(
+                    partial, origin, spacing, source, rotation, sad, frame, x, y, start, pitch, fan, own_openings,
+                    limits, sigmas, paths, own, weights,
                 )  # fmt: skip
-            for n in range(first, stop):
-                released[0, n * ny * nx + line] = column[1, n]
-                released[1, n * ny * nx + line] = column[2, n]
+                for n in range(first, stop):
+                    soft[n], hard[n] = np.float32(0.0), np.float32(0.0)
+                for g in range(energy_fluence.size):
+                    _add_group(
+                        paths, own, weights, attenuation[g], energy_fluence[g], hardness[g], soft, hard, first, stop
+                    )
+                for n in range(first, stop):
+                    box[1, n, j, i] = soft[n]
+                    box[2, n, j, i] = hard[n]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def _beside(density, values, n, j, i):
     """Mean of the values of the cells with matter about one without; 0 where there are none."""
     depth, ny, nx = density.shape
@@ -297,7 +292,7 @@ def _beside(density, values, n, j, i):
     return total / weights if weights > np.float32(0.0) else np.float32(0.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def extend(volumes, shapes, cells, out, m_first, m_stop):
     """Continue ``out``, dose per electron of boxes, into the cells beyond the grid, in place.
 

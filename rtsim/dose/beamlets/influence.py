@@ -377,10 +377,10 @@ class _BeamWork:
         limits, least = np.zeros((n + chosen.size, 4), dtype=np.int64), np.zeros(n, dtype=np.float32)
         sizes = np.array([m.size for m in members])
         group = np.repeat(np.arange(chosen.size), sizes)
-        self._read(
+        read_far = self._read(
             slow, self._transported(slow, self.coarse, self.kernel.slow, scratch, "slow"), far, spans[n:], limits[n:]
         )
-        self._read(
+        read_near = self._read(
             fast, self._transported(fast, self.medium, self.kernel.fast, scratch, "fast"), near, spans[:n], limits[:n]
         )
         over_ranges(
@@ -399,7 +399,7 @@ class _BeamWork:
         )
         room, counts = np.zeros((n, grid.shape[0] + 1), dtype=np.int64), np.zeros((n, grid.shape[0]), dtype=np.int64)
         sums = np.zeros((n, grid.shape[0], 2))
-        over_ranges(column_kernels.rooms, n, limits[:n], spans[:n], limits[n:], spans[n:], group, room)
+        np.cumsum(read_near + read_far[group], axis=1, out=room[:, 1:])
         most = int(room[:, -1].max())
         indices, entries = scratch.integers("indices", n, most), scratch.floats("entries", n, most)
         over_ranges(
@@ -430,9 +430,10 @@ class _BeamWork:
 
     def _read(
         self, boxes: Boxes, doses: Float32Array, values: Float32Array, spans: Int32Array, limits: IntArray
-    ) -> None:
-        """Doses in boxes at the voxels of the dose grid."""
+    ) -> IntArray:
+        """Doses in boxes at the voxels of the dose grid; returns (boxes, planes) how many."""
         grid = self.medium.grid
+        counts = np.zeros((len(boxes.shapes), grid.shape[0]), dtype=np.int64)
         over_ranges(
             column_kernels.read,
             len(boxes.shapes),
@@ -450,4 +451,6 @@ class _BeamWork:
             values,
             spans,
             limits,
+            counts,
         )
+        return counts

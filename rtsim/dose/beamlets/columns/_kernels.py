@@ -81,13 +81,13 @@ def _limits(source, frame, start, pitch, fan, shape, origin, spacing, grid, limi
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def read(volumes, frames, starts, shapes, cells, pitch, fan, source, origin, spacing, per_gram, values, spans, limits,
-         m_first, m_stop):  # fmt: skip
+         counts, m_first, m_stop):  # fmt: skip
     """Doses in boxes at the voxels of the dose grid, row by row.
 
     Written for box m: limits[m] (k, k, j, j) of the rows; spans[m, row] = (first i, last i exclusive, where in
-    values[m] the row starts), rows counted over these limits. With ``fan`` > 0 the columns of the boxes diverge, and
-    their doses are per volume of a cell at this distance. frames, starts, shapes, cells, pitch: of the boxes, as in
-    the kernels that fill them.
+    values[m] the row starts), rows counted over these limits; counts[m, k], of zeros, values in plane k. With ``fan`` >
+    0 the columns of the boxes diverge, and their doses are per volume of a cell at this distance. frames, starts,
+    shapes, cells, pitch: of the boxes, as in the kernels that fill them.
     """
     reach = fan / pitch[0]
     for m in range(m_first, m_stop):
@@ -122,6 +122,7 @@ def read(volumes, frames, starts, shapes, cells, pitch, fan, source, origin, spa
                         values[m, count:],
                     )  # fmt: skip
                     count += i1 - i0
+                    counts[m, k] += i1 - i0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -228,30 +229,18 @@ def emit(near, limits, spans, far, far_limits, far_spans, shares, group, least, 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rooms(limits, spans, far_limits, far_spans, group, out, first, stop):
-    """out (n, planes + 1): where the entries of each beamlet and plane may start: as many as values were read there."""
-    for n in range(first, stop):
-        out[n, 0] = 0
-        g = group[n]
-        for k in range(out.shape[1] - 1):
-            most = 0
-            for j in range(min(limits[n, 2], far_limits[g, 2]), max(limits[n, 3], far_limits[g, 3])):
-                i0, i1, _ = _span(limits[n], spans[n], k, j)
-                a0, a1, _ = _span(far_limits[g], far_spans[g], k, j)
-                most += i1 - i0 + a1 - a0
-            out[n, k + 1] = out[n, k] + most
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def pack(room, counts, indices, entries, starts, packed_indices, packed_entries, first, stop):
     """The entries of all planes of beamlet n, one after another, from starts[n] on."""
     for n in range(first, stop):
         at = starts[n]
         for k in range(counts.shape[1]):
-            for entry in range(room[n, k], room[n, k] + counts[n, k]):
-                packed_indices[at] = indices[n, entry]
-                packed_entries[at] = entries[n, entry]
-                at += 1
+            own, into = indices[n, room[n, k] :], packed_indices[at:]
+            for entry in range(counts[n, k]):
+                into[entry] = own[entry]
+            values, packed = entries[n, room[n, k] :], packed_entries[at:]
+            for entry in range(counts[n, k]):
+                packed[entry] = values[entry]
+            at += counts[n, k]
 
 
 @njit(cache=True, error_model="numpy")
