@@ -1,4 +1,4 @@
-"""Was it reached? DVH, metrics, plan indices, gamma, and the grade of a dose against a protocol."""
+"""Was it reached? DVH, metrics, plan indices, gamma, the grade of a dose against a protocol, a second opinion on it."""
 
 from rtsim.dose.dvh import DVH, dvh
 from rtsim.evaluate.gamma import GammaResult, gamma
@@ -16,10 +16,15 @@ from rtsim.evaluate.indices import (
     r50,
 )
 from rtsim.evaluate.metric import MetricValue, metric, metric_of_dvh
+from rtsim.evaluate.opinion import CheckedGamma, CheckedLimit, Comparison, SecondOpinion, Verdict
 from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.evaluate.second_opinion import second_opinion
 from rtsim.optimize.find import find_structure
 
 __all__ = [
+    "CheckedGamma",
+    "CheckedLimit",
+    "Comparison",
     "CordEffect",
     "DVH",
     "Falloff",
@@ -28,9 +33,11 @@ __all__ = [
     "GradeReport",
     "MetricValue",
     "PlanIndices",
+    "SecondOpinion",
     "Status",
     "TargetSummary",
     "TumorEffect",
+    "Verdict",
     "conformity_paddick",
     "conformity_rtog",
     "coverage_percent",
@@ -47,4 +54,5 @@ __all__ = [
     "metric",
     "metric_of_dvh",
     "r50",
+    "second_opinion",
 ]
