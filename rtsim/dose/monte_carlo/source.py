@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,7 +26,7 @@ from rtsim.dose.terma.fan import Pose, check_source, meets
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Machine
-from rtsim.typing import FloatArray, IntArray
+from rtsim.typing import BoolArray, FloatArray, IntArray
 
 RADIUS_STEP_MM: Final = 5.0
 """0.3 degrees at 1 m: between them spectra are mixed linearly."""
@@ -80,6 +80,13 @@ class Source:
             here = _at_radius(_raster(self.raster[m]), means[group])
             total += float(per_pixel[self.start[m] : self.start[m + 1]] @ here.ravel())
         return total / self.photons
+
+    def parted(self, half_mm: float) -> tuple[Source, Source]:
+        """The photons of the pixels within ``half_mm`` of the axis (square, isocenter plane), and all others."""
+        inside = np.concatenate([_within(_raster(row), half_mm).ravel() for row in self.raster])
+        pixels = np.diff(self.cumulative, prepend=0.0)
+        inner, outer = (replace(self, cumulative=np.cumsum(np.where(w, pixels, 0.0))) for w in (inside, ~inside))
+        return inner, outer
 
 
 def source_of(beams: Sequence[Beam], *, photons_per_unit: Sequence[float], grid: Grid | None = None) -> Source:
@@ -171,6 +178,11 @@ def _row(raster: Raster) -> list[float]:
 
 def _raster(row: FloatArray) -> Raster:
     return Raster(float(row[0]), float(row[1]), float(row[2]), int(row[3]), int(row[4]))
+
+
+def _within(raster: Raster, half_mm: float) -> BoolArray:
+    """(rows, columns) whether the center of a pixel lies in the square about the axis."""
+    return np.asarray((np.abs(raster.x_mm[None, :]) <= half_mm) & (np.abs(raster.y_mm[:, None]) <= half_mm))
 
 
 def _at_radius(raster: Raster, values: FloatArray) -> FloatArray:
