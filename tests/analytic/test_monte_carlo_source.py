@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numba import njit
 from scipy.integrate import dblquad
 from scipy.stats import chi2
 
@@ -17,6 +18,8 @@ from benchmarks.reference_cases import point_source
 from rtsim.beams.model import Aperture, Beam, static_control_points
 from rtsim.dose.collapsed_cone.beam_dose import wedge_gradient_per_mm
 from rtsim.dose.fluence import fluence_maps
+from rtsim.dose.monte_carlo._kernels.history import draw_photon
+from rtsim.dose.monte_carlo._kernels.random import seed_history, uniform
 from rtsim.dose.monte_carlo.softening import attenuation_ratio, softened
 from rtsim.dose.monte_carlo.source import Source, source_of
 from rtsim.machine import load_machine
@@ -57,6 +60,24 @@ def draw(source: Source, count: int, seed: int = 1) -> Drawn:
     e = (source.energy_cumulative[group, at] <= u[4][:, None]).sum(axis=1)
     low, high = source.energy_edges[group, e], source.energy_edges[group, e + 1]
     return Drawn(m, source.source_mm[m], direction, np.stack([x, y], axis=1), low + (high - low) * u[5])
+
+
+@njit
+def _drawn_by_the_kernel(source, seed, places, energies):  # type: ignore[no-untyped-def]
+    state, count = np.zeros(2, np.uint64), energies.size
+    for n in range(count):
+        seed_history(state, seed, n)
+        energies[n] = draw_photon((n + uniform(state)) / count, source, state, places[n])
+
+
+def drawn_by_the_kernel(source: Source, count: int, seed: int = 1) -> tuple[FloatArray, FloatArray]:
+    """(count, 6) source and direction, (count,) energy."""
+    places, energies = np.empty((count, 6)), np.empty(count)
+    names = (
+        "rotation source_mm sad_mm raster start cumulative map_spectrum energy_edges energy_cumulative radius_step_mm"
+    )
+    _drawn_by_the_kernel(tuple(getattr(source, name) for name in names.split()), seed, places, energies)
+    return places, energies
 
 
 def field(machine: Machine, size_mm: tuple[float, float] = (100.0, 100.0), **given: float) -> Beam:
@@ -267,6 +288,21 @@ def test_machines_of_one_delivery_keep_their_spectra() -> None:
         own = machine.spectrum
         assert energy.max() <= own.max_energy_mev
         assert abs(energy.mean() - own.mean_energy_mev) < FIVE_SIGMA * energy.std() / math.sqrt(energy.size)
+
+
+def test_the_kernel_draws_the_same_photons() -> None:
+    """Two machines, two poses: energy, its square, direction and all their products; 5 sigma of the difference."""
+    beams = [field(LINAC, (300.0, 200.0), collimator_deg=30.0), field(BARE, (60.0, 90.0), gantry_deg=140.0)]
+    source = source_of(beams, photons_per_unit=[1.0, 7.0])
+    places, energies = drawn_by_the_kernel(source, 200_000)
+    here = draw(source, 200_000, seed=2)
+    there = np.column_stack([places, energies])
+    here_too = np.column_stack([here.source_mm, here.direction, here.energy_mev])
+    for a in range(7):
+        for b in range(a, 7):
+            one, other = there[:, a] * there[:, b], here_too[:, a] * here_too[:, b]
+            spread = math.hypot(float(one.std()), float(other.std())) / math.sqrt(one.size)
+            assert abs(one.mean() - other.mean()) <= FIVE_SIGMA * spread + 1e-9 * float(np.abs(one).max()), (a, b)
 
 
 def test_an_arc_is_a_map_for_each_interval() -> None:
