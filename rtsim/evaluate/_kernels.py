@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit, prange
 
 BLOCK_POINTS = 32  # offsets are searched in blocks of this many: two registers of 16 floats
+_NEAR_BLOCKS = 48  # searched before it pays to bound the dose all around
 _EDGE = 0.5 + 1e-6  # a grid reaches half a voxel beyond its outermost centers, with slack for rounding
 _SLACK = 1e-6  # of a voxel: a point on the face between two cells belongs to either
 _NOT_HERE = np.int32(0x7F000000)  # the bits of the float 1.7e38
@@ -120,13 +121,29 @@ def _cells(place, low, high, count):
     return min(max(first, 0), most), min(max(last, 0), most)
 
 
+@njit(cache=True)
+def _gap_around(volume, x, y, z, reach, unit, wanted, inverse):
+    """Bound from below of |D| within ``reach`` distance criteria of (x, y, z): over the corners of all cells there."""
+    nz, ny, nx = volume.shape
+    i0, i1 = _cells(x, -reach / unit[0], reach / unit[0], nx)
+    j0, j1 = _cells(y, -reach / unit[1], reach / unit[1], ny)
+    k0, k1 = _cells(z, -reach / unit[2], reach / unit[2], nz)
+    least, most = volume[k0, j0, i0], volume[k0, j0, i0]
+    for k in range(k0, min(k1 + 2, nz)):
+        for j in range(j0, min(j1 + 2, ny)):
+            for i in range(i0, min(i1 + 2, nx)):
+                least, most = min(least, volume[k, j, i]), max(most, volume[k, j, i])
+    return max(max(least - wanted, wanted - most) * inverse - 1e-6, 0.0)
+
+
 @njit(cache=True, parallel=True, nogil=True)
 def gamma_values(voxels, reference, evaluated, scale, shift, points, boxes, nearest, unit, criterion_gy, cap, out):
     """Gamma of the listed reference voxels by search over blocks of offsets, the nearest block first.
 
     Gamma = min over offsets r of sqrt(r^2 / DTA^2 + (D_e(p + r) - D_r(p))^2 / DD^2), D_e trilinear between the voxel
     centers of the evaluated grid. The search stops at the first block whose r^2 / DTA^2 alone reaches the best value
-    so far (Wendling 2007, doi:10.1118/1.2721657), and passes over cells whose dose cannot reach it.
+    so far (Wendling 2007, doi:10.1118/1.2721657), with the least dose difference anywhere within reach when the near
+    blocks have not ended it, and passes over cells whose dose cannot reach it.
 
     Args:
         voxels: (m, 3) int64 (k, j, i) into ``reference``.
@@ -149,9 +166,12 @@ def gamma_values(voxels, reference, evaluated, scale, shift, points, boxes, near
         # Across an axis of one voxel the dose holds over its thickness and is not searched.
         x, y, z = x if nx > 1 else 0.0, y if ny > 1 else 0.0, z if nz > 1 else 0.0
         wanted, inverse = float(reference[k, j, i]), 1.0 / criterion_gy[m]
-        best = np.float32(cap * cap)
+        best, least = np.float32(cap * cap), 0.0
         for b in range(nearest.shape[0]):
-            if nearest[b] >= best:
+            if b == _NEAR_BLOCKS:
+                gap = _gap_around(evaluated, x, y, z, math.sqrt(best), unit, wanted, inverse)
+                least = gap * gap
+            if nearest[b] + least >= best:
                 break
             near, box = points[b], boxes[b]
             i0, i1 = _cells(x, box[0], box[3], nx)
