@@ -36,7 +36,7 @@ _MOST_MEV = 24.99
 COMPTON, PAIR, PHOTO, RAYLEIGH = 0, 1, 2, 3
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def lay_sites(place, cell, attenuation, split, state, medium, bundles):
     """Trace a photon to the end of the grid and put its sites of interaction into slot 0.
 
@@ -54,8 +54,10 @@ def lay_sites(place, cell, attenuation, split, state, medium, bundles):
     x, y, z = place[0], place[1], place[2]
     per_x, per_y, per_z = place[3] * per_voxel[0], place[4] * per_voxel[1], place[5] * per_voxel[2]
     i, j, k = cell[0], cell[1], cell[2]
-    to_x, to_y, to_z = first_crossing_mm(x, i, per_x), first_crossing_mm(y, j, per_y), first_crossing_mm(z, k, per_z)
     every_x, every_y, every_z = between_crossings_mm(per_x), between_crossings_mm(per_y), between_crossings_mm(per_z)
+    to_x = first_crossing_mm(x, i, per_x, every_x)
+    to_y = first_crossing_mm(y, j, per_y, every_y)
+    to_z = first_crossing_mm(z, k, per_z, every_z)
     step_i, step_j, step_k = 1 if per_x > 0.0 else -1, 1 if per_y > 0.0 else -1, 1 if per_z > 0.0 else -1
     drawn = uniform(state)
     found, path, depth = 0, 0.0, 0.0
@@ -95,7 +97,7 @@ def lay_sites(place, cell, attenuation, split, state, medium, bundles):
             index += step_k * nx * ny
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def deposit_here(slot, energy_mev, weight, score_at_cut, bundles, medium, deposited):
     """Leave energy with the copies of a slot."""
     _, cells, _, _, count, _ = bundles
@@ -105,7 +107,7 @@ def deposit_here(slot, energy_mev, weight, score_at_cut, bundles, medium, deposi
         deposited[index] += weight * energy_mev * score_at_cut[material_of(code[index])]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def aim(slot, direction, cosine, azimuth, bundles):
     """Give every copy of a slot the same direction: ``direction`` (3,) turned by a polar angle and an azimuth."""
     place, _, _, _, count, _ = bundles
@@ -118,7 +120,7 @@ def aim(slot, direction, cosine, azimuth, bundles):
             place[slot, c, n] = place[slot, 0, n]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def part_sites(found, node, share, state, bundles, medium, shares, kinds):
     """Which process at which site: one random number against each site's own material.
 
@@ -149,7 +151,7 @@ def part_sites(found, node, share, state, bundles, medium, shares, kinds):
         origin[slot, to] = origin[0, c]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def site_of(slot, wanted, bundles):
     """The copy of a slot that is site number ``wanted``; -1 when there is none."""
     _, _, origin, _, count, _ = bundles
@@ -159,7 +161,7 @@ def site_of(slot, wanted, bundles):
     return -1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def scatter_incoherently(
     photon_mev, direction, wanted, split, weight, settings, state, bundles, medium, score_at_cut, deposited, photons,
     cells, waiting, place,
@@ -187,7 +189,7 @@ def scatter_incoherently(
     return waiting
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def make_pair(photon_mev, direction, top, state, bundles):
     """Pair production at the sites of slot 1: their electron stays there, their positron becomes slot ``top``."""
     place, cells, origin, energy, count, positron = bundles
@@ -205,13 +207,13 @@ def make_pair(photon_mev, direction, top, state, bundles):
     aim(top, direction, cos_positron, azimuth + math.pi, bundles)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def sites_of(photon_mev, most_sites, all_from_mev):
     """Sites of interaction of a photon: in proportion to its energy, where the cost of a site is best spent."""
     return max(1, min(most_sites, int(most_sites * photon_mev / all_from_mev + 0.5)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def follow_photon(
     most_sites, settings, state, bundles, medium, table, photon_tables, scattering, deposited, tallies, work, photons,
     cells, waiting, place, cell, direction, kinds,
@@ -271,7 +273,7 @@ def follow_photon(
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def first_above(cumulative, first, last, value):
     """The first n in [first, last) with cumulative[n] > value; last - 1 when there is none."""
     last -= 1
@@ -284,7 +286,7 @@ def first_above(cumulative, first, last, value):
     return first
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def draw_photon(part, source, state, place):
     """A photon of the source: ``place`` becomes its focus (LPS mm) and direction. Returns its energy in MeV.
 
@@ -311,7 +313,7 @@ def draw_photon(part, source, state, place):
     return min(max(energy, _LEAST_MEV), _MOST_MEV)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def enter(place, cell, medium, lower_mm):
     """Bring a photon from its focus (LPS mm) to the first voxel that it meets, in voxel units; False when it misses."""
     _, _, shape, per_voxel = medium
