@@ -122,7 +122,9 @@ class Scene:
             np.ascontiguousarray(scored),
             largest,
         )
-        photon_tables = (np.ascontiguousarray(photons[:, :, 0]) * _PER_MM, photons)
+        densest = np.zeros(len(voxels.materials))
+        np.maximum.at(densest, code >> np.uint32(24), (code & np.uint32(_COUNTS)).astype(np.float64))
+        photon_tables = (np.ascontiguousarray(photons[:, :, 0]) * _PER_MM, photons, densest)
         source = self.source
         return (
             settings,
