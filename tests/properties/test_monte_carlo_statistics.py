@@ -139,8 +139,9 @@ def test_another_seed_gives_another_dose() -> None:
 
 
 @pytest.mark.parametrize("histories", [1, 100, 12_345, 10**6, 10**8])
-def test_batches_of_fixed_histories_are_enough_and_short(histories: int) -> None:
-    schedule = Schedule(Goal(histories=histories), voxels=10**6)
+@pytest.mark.parametrize("voxels", [1000, 10**6, 10**8])
+def test_batches_of_fixed_histories_are_enough_and_short(histories: int, voxels: int) -> None:
+    schedule = Schedule(Goal(histories=histories), voxels)
     batches = next(b for b in range(1, 10**6) if schedule.done(b, math.inf))
     assert batches >= LEAST_BATCHES
     assert schedule.histories_per_batch <= MOST_PER_BATCH
