@@ -12,7 +12,16 @@ from rtsim.beams.model import Beam
 from rtsim.dose import CollapsedCone
 from rtsim.dose.collapsed_cone.beam_dose import photons_per_unit as by_collapsed_cone
 from rtsim.dose.fluence import FluenceMap, Raster, fluence_maps
-from rtsim.dose.monte_carlo.calibration import SEED, SIGMA, FieldPart, photon_reference, photons_per_unit, point_dose
+from rtsim.dose.monte_carlo import calibration
+from rtsim.dose.monte_carlo.calibration import (
+    SEED,
+    SIGMA,
+    FieldPart,
+    PointDose,
+    photon_reference,
+    photons_per_unit,
+    point_dose,
+)
 from rtsim.dose.monte_carlo.point import PointReader
 from rtsim.dose.monte_carlo.settings import Physics
 from rtsim.errors import ConvergenceError
@@ -119,6 +128,23 @@ def test_a_point_without_dose_is_an_error() -> None:
 
 def test_a_machine_without_calibration_has_photons_for_units() -> None:
     assert photons_per_unit(point_source(), Physics()) == 1.0
+
+
+def test_a_machine_that_is_read_twice_is_simulated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def count(parts: list[FieldPart], reader: PointReader) -> PointDose:
+        calls.append(len(parts))
+        return PointDose(dose_gy=1.0, sigma_gy=0.0)
+
+    monkeypatch.setattr(calibration, "point_dose", count)
+    physics = Physics(electron_cut_mev=0.201)  # of no other test: what is counted here must not stay for them
+    first, again = load_machine("generic_6fff"), load_machine("generic_6fff")
+    for machine in (first, again):
+        photon_reference(machine, physics)
+    assert calls == [2]
+    photon_reference(replace(first, sad_mm=1001.0), physics)
+    assert calls == [2, 2]
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ changes what is expected:
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -124,21 +125,38 @@ def photons_per_unit(machine: Machine, physics: Physics) -> float:
     return setup.dose_gy_per_mu / (photons.dose_gy + electrons)
 
 
-@lru_cache(maxsize=64)
 def photon_reference(machine: Machine, physics: Physics) -> PointDose:
-    """Photon dose at the calibration point, per photon/cm2 on the axis in the isocenter plane.
+    """Photon dose at the calibration point, per photon/cm2 on the axis in the isocenter plane; computed once.
 
     A machine without calibration is given the field 100 mm x 100 mm with the isocenter at 100 mm depth.
     """
+    return _reference_of(_ByValue.of(machine), physics)
+
+
+@dataclass(frozen=True)
+class _ByValue:
+    """A machine that equals any with the same numbers: a file that is read twice is simulated once."""
+
+    numbers: bytes
+    machine: Machine = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, machine: Machine) -> _ByValue:
+        return cls(pickle.dumps(asdict(machine)), machine)
+
+
+@lru_cache(maxsize=64)
+def _reference_of(given: _ByValue, physics: Physics) -> PointDose:
+    machine = given.machine
     setup = machine.calibration or Calibration(dose_gy_per_mu=1.0, depth_mm=100.0, ssd_mm=machine.sad_mm - 100.0)
     across = min(_ACROSS_MM, 0.25 * min(setup.field_mm))
     along = min(max(0.5 * setup.depth_mm, 2.5), _ALONG_MM)
     grid = _tank(setup, machine.sad_mm, across / 5.0, min(along / 4.0, 5.0))
-    field = Beam.open_field(machine, setup.field_mm, monitor_units=1.0, name="calibration field")
-    fluence = fluence_maps(field)[0]
+    beam = Beam.open_field(machine, setup.field_mm, monitor_units=1.0, name="calibration field")
+    fluence = fluence_maps(beam)[0]
     point_y_mm = setup.ssd_mm - machine.sad_mm + setup.depth_mm
     reader = PointReader.of(grid, fluence, machine.sad_mm, depth_y_mm=point_y_mm, half_mm=(across, along))
-    source = source_of([field], photons_per_unit=[1.0], grid=grid)
+    source = source_of([beam], photons_per_unit=[1.0], grid=grid)
     water = Voxels(grid, np.ones(grid.shape, dtype=np.float32), np.zeros(grid.shape, dtype=np.uint8), (get("water"),))
     gy_per_mev = GY_PER_MEV_PER_G / grid.voxel_volume_cm3
     near = 1.2 * across * machine.sad_mm / (machine.sad_mm + point_y_mm)
