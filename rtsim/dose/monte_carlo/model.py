@@ -152,7 +152,7 @@ class MonteCarlo:
         """
         raise InputError(
             "the Monte Carlo engine computes no dose-influence matrix; compute it with rt.CollapsedCone() or "
-            "rt.PencilBeam(), and the dose of the plan with rt.MonteCarlo()"
+            "rt.PencilBeam() (plan_stereotactic: planning_engine), and the dose of the plan with rt.MonteCarlo()"
         )
 
     def dose_grid(self, phantom: Phantom) -> Grid:
