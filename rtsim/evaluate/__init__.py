@@ -1,6 +1,7 @@
 """Was it reached? DVH, metrics, plan indices, gamma, the grade of a dose against a protocol, a second opinion on it."""
 
 from rtsim.dose.dvh import DVH, dvh
+from rtsim.evaluate.dose_noise import mean_of_runs
 from rtsim.evaluate.gamma import GammaResult, gamma
 from rtsim.evaluate.grade import find_cord, grade
 from rtsim.evaluate.indices import (
@@ -51,6 +52,7 @@ __all__ = [
     "homogeneity_icru83",
     "homogeneity_rtog",
     "isodose_volumes_cm3",
+    "mean_of_runs",
     "metric",
     "metric_of_dvh",
     "r50",

@@ -9,8 +9,13 @@ shift its bias.
 The smooth estimate is the planned dose plus the smoothed difference of the Monte Carlo dose from it: what both agree on
 keeps its edges, what differs over several voxels is kept, what differs from voxel to voxel (the noise) goes.
 
-Neighboring voxels are not independent, as an electron crosses several. How much, is read from the difference of the two
-doses itself; a difference that changes sharply between voxels makes the correlation look smaller than it is.
+The noise of different voxels is not independent: an electron crosses several, and where electrons are transported at
+many sites of a ray at a time (rt.MonteCarlo) all voxels along the ray share their luck, over the whole patient. That
+hardly moves a near-maximum and multiplies the uncertainty of a mean over a target (measured: by 3). Independent runs
+know it: random mixtures of their deviations from their mean have all its correlations, so that the spread of metrics is
+theirs. The bias is not: a mixture of n patterns reaches extremes of about sqrt(n) at the most. It comes from noise with
+the correlation of neighboring voxels, which is read from the difference to the planned dose; without runs the spread
+does, too.
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from typing import Final
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from rtsim.dose.result import Dose
+from rtsim.dose.result import Dose, MonteCarloStatistics
 from rtsim.errors import InputError
 from rtsim.phantom.structure import Structure
 from rtsim.typing import AnyFloatArray, Float32Array, FloatArray, Progress, Vector3
@@ -31,9 +36,11 @@ SMOOTHING_VOXELS: Final = 2.0
 """[E] Standard deviation of the Gaussian that smooths the difference: it divides independent noise by 19, and follows
 differences over more than about 4 voxels (tests/unit/test_second_opinion.py shows what is left of the bias)."""
 SAMPLES: Final = 100
-"""Noisy copies of a dose. They give a standard deviation to 7 % and a bias to a tenth of it."""
+"""Noisy copies of a dose, half of them for the bias, to 0.14 standard deviations, half for these, to 10 %."""
 BIAS_UNCERTAINTY: Final = 0.25
 """[E] One standard deviation of an estimated bias, as a share of it (measured: tests/unit/test_second_opinion.py)."""
+_LEAST_RUNS: Final = 4
+_EVERYTHING: Final = (slice(None), slice(None), slice(None))
 _MARGIN_VOXELS: Final = 4
 _LOW_SHARE: Final = 0.1
 _LEAST_VOXELS: Final = 500
@@ -63,35 +70,44 @@ class DoseNoise:
         expected: the smooth estimate of the noisy dose, on its grid or the part of it around some structures.
         sigma_gy: (nz, ny, nx) one standard deviation of each voxel.
         correlation: of the noise in neighboring voxels along k, j and i, 0..0.9; it falls off exponentially.
+        patterns: (runs, nz, ny, nx) deviations of independent runs, scaled to a sum of squares of 1 in each voxel; None
+            for a single dose.
     """
 
     expected: Dose
     sigma_gy: Float32Array
     correlation: Vector3
+    patterns: Float32Array | None = None
 
     @classmethod
-    def of(cls, planned: Dose, noisy: Dose, structures: Sequence[Structure] = ()) -> DoseNoise:
+    def of(
+        cls, planned: Dose, noisy: Dose, structures: Sequence[Structure] = (), runs: Sequence[Dose] = ()
+    ) -> DoseNoise:
         """The noise of ``noisy``, which has an uncertainty, as ``planned`` (without noise) helps to see it.
 
         Args:
             structures: keep only the part of the grid around these, which is faster; empty keeps all of it.
+            runs: independent doses that ``noisy`` is the mean of (:func:`mean_of_runs`); fewer than 4 say too little
+                and are not used.
 
         Raises:
-            InputError: ``noisy`` has no uncertainty, or one that is no standard deviation.
+            InputError: ``noisy`` has no uncertainty, or the grid of a run is another.
         """
-        sigma = checked_uncertainty(noisy)
+        sigma = noisy.uncertainty_gy
         if sigma is None:
             raise InputError("the dose has no uncertainty_gy; only a Monte Carlo dose has noise")
-        smooth, rough = planned.on(noisy.grid), noisy
+        if any(run.grid != noisy.grid for run in runs):
+            raise InputError("a run is on another grid than the dose that it is a part of")
+        grid, cut = noisy.grid, _EVERYTHING
         if structures:
             step = np.array(noisy.grid.spacing_mm) * _MARGIN_VOXELS
             lower = np.min([s.grid.lower_mm for s in structures], axis=0) - step
             upper = np.max([s.grid.upper_mm for s in structures], axis=0) + step
             grid, cut = noisy.grid.crop(_vector(lower), _vector(upper))
-            smooth, rough = (
-                Dose(values_gy=d.values_gy[cut], grid=grid, fractions=d.fractions) for d in (smooth, rough)
-            )
-            sigma = sigma[cut]
+        smooth, rough = (
+            Dose(values_gy=d.values_gy[cut], grid=grid, fractions=d.fractions) for d in (planned.on(noisy.grid), noisy)
+        )
+        sigma = sigma[cut]
         difference = rough.values_gy - smooth.values_gy
         slow = gaussian_filter(difference, SMOOTHING_VOXELS, mode="nearest")
         expected = Dose(values_gy=np.maximum(smooth.values_gy + slow, 0.0), grid=rough.grid, fractions=noisy.fractions)
@@ -100,15 +116,28 @@ class DoseNoise:
             expected=expected,
             sigma_gy=np.ascontiguousarray(sigma),
             correlation=_correlation((difference - slow) / np.where(sigma > 0, sigma, 1.0), seen),
+            patterns=_patterns([run.values_gy[cut] for run in runs], _weights(runs)),
         )
 
     def samples(self, count: int, seed: int) -> Iterator[Dose]:
-        """``count`` doses as other Monte Carlo runs of the same length might have given them."""
+        """``count`` doses as other Monte Carlo runs might have given them; only neighbors share their luck."""
         random = np.random.default_rng(seed)
         for _ in range(count):
-            noise = _correlated(random, self.sigma_gy.shape, self.correlation)
-            values = np.maximum(self.expected.values_gy + self.sigma_gy * noise, 0.0)
-            yield Dose(values_gy=values, grid=self.expected.grid, fractions=self.expected.fractions)
+            yield self._with(_correlated(random, self.sigma_gy.shape, self.correlation))
+
+    def mixtures(self, count: int, seed: int) -> Iterator[Dose]:
+        """The same with all correlations of the runs; without runs those of :meth:`samples`."""
+        if self.patterns is None:
+            yield from self.samples(count, seed)
+            return
+        random = np.random.default_rng(seed)
+        for _ in range(count):
+            shares = random.standard_normal(len(self.patterns), dtype=np.float32)
+            yield self._with(np.tensordot(shares, self.patterns, axes=1))
+
+    def _with(self, noise: Float32Array) -> Dose:
+        values = np.maximum(self.expected.values_gy + self.sigma_gy * noise, 0.0)
+        return Dose(values_gy=values, grid=self.expected.grid, fractions=self.expected.fractions)
 
     def effect_on(
         self,
@@ -119,40 +148,89 @@ class DoseNoise:
         progress: Progress | None = None,
     ) -> NoiseEffect:
         """Bias and uncertainty of ``metrics``, which gives (n,) numbers of a dose."""
-        drawn = []
-        for n, sample in enumerate(self.samples(samples, seed)):
-            if progress is not None:
-                progress(n / samples, "uncertainty of DVH metrics")
-            drawn.append(metrics(sample))
-        bias = np.mean(drawn, axis=0) - metrics(self.expected)
-        spread = np.std(drawn, axis=0, ddof=1)
+        numbers: list[list[FloatArray]] = []
+        for half, draw in enumerate((self.samples, self.mixtures)):
+            numbers.append([])
+            for n, dose in enumerate(draw(samples // 2, 2 * seed + half)):
+                if progress is not None:
+                    progress(half / 2 + n / samples, "uncertainty of DVH metrics")
+                numbers[-1].append(metrics(dose))
+        bias = np.mean(numbers[0], axis=0) - metrics(self.expected)
+        spread = np.std(numbers[1], axis=0, ddof=1)
         return NoiseEffect(bias=bias, uncertainty=np.hypot(spread, BIAS_UNCERTAINTY * bias))
 
 
-def checked_uncertainty(dose: Dose) -> Float32Array | None:
-    """``dose.uncertainty_gy`` as float32, or None when there is none.
+def mean_of_runs(runs: Sequence[Dose], engine: str = "") -> Dose:
+    """The mean of independent Monte Carlo doses of one delivery, weighted by their histories, with its uncertainty.
+
+    Args:
+        runs: of the same delivery on the same grid, with different seeds.
+        engine: what computed them; default what the first one says.
 
     Raises:
-        InputError: another shape than the dose, or values that are negative, NaN or infinite.
+        InputError: no runs, or runs that differ in grid or fractions or have no uncertainty.
     """
-    if dose.uncertainty_gy is None:
-        return None
-    sigma = np.asarray(dose.uncertainty_gy, dtype=np.float32)
-    if sigma.shape != dose.grid.shape:
-        raise InputError(f"uncertainty_gy has shape {sigma.shape}; the dose has {dose.grid.shape} (nz, ny, nx)")
-    bad = int((~(sigma >= 0.0) | np.isinf(sigma)).sum())
-    if bad:
-        raise InputError(f"uncertainty_gy holds {bad} voxels that are negative, NaN or infinite; it is in Gy and >= 0")
-    return sigma
+    if not runs or any((r.grid, r.fractions) != (runs[0].grid, runs[0].fractions) for r in runs):
+        raise InputError("the runs of a mean must be one or more doses on one grid, for one number of fractions")
+    weights, stated = _weights(runs), [r.statistics for r in runs if r.statistics is not None]
+    values, variance = np.zeros(runs[0].grid.shape), np.zeros(runs[0].grid.shape)
+    for run, weight in zip(runs, weights, strict=True):
+        if run.uncertainty_gy is None:
+            raise InputError("a run has no uncertainty_gy; only Monte Carlo doses have a mean worth computing")
+        values += weight * run.values_gy
+        variance += (weight * run.uncertainty_gy.astype(np.float64)) ** 2
+    statistics = None
+    if len(stated) == len(runs):
+        statistics = MonteCarloStatistics(
+            histories=sum(s.histories for s in stated),
+            batches=sum(s.batches for s in stated),
+            uncertainty_percent=float(np.linalg.norm(weights * [s.uncertainty_percent for s in stated])),
+            voxels=stated[0].voxels,
+            seconds=sum(s.seconds for s in stated),
+            interrupted=any(s.interrupted for s in stated),
+        )
+    return Dose(
+        values_gy=values.astype(np.float32),
+        grid=runs[0].grid,
+        fractions=runs[0].fractions,
+        engine=engine or runs[0].engine,
+        uncertainty_gy=np.sqrt(variance).astype(np.float32),
+        statistics=statistics,
+    )
 
 
 def mean_uncertainty_percent(dose: Dose) -> float | None:
     """Mean relative standard deviation, in percent, of the voxels above half the maximum; None without uncertainty."""
-    sigma = checked_uncertainty(dose)
+    if dose.statistics is not None:
+        return dose.statistics.uncertainty_percent
+    sigma = dose.uncertainty_gy
     if sigma is None or dose.max_gy <= 0.0:
         return None
     high = dose.values_gy > 0.5 * dose.max_gy
     return 100.0 * float(np.mean(sigma[high] / dose.values_gy[high], dtype=np.float64))
+
+
+def _weights(runs: Sequence[Dose]) -> FloatArray:
+    """(runs,) share of each in their mean: by histories where all say them, else equal."""
+    counts = [1 if r.statistics is None else r.statistics.histories for r in runs]
+    if any(r.statistics is None for r in runs):
+        counts = [1] * len(runs)
+    return np.array(counts, dtype=np.float64) / max(sum(counts), 1)
+
+
+def _patterns(runs: Sequence[Float32Array], weights: FloatArray) -> Float32Array | None:
+    """Deviations of runs from their mean, the larger the run the more, scaled to unit variance of their random mixture.
+
+    The scale is taken out because n runs know the size of a voxel's noise to 1/sqrt(2n) only; the batches know better.
+    """
+    if len(runs) < _LEAST_RUNS:
+        return None
+    stack = np.array(runs, dtype=np.float32)
+    stack -= np.tensordot(weights.astype(np.float32), stack, axes=1)
+    stack *= np.sqrt(weights).astype(np.float32)[:, None, None, None]
+    size = np.sqrt(np.einsum("nkji,nkji->kji", stack, stack))
+    stack /= np.where(size > 0.0, size, 1.0)
+    return stack
 
 
 def _correlation(rough: AnyFloatArray, seen: np.ndarray) -> Vector3:

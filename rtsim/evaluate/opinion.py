@@ -140,7 +140,6 @@ class SecondOpinion:
         gammas: of ``GAMMA_CRITERIA``, global to the prescription, inside the patient.
         grade: of the check, all goals, noise and all.
         changed: goals, not hard limits, with another verdict than in the plan, in sentences.
-        correlation: of the noise in neighboring voxels along k, j, i, as estimated; None without noise.
         notes: what the reader must know.
     """
 
@@ -153,7 +152,6 @@ class SecondOpinion:
     gammas: tuple[CheckedGamma, ...]
     grade: GradeReport
     changed: tuple[str, ...]
-    correlation: tuple[float, float, float] | None
     notes: tuple[str, ...]
 
     @property
@@ -182,12 +180,16 @@ class SecondOpinion:
             return ["The check lies on the limit itself: no affordable number of histories decides."]
         return [f"An uncertainty of about {wanted:.2g} % instead of {self.uncertainty_percent:.2g} % would decide."]
 
+    @property
+    def noise_text(self) -> str:
+        """How large the noise of the check is."""
+        if self.uncertainty_percent is None:
+            return "no statistical uncertainty stated"
+        return f"mean uncertainty {self.uncertainty_percent:.2g} % (one standard deviation) above half the maximum"
+
     def __str__(self) -> str:
         mark = "=" if self.verdict is Verdict.HELD else "!"
-        size = "no uncertainty stated"
-        if self.uncertainty_percent is not None:
-            size = f"mean uncertainty {self.uncertainty_percent:.2g} % (1 sigma) above half the maximum"
-        head = f"SECOND OPINION by {self.check_engine} ({size}) on a plan by {self.planned_engine}"
+        head = f"SECOND OPINION by {self.check_engine} ({self.noise_text}) on a plan by {self.planned_engine}"
         lines = [mark * _WIDTH, *textwrap.wrap(head, _WIDTH), *textwrap.wrap(self.headline, _WIDTH), mark * _WIDTH]
         lines += ["", self._table(), "", *map(str, self.gammas)]
         for text in (*self.changed, *(f"note: {note}" for note in self.notes)):

@@ -62,7 +62,7 @@ def check_picture(
         f"{at[2]:.1f} mm: orange where the check gives more, blue where it gives less, dark where they agree. The "
         "target is outlined in white, the cord in cyan, bone in thin gray."
     )
-    return Picture(name="check", png=figure_png(figure), caption=caption + _noise_note(check, prescription))
+    return Picture(name="check", png=figure_png(figure), caption=caption + _noise_note(planned, check, prescription))
 
 
 def _figure(
@@ -122,9 +122,10 @@ def _scale_percent(differences: FloatArray) -> float:
     return next((s for s in _SCALES_PERCENT if s >= wanted), _SCALES_PERCENT[-1])
 
 
-def _noise_note(check: Dose, prescription: Prescription) -> str:
-    if check.uncertainty_gy is None:
+def _noise_note(planned: Dose, check: Dose, prescription: Prescription) -> str:
+    plan = planned.on(check.grid).values_gy
+    high = plan > 0.5 * float(plan.max())
+    if check.uncertainty_gy is None or not high.any():
         return ""
-    high = check.values_gy > 0.5 * check.max_gy
     sigma = 100.0 * float(np.mean(check.uncertainty_gy[high], dtype=np.float64)) / prescription.dose_gy
     return f" One standard deviation of the noise is {sigma:.2g} % (mean above half the maximum)."

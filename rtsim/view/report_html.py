@@ -153,16 +153,13 @@ def _check_section(check: SecondOpinion | None, picture: Picture | None) -> str:
     """The second opinion: what computed it, both doses metric by metric, gamma, and where they differ."""
     if check is None:
         return ""
-    size = "it states no statistical uncertainty"
-    if check.uncertainty_percent is not None:
-        size = f"mean uncertainty {check.uncertainty_percent:.2g} % (one standard deviation) above half its maximum"
     head = "<tr><th>structure<th>metric<th>plan<th>check<th>\u00b1 1 \u03c3<th>difference<th>noise, taken off</tr>"
     rows = "".join(_check_row(row) for row in check.rows)
     gammas = "".join(f"<li>{escape(str(g))}</li>" for g in check.gammas)
     notes = "".join(f"<li>{escape(n)}</li>" for n in (*check.changed, *check.notes))
     return (
         f"<h2>Second opinion</h2><p>Plan: {escape(check.planned_engine)}. Check: {escape(check.check_engine)}; "
-        f"{escape(size)}.</p><table><thead>{head}</thead><tbody>{rows}</tbody></table><ul>{gammas}</ul>"
+        f"{escape(check.noise_text)}.</p><table><thead>{head}</thead><tbody>{rows}</tbody></table><ul>{gammas}</ul>"
         + ("" if picture is None else _figure(picture))
         + f"<ul class='notes'>{notes}</ul>"
     )

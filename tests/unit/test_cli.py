@@ -186,7 +186,9 @@ class _Check:
     factor: float = 1.0
 
     def forward(self, *_: object, fractions: int = 1, **__: object) -> Dose:
-        assert (self.spacing_mm, self.uncertainty_percent, self.seed, fractions) == (2.0, 0.5, 7, 2)
+        assert (self.spacing_mm, fractions) == (2.0, 2)
+        assert self.uncertainty_percent == pytest.approx(0.5 * 8**0.5)
+        assert self.seed in range(56, 64), "eight runs, none of them a run of seed 6 or 8"
         sigma = np.full(bent().grid.shape, 0.01, dtype=np.float32)
         return replace(bent(), values_gy=bent().values_gy * self.factor, uncertainty_gy=sigma, engine="stand-in")
 

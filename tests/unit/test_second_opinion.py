@@ -12,9 +12,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from rtsim.dose.dvh import dvh
-from rtsim.dose.result import Dose
+from rtsim.dose.result import Dose, MonteCarloStatistics
 from rtsim.errors import GeometryError, InputError
-from rtsim.evaluate import CheckedLimit, Comparison, SecondOpinion, Verdict, grade, second_opinion
+from rtsim.evaluate import CheckedLimit, Comparison, SecondOpinion, Verdict, grade, mean_of_runs, second_opinion
 from rtsim.evaluate.dose_noise import DoseNoise, mean_uncertainty_percent
 from rtsim.geometry.grid import Grid
 from rtsim.protocol import Goal, Metric, Prescription, Priority, Sense
@@ -42,7 +42,7 @@ def bent(scale: float = 1.0) -> Dose:
 
 
 def opinion_on(check: Dose, goals: Sequence[Goal]) -> SecondOpinion:
-    """With fewer samples than the default, which leaves their standard deviation uncertain by 15 %."""
+    """With fewer samples than the default, which leaves their standard deviation uncertain by 20 %."""
     return second_opinion(bent(), check, spine(), RX, goals, samples=24)
 
 
@@ -78,7 +78,7 @@ def test_bias_and_uncertainty_are_those_of_repeated_runs() -> None:
     raw, stated, bias = [], [], []
     for seed in range(runs):
         run = with_noise(truth, sigma_gy, seed=100 + seed, correlation=(0.3, 0.3, 0.3))
-        effect = DoseNoise.of(plan, run, [spine()["SpinalCord"]]).effect_on(cord_numbers, samples=24, seed=seed)
+        effect = DoseNoise.of(plan, run, [spine()["SpinalCord"]]).effect_on(cord_numbers, samples=32, seed=seed)
         raw.append(cord_numbers(run) - cord_numbers(truth))
         stated.append(effect.uncertainty)
         bias.append(effect.bias)
@@ -223,9 +223,6 @@ def test_a_goal_that_changes_its_verdict_is_named() -> None:
     ("change", "words"),
     [
         ({"fractions": 5}, "planned dose is for 2 fractions, the check for 5"),
-        ({"uncertainty_gy": np.zeros((1, 2, 3))}, r"uncertainty_gy has shape \(1, 2, 3\)"),
-        ({"uncertainty_gy": np.full(bent().grid.shape, -1.0)}, "negative, NaN or infinite"),
-        ({"uncertainty_gy": np.full(bent().grid.shape, np.nan)}, "negative, NaN or infinite"),
         ({"values_gy": np.zeros(bent().grid.shape)}, "0 Gy everywhere"),
     ],
 )
@@ -234,11 +231,66 @@ def test_doses_that_cannot_be_compared_are_refused(change: dict[str, object], wo
         second_opinion(bent(), replace(bent(), **change), spine(), RX, [])
 
 
+def test_runs_tell_noise_that_a_single_dose_hides() -> None:
+    """Every run is 1 % off as a whole, besides its noise: the mean dose of 8 runs is uncertain by 1 % / sqrt(8).
+
+    Of 7 degrees of freedom, the estimate lies between 0.29 and 1.87 times the truth but in 1 of 1000 cases.
+    """
+    truth, plan = flat_cord(is_plan=False), flat_cord(is_plan=True)
+    off = 1.0 + 0.01 * np.random.default_rng(5).standard_normal(8)
+    runs = [with_noise(truth.scaled(factor), 0.28, seed=n) for n, factor in enumerate(off)]
+    runs = [replace(r, uncertainty_gy=np.hypot(r.uncertainty_gy, 0.01 * truth.values_gy)) for r in runs]
+    mean = mean_of_runs(runs)
+    cord, wanted = [spine()["SpinalCord"]], 0.01 * cord_numbers(truth)[1] / np.sqrt(8)
+    from_runs = DoseNoise.of(plan, mean, cord, runs).effect_on(cord_numbers, samples=100)
+    assert 0.29 < from_runs.uncertainty[1] / wanted < 1.87
+    assert DoseNoise.of(plan, mean, cord).effect_on(cord_numbers, samples=100).uncertainty[1] < 0.5 * wanted
+    assert DoseNoise.of(plan, mean, cord, runs[:3]).patterns is None
+
+
+def test_mean_of_runs_weighs_by_histories() -> None:
+    def run(value: float, sigma: float, histories: int) -> Dose:
+        shape = bent().grid.shape
+        done = MonteCarloStatistics(
+            histories=histories, batches=16, uncertainty_percent=sigma, voxels=9, seconds=1.0, interrupted=histories < 5
+        )
+        return replace(
+            bent(), values_gy=np.full(shape, value), uncertainty_gy=np.full(shape, sigma), statistics=done, engine="e"
+        )
+
+    mean = mean_of_runs([run(1.0, 0.3, 30), run(2.0, 0.6, 10)])
+    assert mean.values_gy[0, 0, 0] == pytest.approx(1.25)
+    assert mean.uncertainty_gy is not None
+    assert mean.uncertainty_gy[0, 0, 0] == pytest.approx(np.hypot(0.75 * 0.3, 0.25 * 0.6))
+    assert mean.statistics is not None
+    assert (mean.statistics.histories, mean.statistics.interrupted, mean.engine) == (40, False, "e")
+    assert mean_uncertainty_percent(mean) == pytest.approx(np.hypot(0.75 * 0.3, 0.25 * 0.6))
+    with pytest.raises(InputError, match="on one grid"):
+        mean_of_runs([])
+    with pytest.raises(InputError, match="no uncertainty_gy"):
+        mean_of_runs([bent()])
+
+
 def test_no_dose_and_an_unknown_target_are_refused() -> None:
     with pytest.raises(InputError, match="compares two doses"):
         second_opinion(bent(), bent().values_gy, spine(), RX, [])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="did you mean 'PTV'"):
         second_opinion(bent(), bent(), spine(), Prescription("PTB", 24.0, 2), [])
+
+
+def test_air_does_not_stretch_the_scale() -> None:
+    """An electron that stops in a voxel of air, outside the patient and inside it."""
+    check = with_noise(bent(), 0.1)
+    values, sigma = np.array(check.values_gy), np.array(check.uncertainty_gy)
+    grid = check.grid
+    inside = tuple(np.rint(grid.index_of(np.array([30.0, -10.0, 0.0]))).astype(int))
+    values[inside] = sigma[inside] = 600.0
+    wild = replace(check, values_gy=values, uncertainty_gy=sigma)
+    calm = opinion_on(check, [limit(50.0)])
+    found = opinion_on(wild, [limit(50.0)])
+    for a, b in zip(found.rows, calm.rows, strict=True):
+        assert a.checked == pytest.approx(b.checked, abs=0.02)
+    assert any("1 voxels in the patient (air)" in note for note in found.notes)
 
 
 def test_the_grids_need_not_match() -> None:
@@ -312,7 +364,3 @@ def test_smooth_differences_are_not_taken_for_noise() -> None:
     higher = replace(truth, values_gy=truth.values_gy + 0.5 * bump / bump.max())
     expected = DoseNoise.of(truth, with_noise(higher, 0.05)).expected
     assert float(np.max(expected.values_gy - truth.values_gy)) == pytest.approx(0.5, abs=0.17)
-
-
-def test_opinion_is_of_the_type_that_is_exported() -> None:
-    assert isinstance(opinion_on(bent(), []), SecondOpinion)
