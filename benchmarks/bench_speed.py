@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.row import ROOT, Row
 from benchmarks.speed_engine import open_beam_rows, transport_rows
+from benchmarks.speed_gamma import gamma_rows
 from benchmarks.speed_influence import influence_rows
 from benchmarks.speed_plans import arc_rows, imrt_rows
 from benchmarks.speed_start import demo_rows, first_call_rows, import_rows
@@ -25,6 +26,7 @@ def rows(only: str | None) -> Iterator[Row]:
         "influence": influence_rows,
         "imrt_nine_fields": lambda: imrt_rows(SHARED),
         "arc": lambda: arc_rows(SHARED),
+        "gamma": gamma_rows,
         "demo": demo_rows,
     }
     for name, measure in cases.items():

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         view,
     )
     from rtsim.beams.model import Beam
-    from rtsim.dose import CollapsedCone, Dose, Influence, PencilBeam
+    from rtsim.dose import CollapsedCone, Dose, Influence, MonteCarlo, PencilBeam
     from rtsim.geometry.grid import Grid
     from rtsim.io.case import load_case, load_phantom
     from rtsim.machine import Machine, load_machine
@@ -76,6 +76,7 @@ _MODULE_OF = {
     "Grid": "rtsim.geometry.grid",
     "Influence": "rtsim.dose",
     "Machine": "rtsim.machine",
+    "MonteCarlo": "rtsim.dose",
     "PencilBeam": "rtsim.dose",
     "Phantom": "rtsim.phantom.phantom",
     "Plan": "rtsim.optimize",
@@ -98,6 +99,7 @@ __all__ = [
     "Grid",
     "Influence",
     "Machine",
+    "MonteCarlo",
     "PencilBeam",
     "Phantom",
     "Plan",

@@ -20,13 +20,13 @@ class ExitCode(IntEnum):
     """What the exit status of ``rtsim`` means."""
 
     DONE = 0
-    """The work is done; every hard limit holds."""
+    """The work is done; every hard limit holds, and none is broken in the dose of --check."""
     UNEXPECTED = 1
     """A fault of rtsim: please report it."""
     BAD_INPUT = 2
     """Something given was not allowed; the message says what and what to do."""
     LIMIT_NOT_HELD = 3
-    """A plan was written, and a hard limit does not hold in its delivered dose; the report says which."""
+    """A plan was written, and a hard limit does not hold in its delivered dose, or not in that of --check."""
     NOT_ENOUGH_MEMORY = 4
     """The work needs more memory than there is; the message says how much."""
     OUTPUT_EXISTS = 5

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtsim import __version__
+from rtsim.cli.choices import CHECK_ENGINES, CHECK_UNCERTAINTY_PERCENT
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors
 from rtsim.errors import OutputExistsError, ResourceError, RtsimError
 
@@ -71,7 +72,20 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="arrangement of a conventional plan (default: of the case, or pa_obliques)",
     )
     run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
-    run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling (default 1)")
+    run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling and of the check (default 1)")
+    run.add_argument(
+        "--check",
+        choices=CHECK_ENGINES,
+        help="compute the final plan again with this engine, grade it again and compare: do the hard limits hold there "
+        "too? A limit that is broken there ends in exit status 3",
+    )
+    run.add_argument(
+        "--check-uncertainty",
+        type=float,
+        metavar="PERCENT",
+        help="statistical uncertainty of the check: one standard deviation, mean of the voxels above half the maximum "
+        f"(default {CHECK_UNCERTAINTY_PERCENT:g})",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

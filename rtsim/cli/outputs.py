@@ -6,19 +6,27 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
+from rtsim.cli.check import Checked, record_of_check
 from rtsim.cli.request import Request
 from rtsim.evaluate import GradeReport
 from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned
 from rtsim.typing import Progress
-from rtsim.view import report_pictures, write_picture, write_report
+from rtsim.view import check_picture, report_pictures, write_picture, write_report
 
 logger = logging.getLogger(__name__)
 
 
 def record_of(
-    request: Request, planned: Planned, report: GradeReport, *, name: str, version: str, seconds: dict[str, float]
+    request: Request,
+    planned: Planned,
+    report: GradeReport,
+    *,
+    name: str,
+    version: str,
+    seconds: dict[str, float],
+    checked: Checked | None = None,
 ) -> RunRecord:
     """What was run and what came of it, in plain values."""
     plan = planned.plan
@@ -84,11 +92,19 @@ def record_of(
         },
         notes=(*planned.phantom.notes, *plan.notes),
         seconds=seconds,
+        check=None if checked is None else record_of_check(checked),
     )
 
 
 def write_outputs(
-    folder: Path, request: Request, planned: Planned, report: GradeReport, record: RunRecord, progress: Progress
+    folder: Path,
+    request: Request,
+    planned: Planned,
+    report: GradeReport,
+    record: RunRecord,
+    progress: Progress,
+    *,
+    checked: Checked | None = None,
 ) -> None:
     """Write everything into ``folder``."""
     phantom, plan, dose = planned.phantom, planned.plan, planned.dose
@@ -96,15 +112,29 @@ def write_outputs(
     # The CT of a patient is already DICOM, in the folder it came from; that of a phantom was made here.
     write_dicom(folder / "dicom", phantom, plan, dose, ct=not request.is_from_dicom)
     progress(0.3, "archive")
-    write_archive(folder, phantom, dose, record)
+    write_archive(folder, phantom, dose, record, check=None if checked is None else checked.dose)
     progress(0.5, "pictures")
     pictures = report_pictures(
         phantom, dose, report, plan=plan, progress=lambda done, what: progress(0.5 + 0.4 * done, what)
     )
-    for picture in pictures.all:
+    difference = None
+    if checked is not None:
+        at = plan.beams[0].isocenter_mm
+        difference = check_picture(phantom, dose, checked.dose, plan.prescription, at_mm=at)
+    for picture in (*pictures.all, *([difference] if difference else [])):
         write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)
     if pictures.problem:
         # The report says so too; a machine without OpenGL still gets its plan.
         logger.warning("no 3-D picture: %s", pictures.problem)
     progress(0.95, "report")
-    write_report(folder / "report.html", phantom, dose, report, plan=plan, record=record, pictures=pictures)
+    write_report(
+        folder / "report.html",
+        phantom,
+        dose,
+        report,
+        plan=plan,
+        record=record,
+        pictures=pictures,
+        check=None if checked is None else checked.opinion,
+        check_picture=difference,
+    )

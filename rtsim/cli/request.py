@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rtsim.biology import Histology, histology
+from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
 from rtsim.evaluate import find_cord
@@ -51,6 +52,14 @@ _DEFAULT_SPACING_MM: Final = {Technique.STEREOTACTIC: 2.0, Technique.CONVENTIONA
 """Fall-off of a stereotactic plan needs the finer grid; both may be set with --spacing."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """A second opinion: by which engine, and to which mean standard deviation."""
+
+    engine: str
+    uncertainty_percent: float
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
     """Everything that a planner needs."""
@@ -65,13 +74,15 @@ class Request:
     seed: int
     histology: Histology | None
     is_from_dicom: bool
+    check: CheckRequest | None = None
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse combinations that cannot work, before anything slow is done.
 
     Raises:
-        InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing out of range.
+        InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing or an
+            uncertainty out of range.
     """
     if (arguments.case is None) == (arguments.dicom is None):
         raise InputError(
@@ -86,6 +97,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
                 )
     if arguments.spacing is not None and not 0.5 <= arguments.spacing <= 5.0:
         raise InputError(f"--spacing is {arguments.spacing:g} mm; a plan is computed on 0.5 to 5 mm")
+    _check_wanted(arguments)
 
 
 def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Request:
@@ -115,7 +127,20 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
         seed=arguments.seed,
         histology=cells,
         is_from_dicom=arguments.dicom is not None,
+        check=_check_wanted(arguments),
     )
+
+
+def _check_wanted(arguments: argparse.Namespace) -> CheckRequest | None:
+    percent = arguments.check_uncertainty
+    if arguments.check is None:
+        if percent is not None:
+            raise InputError("--check-uncertainty is about the dose of --check; add --check monte_carlo")
+        return None
+    low, high = CHECK_UNCERTAINTY_LIMITS_PERCENT
+    if percent is not None and not low <= percent <= high:
+        raise InputError(f"--check-uncertainty is {percent:g} %; {low:g} to {high:g} % (one standard deviation)")
+    return CheckRequest(engine=arguments.check, uncertainty_percent=percent or CHECK_UNCERTAINTY_PERCENT)
 
 
 def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol, Prescription]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from rtsim import __version__
 from rtsim.beams import coplanar, with_beamlets
 from rtsim.beams.model import Beam
+from rtsim.cli.check import Checked, check_plan
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, steps, terminal
 from rtsim.cli.outputs import record_of, write_outputs
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
@@ -60,13 +61,24 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 histology=request.histology,
                 certificates=planned.plan.certificates,
             )
+        checked: Checked | None = None
+        if request.check is not None:
+            with clock.timed(bars, f"check ({request.check.engine})") as progress:
+                checked = check_plan(request, request.check, planned, progress)
         with clock.timed(bars, "pictures, DICOM, archive") as progress:
             record = record_of(
-                request, planned, report, name=case_name(arguments), version=__version__, seconds=clock.seconds
+                request,
+                planned,
+                report,
+                name=case_name(arguments),
+                version=__version__,
+                seconds=clock.seconds,
+                checked=checked,
             )
-            write_outputs(folder, request, planned, report, record, progress)
-    _say(output, planned, report, clock)
+            write_outputs(folder, request, planned, report, record, progress, checked=checked)
+    _say(output, planned, report, clock, checked)
     held = report.hard_limits_held and all(c.held for c in planned.plan.certificates)
+    held = held and not (checked is not None and checked.is_broken)
     return ExitCode.DONE if held else ExitCode.LIMIT_NOT_HELD
 
 
@@ -105,9 +117,11 @@ def _beams(request: Request) -> tuple[Beam, ...] | None:
     return with_beamlets(coplanar(request.machine, gantry_deg=request.gantry_deg, target=target), target)
 
 
-def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock) -> None:
+def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, checked: Checked | None) -> None:
     console = terminal()
     console.print(str(report), markup=False)
+    if checked is not None:
+        console.print(f"\n{checked.opinion}\n", markup=False)
     for note in (*planned.phantom.notes, *planned.plan.notes):
         console.print(f"note: {note}", markup=False)
     total = sum(clock.seconds.values())

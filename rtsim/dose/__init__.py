@@ -5,6 +5,8 @@ from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
 from rtsim.dose.engines import ENGINES, Deliverable, engine_named, forward, influence, predicted_influence_gb
 from rtsim.dose.fluence import FluenceMap, fluence_maps
+from rtsim.dose.monte_carlo.model import MonteCarlo
+from rtsim.dose.monte_carlo.settings import DoseTo
 from rtsim.dose.pencil_beam.model import PencilBeam
 from rtsim.dose.result import Dose, Influence, MonteCarloStatistics, Truncation
 
@@ -13,11 +15,13 @@ __all__ = [
     "CollapsedCone",
     "Deliverable",
     "Dose",
+    "DoseTo",
     "Engine",
     "FluenceMap",
     "Influence",
     "engine_named",
     "PencilBeam",
+    "MonteCarlo",
     "MonteCarloStatistics",
     "Truncation",
     "fluence_maps",

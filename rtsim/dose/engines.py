@@ -8,6 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 from rtsim.beams.model import Beam
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
+from rtsim.dose.monte_carlo.model import MonteCarlo
 from rtsim.dose.pencil_beam.model import PencilBeam
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InputError, unknown_name
@@ -15,14 +16,15 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
 from rtsim.units import BYTES_PER_GB
 
-ENGINES: Final[dict[str, type[CollapsedCone | PencilBeam]]] = {
+ENGINES: Final[dict[str, type[CollapsedCone | PencilBeam | MonteCarlo]]] = {
     "collapsed_cone": CollapsedCone,
+    "monte_carlo": MonteCarlo,
     "pencil_beam": PencilBeam,
 }
 """Engine names as case files and the command line write them."""
 
 
-def engine_named(name: str) -> type[CollapsedCone | PencilBeam]:
+def engine_named(name: str) -> type[CollapsedCone | PencilBeam | MonteCarlo]:
     """The engine class of that name.
 
     Raises:

@@ -1,6 +1,7 @@
-"""Was it reached? DVH, metrics, plan indices, gamma, and the grade of a dose against a protocol."""
+"""Was it reached? DVH, metrics, plan indices, gamma, the grade of a dose against a protocol, a second opinion on it."""
 
 from rtsim.dose.dvh import DVH, dvh
+from rtsim.evaluate.dose_noise import mean_of_runs
 from rtsim.evaluate.gamma import GammaResult, gamma
 from rtsim.evaluate.grade import find_cord, grade
 from rtsim.evaluate.indices import (
@@ -16,10 +17,15 @@ from rtsim.evaluate.indices import (
     r50,
 )
 from rtsim.evaluate.metric import MetricValue, metric, metric_of_dvh
+from rtsim.evaluate.opinion import CheckedGamma, CheckedLimit, Comparison, SecondOpinion, Verdict
 from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.evaluate.second_opinion import second_opinion
 from rtsim.optimize.find import find_structure
 
 __all__ = [
+    "CheckedGamma",
+    "CheckedLimit",
+    "Comparison",
     "CordEffect",
     "DVH",
     "Falloff",
@@ -28,9 +34,11 @@ __all__ = [
     "GradeReport",
     "MetricValue",
     "PlanIndices",
+    "SecondOpinion",
     "Status",
     "TargetSummary",
     "TumorEffect",
+    "Verdict",
     "conformity_paddick",
     "conformity_rtog",
     "coverage_percent",
@@ -44,7 +52,9 @@ __all__ = [
     "homogeneity_icru83",
     "homogeneity_rtog",
     "isodose_volumes_cm3",
+    "mean_of_runs",
     "metric",
     "metric_of_dvh",
     "r50",
+    "second_opinion",
 ]

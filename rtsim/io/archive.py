@@ -1,4 +1,4 @@
-"""The result archive: ``result.npz`` (dose and structures as arrays) and ``result.json`` (all else, readable)."""
+"""The result archive: ``result.npz`` (doses and structures as arrays) and ``result.json`` (all else, readable)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from rtsim.io.files import write_whole
 from rtsim.phantom.phantom import Phantom
 
 SCHEMA = 1
+_CHECK = "check/"
+"""Before the names of the arrays of a second opinion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class RunRecord:
         metrics: plan indices and biology by name.
         notes: what the planner decided.
         seconds: wall time by step.
+        check: of a second opinion: verdict, limits, metrics, gamma; None when none was asked for.
     """
 
     version: str
@@ -51,22 +54,23 @@ class RunRecord:
     metrics: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    check: dict[str, Any] | None = None
 
 
-def write_archive(folder: str | Path, phantom: Phantom, dose: Dose, record: RunRecord) -> None:
-    """Write ``result.npz`` and ``result.json`` into ``folder``; each file appears whole or not at all."""
+def write_archive(
+    folder: str | Path, phantom: Phantom, dose: Dose, record: RunRecord, *, check: Dose | None = None
+) -> None:
+    """Write ``result.npz`` and ``result.json`` into ``folder``; each file appears whole or not at all.
+
+    Args:
+        check: the dose of a second opinion.
+    """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     buffer = _io.BytesIO()
-    arrays: dict[str, Any] = {
-        "dose_gy": dose.values_gy,
-        "spacing_mm": np.array(dose.grid.spacing_mm),
-        "origin_mm": np.array(dose.grid.origin_mm),
-        "fractions": np.array(dose.fractions),
-        "engine": np.array(dose.engine),
-    }
-    if dose.uncertainty_gy is not None:
-        arrays["uncertainty_gy"] = dose.uncertainty_gy
+    arrays = _arrays_of(dose, "")
+    if check is not None:
+        arrays |= _arrays_of(check, _CHECK)
     for name, structure in phantom.structures.items():
         coverage = structure.coverage_on(dose.grid)
         arrays[f"coverage/{name}"] = np.round(coverage * 255.0).astype(np.uint8)
@@ -92,18 +96,46 @@ def read_archive(folder: str | Path) -> tuple[Dose, RunRecord]:
     for name in ("beams", "grade", "certificates", "notes"):
         content[name] = tuple(content[name])
     with np.load(source / "result.npz") as arrays:
-        values = arrays["dose_gy"]
-        spacing, origin = arrays["spacing_mm"].tolist(), arrays["origin_mm"].tolist()
-        grid = Grid(values.shape, (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2]))
-        sigma = arrays["uncertainty_gy"] if "uncertainty_gy" in arrays.files else None
-        dose = Dose(
-            values_gy=values,
-            grid=grid,
-            fractions=int(arrays["fractions"]),
-            engine=str(arrays["engine"]),
-            uncertainty_gy=sigma,
-        )
-    return dose, RunRecord(**content)
+        return _dose_in(arrays, ""), RunRecord(**content)
+
+
+def read_check(folder: str | Path) -> Dose | None:
+    """The dose of the second opinion that :func:`write_archive` wrote; None when there was none.
+
+    Raises:
+        InputError: the folder holds no archive.
+    """
+    source = Path(folder) / "result.npz"
+    if not source.is_file():
+        raise InputError(f"{folder} holds no result.npz; give the output folder of 'rtsim run'")
+    with np.load(source) as arrays:
+        return _dose_in(arrays, _CHECK) if f"{_CHECK}dose_gy" in arrays.files else None
+
+
+def _arrays_of(dose: Dose, prefix: str) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        "dose_gy": dose.values_gy,
+        "spacing_mm": np.array(dose.grid.spacing_mm),
+        "origin_mm": np.array(dose.grid.origin_mm),
+        "fractions": np.array(dose.fractions),
+        "engine": np.array(dose.engine),
+    }
+    if dose.uncertainty_gy is not None:
+        arrays["uncertainty_gy"] = dose.uncertainty_gy
+    return {f"{prefix}{name}": array for name, array in arrays.items()}
+
+
+def _dose_in(arrays: Any, prefix: str) -> Dose:
+    values = arrays[f"{prefix}dose_gy"]
+    spacing, origin = arrays[f"{prefix}spacing_mm"].tolist(), arrays[f"{prefix}origin_mm"].tolist()
+    sigma = f"{prefix}uncertainty_gy"
+    return Dose(
+        values_gy=values,
+        grid=Grid(values.shape, (spacing[0], spacing[1], spacing[2]), (origin[0], origin[1], origin[2])),
+        fractions=int(arrays[f"{prefix}fractions"]),
+        engine=str(arrays[f"{prefix}engine"]),
+        uncertainty_gy=arrays[sigma] if sigma in arrays.files else None,
+    )
 
 
 def _plain(value: object) -> object:

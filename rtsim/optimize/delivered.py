@@ -19,7 +19,7 @@ from rtsim.protocol.metric import MetricKind
 from rtsim.protocol.model import Goal, Prescription, Priority, Sense
 
 SAFETY = 0.01
-"""Limits are aimed at this much below: what a certified D0.035cc moves by on a finer grid (0.7 % from 2 to
+"""Limits are aimed at this much below: what a certified D0.035cc moves by on a finer grid (1.0 % from 2 to
 1.5 mm, docs/accuracy.md), and the rounding of scaled doses to float32, may not break one."""
 
 COVERAGE_SPARE = 0.05

@@ -11,7 +11,8 @@ from typing import Final
 
 from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose
-from rtsim.evaluate import GoalRow, GradeReport, Status
+from rtsim.evaluate import Comparison, GoalRow, GradeReport, SecondOpinion, Status, Verdict
+from rtsim.evaluate.opinion import signed
 from rtsim.evaluate.report import risk_text
 from rtsim.io.archive import RunRecord
 from rtsim.optimize.plan import Plan
@@ -33,9 +34,20 @@ def write_report(
     plan: Plan | None = None,
     record: RunRecord | None = None,
     pictures: ReportPictures | None = None,
+    check: SecondOpinion | None = None,
+    check_picture: Picture | None = None,
 ) -> Path:
     """Write :func:`report_html` to ``path`` (temporary name, then renamed)."""
-    text = report_html(phantom, dose, grade, plan=plan, record=record, pictures=pictures)
+    text = report_html(
+        phantom,
+        dose,
+        grade,
+        plan=plan,
+        record=record,
+        pictures=pictures,
+        check=check,
+        check_picture=check_picture,
+    )
     return write_picture(path, text.encode("utf-8"))
 
 
@@ -47,11 +59,15 @@ def report_html(
     plan: Plan | None = None,
     record: RunRecord | None = None,
     pictures: ReportPictures | None = None,
+    check: SecondOpinion | None = None,
+    check_picture: Picture | None = None,
 ) -> str:
     """One HTML document: hard limits first, then goals, pictures, DVH, biology, beams, and what was run.
 
     Args:
         pictures: what :func:`rtsim.view.report_pictures` drew; None draws them.
+        check: a second opinion on the plan; its verdict joins the hard limits, its numbers follow the goals.
+        check_picture: what :func:`rtsim.view.check_picture` drew of it.
     """
     drawn = report_pictures(phantom, dose, grade, plan=plan) if pictures is None else pictures
     title = f"{phantom.name}: {grade.prescription}"
@@ -59,9 +75,10 @@ def report_html(
         f"<p class='banner'>{escape(_BANNER)}</p>",
         f"<h1>{escape(title)}</h1>",
         f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
-        _limits_box(grade),
+        _limits_box(grade, check),
         "<h2>Goals</h2>",
         _goal_table(grade),
+        _check_section(check, check_picture),
         "<h2>Pictures</h2>",
         _figure(drawn.slices),
         _scenes(drawn),
@@ -81,8 +98,9 @@ def report_html(
     )
 
 
-def _limits_box(grade: GradeReport) -> str:
+def _limits_box(grade: GradeReport, check: SecondOpinion | None) -> str:
     held = grade.hard_limits_held
+    verdict = None if check is None else check.verdict
     head = "Hard limits held" if held else "HARD LIMIT VIOLATED"
     lines = [f"<p>{escape(c.statement)}</p>" for c in grade.certificates]
     measured = [r for r in grade.rows if r.goal.priority is Priority.HARD and r.value is not None]
@@ -106,7 +124,15 @@ def _limits_box(grade: GradeReport) -> str:
         f"<p>{met} of {len(goals)} judged goals met. {escape(grade.target.name)}: "
         f"{grade.target.coverage_percent:.1f} % gets the prescribed dose.</p>"
     )
+    if check is not None:
+        lines.append(f"<p><b>Second opinion:</b> {escape(check.headline)}</p>")
+        if held and verdict is Verdict.BROKEN:
+            head = "Hard limits held in the plan, BROKEN IN THE CHECK"
+        elif held and verdict is not Verdict.HELD:
+            head += ", not confirmed by the check"
     kind = "good" if held and (measured or grade.certificates) else "open" if held else "bad"
+    if check is not None and kind == "good" and verdict is not Verdict.HELD:
+        kind = "bad" if verdict is Verdict.BROKEN else "open"
     return f"<section class='limits {kind}'><h2>{escape(head)}</h2>{''.join(lines)}</section>"
 
 
@@ -120,6 +146,32 @@ def _goal_table(grade: GradeReport) -> str:
         f"<table class='goals'><thead>{head}</thead><tbody>{rows}</tbody></table>"
         + (f"<ul class='notes'>{notes}</ul>" if notes else "")
         + (f"<p class='notes'>Not drawn, so not judged: {escape(absent)}.</p>" if absent else "")
+    )
+
+
+def _check_section(check: SecondOpinion | None, picture: Picture | None) -> str:
+    """The second opinion: what computed it, both doses metric by metric, gamma, and where they differ."""
+    if check is None:
+        return ""
+    head = "<tr><th>structure<th>metric<th>plan<th>check<th>\u00b1 1 \u03c3<th>difference<th>noise, taken off</tr>"
+    rows = "".join(_check_row(row) for row in check.rows)
+    gammas = "".join(f"<li>{escape(str(g))}</li>" for g in check.gammas)
+    notes = "".join(f"<li>{escape(n)}</li>" for n in (*check.changed, *check.notes))
+    return (
+        f"<h2>Second opinion</h2><p>Plan: {escape(check.planned_engine)}. Check: {escape(check.check_engine)}; "
+        f"{escape(check.noise_text)}.</p><table><thead>{head}</thead><tbody>{rows}</tbody></table><ul>{gammas}</ul>"
+        + ("" if picture is None else _figure(picture))
+        + f"<ul class='notes'>{notes}</ul>"
+    )
+
+
+def _check_row(row: Comparison) -> str:
+    unit = escape(row.metric.unit.value)
+    share = "" if row.difference_percent is None else f" <small>{signed(row.difference_percent, 1)} %</small>"
+    return (
+        f"<tr><td>{escape(row.structure)}<td>{escape(str(row.metric))}<td class='n'>{row.planned:.2f} {unit}"
+        f"<td class='n'>{row.checked:.2f} {unit}<td class='n'>{row.uncertainty:.2f}"
+        f"<td class='n'>{signed(row.difference, 2)} {unit}{share}<td class='n'>{signed(row.noise_bias, 2)}</tr>"
     )
 
 

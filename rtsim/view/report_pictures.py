@@ -72,7 +72,7 @@ def report_pictures(
         prescription_gy=rx.dose_gy,
         isodoses_gy=levels,
         title=f"{phantom.name}: {rx}",
-        half_width_mm=_half_width_mm(phantom[rx.target]),
+        half_width_mm=half_width_mm(phantom[rx.target]),
     )
     slices = Picture(
         name="slices",
@@ -132,7 +132,7 @@ def _levels_gy(dose: Dose, grade: GradeReport) -> tuple[float, ...]:
     return tuple(sorted(levels))
 
 
-def _half_width_mm(target: Structure) -> float:
+def half_width_mm(target: Structure) -> float:
     """Half the side of the slices: the target with a rim in which its fall-off shows."""
     extent = max(u - lo for u, lo in zip(target.grid.upper_mm, target.grid.lower_mm, strict=True))
     return min(max(extent / 2.0 + 25.0, _LEAST_HALF_WIDTH_MM), _MOST_HALF_WIDTH_MM)

@@ -52,7 +52,7 @@ class Plane(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class _Window:
+class Window:
     """The sampled part of a plane: positions (mm) across and along the height, and their points (h, w, 3)."""
 
     plane: Plane
@@ -62,12 +62,14 @@ class _Window:
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top of the picture in mm, as matplotlib takes them."""
         a, h, p = self.across_mm, self.height_mm, PIXEL_MM / 2
         flipped = self.plane is Plane.AXIAL  # posterior is at the bottom
         low, high = float(h[0]) - p, float(h[-1]) + p
         return float(a[0]) - p, float(a[-1]) + p, high if flipped else low, low if flipped else high
 
     def sample(self, volume: AnyFloatArray, grid: Grid, fill: float) -> FloatArray:
+        """(h, w) a volume on ``grid`` at the points, trilinear; ``fill`` outside."""
         return sample_linear(volume, grid, self.points_mm, fill)
 
 
@@ -118,10 +120,10 @@ def slice_figure(
     styles = styles_for(shown, on_dark=True)
     drawn: dict[str, Style] = {}
     for axes, plane in zip(boxes, planes, strict=True):
-        window = _window(phantom.grid, plane, at, half_width_mm)
+        window = window_of(phantom.grid, plane, at, half_width_mm)
         _draw_plane(axes, phantom, dose, window, levels, prescription_gy)
-        drawn.update(_draw_outlines(axes, shown, styles, window))
-        _annotate(axes, plane, at)
+        drawn.update(draw_outlines(axes, shown, styles, window))
+        annotate(axes, plane, at)
     _side_panel(figure, drawn, dose, levels, side, prescription_gy)
     figure.suptitle(title or phantom.name, color=_INK, fontsize=13, x=0.012, ha="left", y=0.975)
     return figure
@@ -160,7 +162,8 @@ def _levels(dose: Dose | None, isodoses_gy: Sequence[float] | None, prescription
     return default_isodoses_gy(prescription_gy, dose.max_gy)
 
 
-def _window(grid: Grid, plane: Plane, at: Vector3, half_width_mm: float) -> _Window:
+def window_of(grid: Grid, plane: Plane, at: Vector3, half_width_mm: float) -> Window:
+    """The part of a plane through ``at`` that lies on ``grid`` and within ``half_width_mm`` of ``at``."""
     across, height, normal = plane.axes
     spans = []
     for axis in (across, height):
@@ -171,14 +174,14 @@ def _window(grid: Grid, plane: Plane, at: Vector3, half_width_mm: float) -> _Win
     points[..., across] = spans[0][None, :]
     points[..., height] = spans[1][:, None]
     points[..., normal] = at[normal]
-    return _Window(plane, spans[0], spans[1], points)
+    return Window(plane, spans[0], spans[1], points)
 
 
 def _draw_plane(
     axes: Any,
     phantom: Phantom,
     dose: Dose | None,
-    window: _Window,
+    window: Window,
     levels: tuple[float, ...],
     prescription_gy: float | None,
 ) -> None:
@@ -239,9 +242,10 @@ def _outline_text(labels: Sequence[Any]) -> None:
         label.set_path_effects([effects.withStroke(linewidth=2.2, foreground="black")])
 
 
-def _draw_outlines(
-    axes: Any, shown: tuple[Structure, ...], styles: dict[str, Style], window: _Window
+def draw_outlines(
+    axes: Any, shown: tuple[Structure, ...], styles: dict[str, Style], window: Window
 ) -> dict[str, Style]:
+    """Outline structures where they meet the window; returns the styles of those that do."""
     effects = matplotlib_module("patheffects")
     drawn: dict[str, Style] = {}
     for s in sorted(shown, key=lambda s: (styles[s.name].is_key, styles[s.name].width)):
@@ -275,7 +279,8 @@ def _draw_outlines(
     return drawn
 
 
-def _annotate(axes: Any, plane: Plane, at: Vector3) -> None:
+def annotate(axes: Any, plane: Plane, at: Vector3) -> None:
+    """Letters of the sides, a title with the position, a scale bar."""
     effects = matplotlib_module("patheffects")
     shadow = [effects.withStroke(linewidth=2.5, foreground="black")]
     left, right, top, bottom = plane.letters

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import main as benchmarks_main
+from rtsim.beams.model import Beam
 from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main
+from rtsim.cli.request import CheckRequest, Request
+from rtsim.dose import Dose
+from rtsim.evaluate import second_opinion
+from rtsim.io.archive import read_archive, read_check
+from rtsim.machine import load_machine
+from rtsim.optimize import FieldArrangement, Plan, Planned
+from rtsim.protocol import Priority, Sense, load_protocol
+from rtsim.view import report_pictures
+from tests.unit.test_evaluate_grade import RX, goal, spine
+from tests.unit.test_second_opinion import bent
 
 
 def _error(capsys: pytest.CaptureFixture[str]) -> str:
@@ -141,3 +156,91 @@ def test_a_scheduler_that_ends_the_run_leaves_no_half_file(tmp_path: Path, monke
     monkeypatch.setattr("rtsim.cli.run.plan_of", terminate)
     assert main(["run", "spine_l3_conventional", "-o", str(tmp_path / "out"), "--quiet"]) == ExitCode.INTERRUPTED
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--check-uncertainty", "1"], "add --check monte_carlo"),
+        (["--check", "monte_carlo", "--check-uncertainty", "0"], "0.1 to 5 %"),
+        (["--check", "monte_carlo", "--check-uncertainty", "nan"], "0.1 to 5 %"),
+        (["--check", "monte_carlo", "--check-uncertainty", "6"], "0.1 to 5 %"),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_refused_before_any_work(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["run", "spine_t8_epidural", "-o", str(tmp_path / "out"), "--quiet", *options]
+    assert main(argv) == ExitCode.BAD_INPUT
+    assert words in _error(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Check:
+    """Stands for a Monte Carlo engine: ``factor`` times the planned dose, almost without noise."""
+
+    spacing_mm: float
+    uncertainty_percent: float
+    seed: int
+    factor: float = 1.0
+
+    def forward(self, *_: object, fractions: int = 1, **__: object) -> Dose:
+        assert (self.spacing_mm, fractions) == (2.0, 2)
+        assert self.uncertainty_percent == pytest.approx(0.5 * 8**0.5)
+        assert self.seed in range(56, 64), "eight runs, none of them a run of seed 6 or 8"
+        sigma = np.full(bent().grid.shape, 0.01, dtype=np.float32)
+        return replace(bent(), values_gy=bent().values_gy * self.factor, uncertainty_gy=sigma, engine="stand-in")
+
+
+@pytest.mark.parametrize(("factor", "code", "verdict"), [(1.0, 0, "held"), (1.2, 3, "broken")])
+def test_check_is_printed_written_and_decides_the_exit_status(
+    factor: float,
+    code: int,
+    verdict: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The cord gets 6.2 Gy, its limit is 7 Gy: held in the plan, broken in a check that gives 20 % more."""
+    limit = goal("spinal_cord", "D0.035cc", Sense.AT_MOST, 7.0, "Gy", Priority.HARD)
+    protocol = replace(load_protocol("spine_sbrt_2fx"), goals=(limit,), cord_limits=(), cord_limits_name="")
+    beam = Beam.open_field(load_machine("generic_6fff"), (60.0, 40.0))
+    planned = Planned(plan=Plan(beams=(beam,), prescription=RX), dose=bent(), phantom=spine())
+    request = Request(
+        phantom=spine(),
+        prescription=RX,
+        protocol=protocol,
+        machine=beam.machine,
+        arrangement=FieldArrangement.PA,
+        gantry_deg=(),
+        spacing_mm=2.0,
+        seed=7,
+        histology=None,
+        is_from_dicom=True,
+        check=CheckRequest(engine="monte_carlo", uncertainty_percent=0.5),
+    )
+    monkeypatch.setattr("rtsim.cli.run.request_of", lambda *_: request)
+    monkeypatch.setattr("rtsim.cli.run.plan_of", lambda *_: planned)
+    monkeypatch.setattr("rtsim.cli.check.engine_named", lambda _: partial(_Check, factor=factor))
+    monkeypatch.setattr("rtsim.cli.check.forward", lambda *_, engine, **__: engine.forward(fractions=2))
+    monkeypatch.setattr("rtsim.cli.check.second_opinion", partial(second_opinion, samples=16))
+    monkeypatch.setattr("rtsim.cli.outputs.report_pictures", partial(report_pictures, has_scene=False))
+    monkeypatch.setattr("rtsim.cli.outputs.write_dicom", lambda *_, **__: None)
+    output = tmp_path / "out"
+    argv = ["run", "spine_t8_epidural", "-o", str(output), "--quiet", "--check", "monte_carlo"]
+    assert main(argv) == code
+    said = capsys.readouterr().out
+    assert "SECOND OPINION by stand-in" in said
+    assert ("A HARD LIMIT IS BROKEN" in said) == (code == ExitCode.LIMIT_NOT_HELD)
+    written = json.loads((output / "result.json").read_text())["check"]
+    assert written["verdict"] == verdict
+    assert written["limits"][0]["structure"] == "SpinalCord"
+    assert {"structure", "metric", "planned", "check", "uncertainty", "noise_bias"} <= written["metrics"][0].keys()
+    second = read_check(output)
+    assert second is not None
+    np.testing.assert_allclose(second.values_gy, factor * bent().values_gy, rtol=1e-6)
+    assert second.uncertainty_gy is not None
+    assert read_archive(output)[0].uncertainty_gy is None
+    assert (output / "pictures" / "check.png").is_file()
+    assert "<h2>Second opinion</h2>" in (output / "report.html").read_text()

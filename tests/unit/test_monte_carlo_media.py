@@ -9,6 +9,7 @@ import pytest
 
 from rtsim.beams.model import Aperture, Beam
 from rtsim.dose import CollapsedCone
+from rtsim.dose.fluence import fluence_maps
 from rtsim.dose.monte_carlo.contamination import electron_dose_gy
 from rtsim.dose.monte_carlo.media import MOST_MATERIALS, voxels_of
 from rtsim.dose.monte_carlo.source import source_of
@@ -187,3 +188,16 @@ def test_contaminating_electrons_are_those_of_the_collapsed_cone() -> None:
     assert dose == pytest.approx(expected, abs=3e-6 * float(engine.forward(given, [one]).values_gy.max()))
     twice = electron_dose_gy(voxels_of(given, None), [one, other], photons_per_unit=[2.0, 1.0])
     assert twice == pytest.approx(2.0 * dose, rel=1e-6)
+
+
+def test_parts_of_a_source_are_all_of_it() -> None:
+    given = beam(machine=load_machine("generic_6fff"))
+    whole = source_of([given], photons_per_unit=[1.0])
+    inner, outer = whole.parted(10.0)
+    assert inner.photons + outer.photons == pytest.approx(whole.photons, rel=1e-12)
+    assert inner.cumulative + outer.cumulative == pytest.approx(whole.cumulative, rel=1e-12)
+    fluence = fluence_maps(given)[0]
+    x, y = fluence.raster.x_mm, fluence.raster.y_mm
+    middle = fluence.values[np.ix_(np.abs(y) < 10.0, np.abs(x) < 10.0)]
+    # 1/cos(theta) is 1 within 1e-4 there
+    assert inner.photons == pytest.approx(0.0025 * float(middle.sum()), rel=1e-4)

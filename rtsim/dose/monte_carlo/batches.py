@@ -171,7 +171,7 @@ class _Run:
         self._percent, self._counted = self.tally.mean_uncertainty_percent(self._weight)
         self._looked_at = batches
         self._done = self._schedule.done(batches, self._percent)
-        self._next_look = self._schedule.next_look(batches, self._percent)
+        self._next_look = self._schedule.next_look(batches, self._percent, watched=self._progress is not None)
 
     def say(self) -> None:
         """Tell the progress callback how far it is."""

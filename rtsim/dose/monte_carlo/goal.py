@@ -19,7 +19,10 @@ VOXELS_PER_HISTORY: Final = 50
 simulation."""
 
 BATCHES_OF_FIXED: Final = 64
-LOOK_AGAIN: Final = 4
+LOOK_AGAIN: Final = 2
+"""Batches more, at least, when the uncertainty was nearly reached; 2 keep two cores busy."""
+_SPARE: Final = 1.01
+"""Of the batches expected: to look a batch too early costs a look and a short round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,8 @@ class Schedule:
             self.histories_per_batch = min(max(voxels // VOXELS_PER_HISTORY, LEAST_PER_BATCH), MOST_PER_BATCH)
             self._batches = max(goal.most_histories // self.histories_per_batch, LEAST_BATCHES)
         else:
-            several = min(max(goal.histories // 1000, LEAST_BATCHES), BATCHES_OF_FIXED)
+            least = max(voxels // VOXELS_PER_HISTORY, 1000)
+            several = min(max(goal.histories // least, LEAST_BATCHES), BATCHES_OF_FIXED)
             self._batches = max(several, math.ceil(goal.histories / MOST_PER_BATCH))
             self.histories_per_batch = math.ceil(goal.histories / self._batches)
 
@@ -67,7 +71,13 @@ class Schedule:
             return float(self._batches)
         return float(min(max(batches * (percent / wanted) ** 2, LEAST_BATCHES), self._batches))
 
-    def next_look(self, batches: int, percent: float) -> int:
-        """After how many batches to look again: at most twice as many, and not past what is expected."""
-        sooner = min(2 * batches, math.ceil(self.expected_batches(batches, percent)))
+    def next_look(self, batches: int, percent: float, *, watched: bool) -> int:
+        """After how many batches to look again: at most twice as many, and not past what is expected.
+
+        Args:
+            watched: somebody reads the uncertainty on the way; if not, fixed histories need no look before their end.
+        """
+        if self._goal.uncertainty_percent is None and not watched:
+            return self._batches
+        sooner = min(2 * batches, math.ceil(_SPARE * self.expected_batches(batches, percent)))
         return min(max(sooner, batches + max(LOOK_AGAIN, batches // 32)), self._batches)

@@ -22,7 +22,7 @@ from rtsim.errors import RtsimError
 from rtsim.typing import FloatArray
 
 _COUNTS: Final = 2**24 - 1
-ROULETTE_BELOW_MEV: Final = 0.5
+ROULETTE_BELOW_MEV: Final = 1.0
 """Scattered photons of energy E below it go on with probability E / it, and as much more weight (none when split is 1).
 
 What they still deposit then has at most the energy of a photon of this energy.
@@ -122,7 +122,9 @@ class Scene:
             np.ascontiguousarray(scored),
             largest,
         )
-        photon_tables = (np.ascontiguousarray(photons[:, :, 0]) * _PER_MM, photons)
+        densest = np.zeros(len(voxels.materials))
+        np.maximum.at(densest, code >> np.uint32(24), (code & np.uint32(_COUNTS)).astype(np.float64))
+        photon_tables = (np.ascontiguousarray(photons[:, :, 0]) * _PER_MM, photons, densest)
         source = self.source
         return (
             settings,

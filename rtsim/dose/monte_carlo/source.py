@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,13 +20,13 @@ from rtsim.dose.checks import nothing_delivered
 from rtsim.dose.collapsed_cone.beam_dose import wedge_gradient_per_mm
 from rtsim.dose.fluence.model import each_fluence_map
 from rtsim.dose.fluence.raster import FluenceMap, Raster
-from rtsim.dose.monte_carlo.softening import softened
+from rtsim.dose.monte_carlo.softening import off_axis
 from rtsim.dose.resolution.model import EMITTING, RAMP_MM
 from rtsim.dose.terma.fan import Pose, check_source, meets
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.machine.model import Machine
-from rtsim.typing import FloatArray, IntArray
+from rtsim.typing import BoolArray, FloatArray, IntArray
 
 RADIUS_STEP_MM: Final = 5.0
 """0.3 degrees at 1 m: between them spectra are mixed linearly."""
@@ -80,6 +80,13 @@ class Source:
             here = _at_radius(_raster(self.raster[m]), means[group])
             total += float(per_pixel[self.start[m] : self.start[m + 1]] @ here.ravel())
         return total / self.photons
+
+    def parted(self, half_mm: float) -> tuple[Source, Source]:
+        """The photons of the pixels within ``half_mm`` of the axis (square, isocenter plane), and all others."""
+        inside = np.concatenate([_within(_raster(row), half_mm).ravel() for row in self.raster])
+        pixels = np.diff(self.cumulative, prepend=0.0)
+        inner, outer = (replace(self, cumulative=np.cumsum(np.where(w, pixels, 0.0))) for w in (inside, ~inside))
+        return inner, outer
 
 
 def source_of(beams: Sequence[Beam], *, photons_per_unit: Sequence[float], grid: Grid | None = None) -> Source:
@@ -173,6 +180,11 @@ def _raster(row: FloatArray) -> Raster:
     return Raster(float(row[0]), float(row[1]), float(row[2]), int(row[3]), int(row[4]))
 
 
+def _within(raster: Raster, half_mm: float) -> BoolArray:
+    """(rows, columns) whether the center of a pixel lies in the square about the axis."""
+    return np.asarray((np.abs(raster.x_mm[None, :]) <= half_mm) & (np.abs(raster.y_mm[:, None]) <= half_mm))
+
+
 def _at_radius(raster: Raster, values: FloatArray) -> FloatArray:
     """(rows, columns) of a quantity given at multiples of ``RADIUS_STEP_MM``, at the center of each pixel."""
     radius = np.hypot(raster.x_mm[None, :], raster.y_mm[:, None])
@@ -180,16 +192,12 @@ def _at_radius(raster: Raster, values: FloatArray) -> FloatArray:
 
 
 def _photons(part: _Part, groups: _Groups) -> FloatArray:
-    """(pixels,) photons that cross each pixel of a map.
-
-    The profile off the axis is one of energy fluence: of softer photons there are more.
-    """
+    """(pixels,) photons that cross each pixel of a map."""
     raster = part.fluence.raster
     x, y = raster.x_mm[None, :], raster.y_mm[:, None]
     cosine = part.pose.sad_mm / np.sqrt(part.pose.sad_mm**2 + x * x + y * y)
     area_cm2 = (0.1 * raster.pitch_mm) ** 2
-    mean = groups.mean_energy_mev[groups.number(part.machine)]
-    more = mean[0] / _at_radius(raster, mean)
+    more = _at_radius(raster, groups.photons[groups.number(part.machine)])
     return np.asarray((part.fluence.values * cosine * more * (area_cm2 * part.per_unit)).ravel())
 
 
@@ -200,7 +208,7 @@ class _Groups:
     machines: list[Machine]
     edges_mev: FloatArray
     cumulative: FloatArray
-    mean_energy_mev: FloatArray
+    photons: FloatArray
 
     @classmethod
     def of(cls, parts: Sequence[_Part]) -> _Groups:
@@ -214,18 +222,18 @@ class _Groups:
         bins = max(m.spectrum.photons.size for m in machines)
         edges = np.empty((len(machines), bins + 1))
         cumulative = np.ones((len(machines), count, bins))
-        means = np.empty((len(machines), count))
+        photons = np.empty((len(machines), count))
         for g, machine in enumerate(machines):
             own = machine.spectrum.photons.size
-            shares = softened(machine, radius)
+            spectra = off_axis(machine, radius)
             edges[g, : own + 1] = machine.spectrum.edges_mev
             edges[g, own + 1 :] = machine.spectrum.edges_mev[-1]
-            cumulative[g, :, :own] = np.cumsum(shares, axis=1)
+            cumulative[g, :, :own] = np.cumsum(spectra.shares, axis=1)
             # rounding may leave the last sum a little off 1; empty bins at the end must not be drawn
             last = int(np.flatnonzero(machine.spectrum.photons)[-1])
             cumulative[g, :, last:] = 1.0
-            means[g] = shares @ machine.spectrum.bin_energy_mev
-        return cls(machines, edges, cumulative, means)
+            photons[g] = spectra.photons
+        return cls(machines, edges, cumulative, photons)
 
     def number(self, machine: Machine) -> int:
         return next(g for g, m in enumerate(self.machines) if m is machine)

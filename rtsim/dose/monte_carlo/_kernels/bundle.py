@@ -24,12 +24,12 @@ from numba import njit
 from rtsim.dose.monte_carlo._kernels.interactions import bremsstrahlung, moller
 from rtsim.dose.monte_carlo._kernels.random import uniform
 from rtsim.dose.monte_carlo._kernels.scattering import scatter
-from rtsim.dose.monte_carlo._kernels.walk import lose_energy, material_at, material_of, turn
+from rtsim.dose.monte_carlo._kernels.walk import between_crossings_mm, lose_energy, material_at, material_of, turn
 
 _ELECTRON_REST_MEV = 0.51099895
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def copy_particle(place, voxel, origin, from_slot, from_copy, to_slot, to_copy):
     """Write one copy over another."""
     for n in range(6):
@@ -39,7 +39,7 @@ def copy_particle(place, voxel, origin, from_slot, from_copy, to_slot, to_copy):
     origin[to_slot, to_copy] = origin[from_slot, from_copy]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def push_photon(photons, cells, waiting, energy, weight, place, voxel):
     """Put a photon on the stack; returns how many wait."""
     photons[waiting, 0] = energy
@@ -51,7 +51,7 @@ def push_photon(photons, cells, waiting, energy, weight, place, voxel):
     return waiting + 1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def push_turned_photon(photons, cells, waiting, energy, weight, place, voxel, cosine, azimuth):
     """The same, turned from the direction of ``place`` by a polar angle and an azimuth."""
     push_photon(photons, cells, waiting, energy, weight, place, voxel)
@@ -60,7 +60,7 @@ def push_turned_photon(photons, cells, waiting, energy, weight, place, voxel, co
     return waiting + 1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def chosen_copy(origin, slot, count, wanted):
     """Which copy of a slot came from copy ``wanted`` of the first bundle; -1 when it is no longer there."""
     for c in range(count):
@@ -69,7 +69,7 @@ def chosen_copy(origin, slot, count, wanted):
     return -1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def walk(slot, loss, weight, bundles, medium, table, deposited, tallies, rate, score):
     """All copies of a slot go straight on and lose ``loss`` MeV; those that leave the grid are gone."""
     place, voxel, origin, energy, count, positron = bundles
@@ -83,9 +83,23 @@ def walk(slot, loss, weight, bundles, medium, table, deposited, tallies, rate, s
         score[m] = water[node, m] + share * (water[node + 1, m] - water[node, m])
     energy[slot] -= loss
     carried = energy[slot] + (2.0 * _ELECTRON_REST_MEV if positron[slot] else 0.0)
+    u, v, w = 2.0, 2.0, 2.0
+    per_x, per_y, per_z, every_x, every_y, every_z = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     kept = 0
     for c in range(count[slot]):
-        left = lose_energy(place[slot, c], voxel[slot, c], loss, rate, score, weight, code, shape, per_voxel, deposited)
+        at = place[slot, c]
+        if at[3] != u or at[4] != v or at[5] != w:  # in one material all copies have the same direction, to the bit
+            u, v, w = at[3], at[4], at[5]
+            per_x, per_y, per_z = u * per_voxel[0], v * per_voxel[1], w * per_voxel[2]
+            every_x, every_y, every_z = (
+                between_crossings_mm(per_x),
+                between_crossings_mm(per_y),
+                between_crossings_mm(per_z),
+            )
+        left = lose_energy(
+            at, voxel[slot, c], loss, per_x, per_y, per_z, every_x, every_y, every_z, rate, score, weight, code, shape,
+            deposited,
+        )  # fmt: skip
         if left >= 0.0:
             tallies[1] += weight * (carried + left)
             continue
@@ -95,7 +109,7 @@ def walk(slot, loss, weight, bundles, medium, table, deposited, tallies, rate, s
     count[slot] = kept
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines, known):
     """Turn all copies of a slot by the multiple scattering of a loss of ``loss`` MeV about the energy ``middle``.
 
@@ -111,8 +125,14 @@ def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines
     u_1, u_2 = uniform(state), uniform(state)
     azimuth = 2.0 * math.pi * uniform(state)
     cos_azimuth, sin_azimuth = math.cos(azimuth), math.sin(azimuth)
+    u, v, w, medium_before, like = 2.0, 2.0, 2.0, -1, 0
     for c in range(count[slot]):
+        at = place[slot, c]
         m = material_at(code, voxel[slot, c], shape)
+        if m == medium_before and at[3] == u and at[4] == v and at[5] == w:  # as the copy before it
+            for n in range(3, 6):
+                at[n] = place[slot, like, n]
+            continue
         if not known[m]:
             known[m] = True
             collisions = loss * (elastic[node, m, 0] + share * (elastic[node + 1, m, 0] - elastic[node, m, 0]))
@@ -120,10 +140,11 @@ def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines
             one_minus = scatter(collisions, eta, u_1, u_2, scattering)
             cosines[m, 0] = 1.0 - one_minus
             cosines[m, 1] = math.sqrt(one_minus * (2.0 - one_minus))
-        turn(place[slot, c], cosines[m, 0], cosines[m, 1], cos_azimuth, sin_azimuth)
+        u, v, w, medium_before, like = at[3], at[4], at[5], m, c
+        turn(at, cosines[m, 0], cosines[m, 1], cos_azimuth, sin_azimuth)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def part_bundle(slot, top, chance, state, bundles, medium, hard_here, classes):
     """Which copies have a hard event: each by its own material's rates over the largest; they part into new slots.
 
@@ -172,7 +193,7 @@ def part_bundle(slot, top, chance, state, bundles, medium, hard_here, classes):
     return knocked, radiated
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def knock_on(slot, top, electron_cut, state, bundles):
     """A Moller event of all copies of a slot: the knocked-on electrons become slot ``top``."""
     place, voxel, origin, energy, count, positron = bundles
@@ -189,7 +210,7 @@ def knock_on(slot, top, electron_cut, state, bundles):
     energy[slot] -= secondary
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def radiate(slot, photon_cut, weight, split, state, bundles, brems, log_min, per_log, photons, cells, waiting):
     """A bremsstrahlung event of all copies of a slot: they lose the photon's energy; the photon of one of all copies,
     chosen evenly, goes on with the weight of all."""
@@ -205,7 +226,7 @@ def radiate(slot, photon_cut, weight, split, state, bundles, brems, log_min, per
     return waiting
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def stop_bundle(slot, weight, split, state, bundles, medium, score_at_cut, deposited, photons, cells, waiting):
     """The end of the tracks: what energy is left stays where it is; positrons annihilate at rest."""
     place, voxel, origin, energy, count, positron = bundles
@@ -231,7 +252,7 @@ def stop_bundle(slot, weight, split, state, bundles, medium, score_at_cut, depos
     return waiting
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def transport_bundles(
     top,
     weight,

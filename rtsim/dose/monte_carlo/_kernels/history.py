@@ -36,7 +36,7 @@ _MOST_MEV = 24.99
 COMPTON, PAIR, PHOTO, RAYLEIGH = 0, 1, 2, 3
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def lay_sites(place, cell, attenuation, split, state, medium, bundles):
     """Trace a photon to the end of the grid and put its sites of interaction into slot 0.
 
@@ -54,8 +54,10 @@ def lay_sites(place, cell, attenuation, split, state, medium, bundles):
     x, y, z = place[0], place[1], place[2]
     per_x, per_y, per_z = place[3] * per_voxel[0], place[4] * per_voxel[1], place[5] * per_voxel[2]
     i, j, k = cell[0], cell[1], cell[2]
-    to_x, to_y, to_z = first_crossing_mm(x, i, per_x), first_crossing_mm(y, j, per_y), first_crossing_mm(z, k, per_z)
     every_x, every_y, every_z = between_crossings_mm(per_x), between_crossings_mm(per_y), between_crossings_mm(per_z)
+    to_x = first_crossing_mm(x, i, per_x, every_x)
+    to_y = first_crossing_mm(y, j, per_y, every_y)
+    to_z = first_crossing_mm(z, k, per_z, every_z)
     step_i, step_j, step_k = 1 if per_x > 0.0 else -1, 1 if per_y > 0.0 else -1, 1 if per_z > 0.0 else -1
     drawn = uniform(state)
     found, path, depth = 0, 0.0, 0.0
@@ -95,7 +97,42 @@ def lay_sites(place, cell, attenuation, split, state, medium, bundles):
             index += step_k * nx * ny
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def find_site(place, attenuation, densest, state, medium, bundles):
+    """The one site of a photon of weight as it is, by Woodcock tracking: a fifth of the time of tracing the ray.
+
+    Free paths are drawn in a medium as strong everywhere as the strongest voxel can be; an end of a path is a site with
+    the chance of its own voxel's share in that (Woodcock et al. 1965, ANL-7050).
+
+    Args:
+        densest: (materials,) largest density of a voxel of each material.
+
+    Returns:
+        1 with the site in slot 0, 0 when the photon leaves the grid.
+    """
+    code, _, shape, per_voxel = medium
+    sites, cells, origin, _, _, _ = bundles
+    per_x, per_y, per_z = place[3] * per_voxel[0], place[4] * per_voxel[1], place[5] * per_voxel[2]
+    strongest = 0.0
+    for m in range(attenuation.shape[0]):
+        strongest = max(strongest, attenuation[m] * densest[m])
+    path = 0.0
+    while True:
+        path -= math.log(uniform(state)) / strongest
+        x, y, z = place[0] + per_x * path, place[1] + per_y * path, place[2] + per_z * path
+        if not (0.0 <= x < shape[2] and 0.0 <= y < shape[1] and 0.0 <= z < shape[0]):
+            return 0
+        i, j, k = int(x), int(y), int(z)
+        here = code[(k * shape[1] + j) * shape[2] + i]
+        if uniform(state) * strongest < counts_of(here) * attenuation[material_of(here)]:
+            break
+    sites[0, 0, 0], sites[0, 0, 1], sites[0, 0, 2] = x, y, z
+    cells[0, 0, 0], cells[0, 0, 1], cells[0, 0, 2] = i, j, k
+    origin[0, 0] = 0
+    return 1
+
+
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def deposit_here(slot, energy_mev, weight, score_at_cut, bundles, medium, deposited):
     """Leave energy with the copies of a slot."""
     _, cells, _, _, count, _ = bundles
@@ -105,7 +142,7 @@ def deposit_here(slot, energy_mev, weight, score_at_cut, bundles, medium, deposi
         deposited[index] += weight * energy_mev * score_at_cut[material_of(code[index])]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def aim(slot, direction, cosine, azimuth, bundles):
     """Give every copy of a slot the same direction: ``direction`` (3,) turned by a polar angle and an azimuth."""
     place, _, _, _, count, _ = bundles
@@ -118,7 +155,7 @@ def aim(slot, direction, cosine, azimuth, bundles):
             place[slot, c, n] = place[slot, 0, n]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def part_sites(found, node, share, state, bundles, medium, shares, kinds):
     """Which process at which site: one random number against each site's own material.
 
@@ -149,7 +186,7 @@ def part_sites(found, node, share, state, bundles, medium, shares, kinds):
         origin[slot, to] = origin[0, c]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def site_of(slot, wanted, bundles):
     """The copy of a slot that is site number ``wanted``; -1 when there is none."""
     _, _, origin, _, count, _ = bundles
@@ -159,7 +196,7 @@ def site_of(slot, wanted, bundles):
     return -1
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def scatter_incoherently(
     photon_mev, direction, wanted, split, weight, settings, state, bundles, medium, score_at_cut, deposited, photons,
     cells, waiting, place,
@@ -187,7 +224,7 @@ def scatter_incoherently(
     return waiting
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def make_pair(photon_mev, direction, top, state, bundles):
     """Pair production at the sites of slot 1: their electron stays there, their positron becomes slot ``top``."""
     place, cells, origin, energy, count, positron = bundles
@@ -205,13 +242,13 @@ def make_pair(photon_mev, direction, top, state, bundles):
     aim(top, direction, cos_positron, azimuth + math.pi, bundles)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def sites_of(photon_mev, most_sites, all_from_mev):
     """Sites of interaction of a photon: in proportion to its energy, where the cost of a site is best spent."""
     return max(1, min(most_sites, int(most_sites * photon_mev / all_from_mev + 0.5)))
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def follow_photon(
     most_sites, settings, state, bundles, medium, table, photon_tables, scattering, deposited, tallies, work, photons,
     cells, waiting, place, cell, direction, kinds,
@@ -219,7 +256,7 @@ def follow_photon(
     """The last photon of the stack and all electrons that it sets in motion; returns how many photons wait."""
     _, _, _, energy, count, positron = bundles
     log_min, per_log = table[0], table[1]
-    attenuations, shares = photon_tables
+    attenuations, shares, densest = photon_tables
     attenuation, score_at_cut = work[8], work[6]
     waiting -= 1
     photon_mev = photons[waiting, 0]
@@ -237,7 +274,10 @@ def follow_photon(
         attenuation[m] = medium[1] * (
             attenuations[node, m] + share * (attenuations[node + 1, m] - attenuations[node, m])
         )
-    found = lay_sites(place, cell, attenuation, split, state, medium, bundles)
+    if split == 1:
+        found = find_site(place, attenuation, densest, state, medium, bundles)
+    else:
+        found = lay_sites(place, cell, attenuation, split, state, medium, bundles)
     tallies[1] += photon_mev * (split - found) * weight
     if found == 0:
         return waiting
@@ -271,7 +311,7 @@ def follow_photon(
     )  # fmt: skip
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def first_above(cumulative, first, last, value):
     """The first n in [first, last) with cumulative[n] > value; last - 1 when there is none."""
     last -= 1
@@ -284,7 +324,7 @@ def first_above(cumulative, first, last, value):
     return first
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def draw_photon(part, source, state, place):
     """A photon of the source: ``place`` becomes its focus (LPS mm) and direction. Returns its energy in MeV.
 
@@ -311,7 +351,7 @@ def draw_photon(part, source, state, place):
     return min(max(energy, _LEAST_MEV), _MOST_MEV)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def enter(place, cell, medium, lower_mm):
     """Bring a photon from its focus (LPS mm) to the first voxel that it meets, in voxel units; False when it misses."""
     _, _, shape, per_voxel = medium
@@ -398,7 +438,8 @@ def _compiled(key):
             table: ln E of the first node; nodes per ln E; restricted stopping power (nodes, materials) in MeV per mm
                 and g/cm3; rates per MeV of hard events (nodes, materials, 2); collisions per MeV and screening
                 (nodes, materials, 2); factor from dose to what is scored (nodes, materials); largest rate (nodes,).
-            photon_tables: attenuation (nodes, materials) per mm and g/cm3, and the photon table itself.
+            photon_tables: attenuation (nodes, materials) per mm and g/cm3, the photon table itself, and the largest
+                density (materials,) of a voxel of each material, in units of density.
             scattering, brems: tables of the angle of multiple scattering, and of bremsstrahlung.
             score_at_cut: (materials,) factor on energy that is deposited on the spot.
             deposited: (batches, voxels) MeV, added to.

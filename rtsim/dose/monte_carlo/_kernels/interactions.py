@@ -17,7 +17,7 @@ REST = 0.51099895  # MeV, CODATA 2018
 _Z_CUBE_ROOT_111 = 7.4 ** (1.0 / 3.0) / 111.0  # screening of the angle of bremsstrahlung, Z of water
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def _compton_share_low(kappa, lowest, state):
     """eps = E'/E drawn uniform and kept by eps + 1/eps - sin^2, no logarithm: efficient below 0.5 MeV."""
     bound = lowest + 1.0 / lowest
@@ -29,7 +29,7 @@ def _compton_share_low(kappa, lowest, state):
             return eps
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def _compton_share_high(kappa, lowest, state):
     """eps = E'/E drawn from 1/eps and eps, kept with 1 - eps sin^2/(1 + eps^2): efficient at all energies."""
     log_range = -math.log(lowest)
@@ -46,7 +46,7 @@ def _compton_share_high(kappa, lowest, state):
             return eps
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def compton(energy, state):
     """Klein-Nishina scatter: (scattered_energy, cos_photon, electron_kinetic, cos_electron).
 
@@ -66,7 +66,7 @@ def compton(energy, state):
     return scattered, 1.0 - t, kinetic, min(1.0, (kinetic + scattered * t) / momentum)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def pair_density(share, kappa):
     """Bethe-Heitler cross section per energy share of the positron, any unit; ``kappa`` = E/mc2 > 2, 0 < share < 1.
 
@@ -91,7 +91,7 @@ def pair_density(share, kappa):
     return pp * (plain + big * bracket)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def _pair_cosine(kinetic, state):
     """dP/dcos ~ 1/(E - p cos)^2: the leading term of the angle, of the order of mc2/E."""
     total = kinetic + REST
@@ -100,7 +100,7 @@ def _pair_cosine(kinetic, state):
     return (total * x + momentum) / (momentum * x + total)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def pair(energy, state):
     """Pair production: (kinetic_electron, cos_electron, kinetic_positron, cos_positron).
 
@@ -124,7 +124,7 @@ def pair(energy, state):
     return electron, _pair_cosine(electron, state), positron, _pair_cosine(positron, state)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def photo(energy, state):
     """Photoabsorption: (kinetic, cos). The whole energy goes to the electron, binding included; Sauter's angle.
 
@@ -144,7 +144,7 @@ def photo(energy, state):
     return energy, 1.0 - nu
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def moller(kinetic, cut, state):
     """Moller scatter with cut <= W <= T/2: (kinetic_secondary, cos_primary, cos_secondary), the slower as secondary.
 
@@ -173,7 +173,7 @@ def moller(kinetic, cut, state):
     return secondary, min(1.0, cos_primary), min(1.0, cos_secondary)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def bremsstrahlung(kinetic, cut, table, log_min, inverse_step, state):
     """Bremsstrahlung with cut <= k <= T: (photon_energy, cos_photon). The electron keeps its direction.
 
@@ -197,7 +197,7 @@ def bremsstrahlung(kinetic, cut, table, log_min, inverse_step, state):
     return photon, _bremsstrahlung_cosine(kinetic, min(photon, kinetic), state)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def _bremsstrahlung_cosine(kinetic, photon, state):
     """Polar angle of the photon, Koch & Motz 1959 formula 2BS (Rev Mod Phys 31:920), screening of water.
 

@@ -15,7 +15,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 _HALF_STEP = 2.0**-54
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def _mixed(x):
     """The output function of splitmix64: a bijection of 64 bits."""
     x = (x ^ (x >> np.uint64(30))) * _MIX_1
@@ -23,7 +23,7 @@ def _mixed(x):
     return x ^ (x >> np.uint64(31))
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def seed_history(state, seed, history):
     """Fill ``state`` (2,) uint64 for history number ``history`` of a run with ``seed`` (both >= 0)."""
     start = _mixed(_mixed(np.uint64(seed) + _GOLDEN) ^ np.uint64(history))
@@ -31,7 +31,7 @@ def seed_history(state, seed, history):
     state[1] = _mixed(start + _GOLDEN + _GOLDEN)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def uniform(state):
     """A number in (0, 1], on a lattice of 2^-53 shifted by half a step (1 once in 2^53); advances ``state``."""
     a, b = state[0], state[1]

@@ -50,13 +50,13 @@ _PER_KNEE = 1.0 / KNEE
 _BENT_CELLS = (QUANTILES - 1.0) * BEND
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def width_over_screening(collisions, log_collisions):
     """About half the median of 1 - cos(theta) over eta at small angles, given k and ln(1 + k / KNEE)."""
     return 2.8 + collisions * (0.2 + 0.87 * log_collisions)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def scatter(collisions, eta, u1, u2, table):
     """1 - cos(theta) after a mean of ``collisions`` collisions of screening ``eta``; 0 without collisions."""
     if collisions < MANY_COLLISIONS:

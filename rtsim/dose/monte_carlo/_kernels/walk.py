@@ -14,43 +14,37 @@ _DENSITY = np.uint32(0xFFFFFF)
 _MATERIAL_FROM = np.uint32(24)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def material_of(code):
     """Index of the material in the code of a voxel: its upper 8 bits."""
     return np.int64(code >> _MATERIAL_FROM)
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def counts_of(code):
     """Density in the code of a voxel, in the unit of the scene: its lower 24 bits."""
     return np.float64(np.int64(code & _DENSITY))
 
 
-@njit(nogil=True)
+@njit(nogil=True, _nrt=False)
 def material_at(code, cell, shape):
     """Index of the material of voxel (i, j, k)."""
     return material_of(code[(cell[2] * shape[1] + cell[1]) * shape[2] + cell[0]])
 
 
-@njit(nogil=True, error_model="numpy")
-def first_crossing_mm(x, i, per_mm):
-    """Path length to the plane of voxels ahead along one axis, whose coordinate changes by ``per_mm``."""
-    if per_mm > 1e-20:
-        return (i + 1 - x) / per_mm
-    if per_mm < -1e-20:
-        return (i - x) / per_mm
-    return _FAR
-
-
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def between_crossings_mm(per_mm):
-    """Path length from one plane to the next along one axis."""
-    if abs(per_mm) > 1e-20:
-        return 1.0 / abs(per_mm)
-    return _FAR
+    """Path length from one plane of voxels to the next along one axis, whose coordinate changes by ``per_mm``."""
+    return 1.0 / max(abs(per_mm), 1.0 / _FAR)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def first_crossing_mm(x, i, per_mm, between_mm):
+    """Path length to the plane of voxels ahead along one axis."""
+    return (i + 1 - x if per_mm > 0.0 else x - i) * between_mm
+
+
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def entry_mm(x, y, z, per_x, per_y, per_z, shape):
     """Path length from a point (voxel units) to the grid along a ray; 0 from inside; -1 when the ray misses it."""
     near, far = 0.0, _FAR
@@ -67,8 +61,10 @@ def entry_mm(x, y, z, per_x, per_y, per_z, shape):
     return near if near < far else -1.0
 
 
-@njit(nogil=True, error_model="numpy")
-def lose_energy(place, voxel, loss, rate, score, weight, code, shape, per_voxel, deposited):
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def lose_energy(
+    place, voxel, loss, per_x, per_y, per_z, every_x, every_y, every_z, rate, score, weight, code, shape, deposited
+):
     """Walk one particle straight on until it has lost ``loss`` MeV, and score the loss in the voxels on the way.
 
     In a voxel dE/ds = counts * rate[material], MeV per mm.
@@ -76,6 +72,8 @@ def lose_energy(place, voxel, loss, rate, score, weight, code, shape, per_voxel,
     Args:
         place: (6,) position in voxels and direction; the position is advanced.
         voxel: (3,) int64 indices i, j, k; advanced.
+        per_x, per_y, per_z: voxels per mm of path along each axis.
+        every_x, every_y, every_z: mm of path from plane to plane of voxels.
         rate: (materials,) MeV per mm and unit of density.
         score: (materials,) factor on what is scored (1: dose to medium).
         weight: of the particle.
@@ -87,18 +85,20 @@ def lose_energy(place, voxel, loss, rate, score, weight, code, shape, per_voxel,
     """
     nz, ny, nx = shape[0], shape[1], shape[2]
     x, y, z = place[0], place[1], place[2]
-    per_x, per_y, per_z = place[3] * per_voxel[0], place[4] * per_voxel[1], place[5] * per_voxel[2]
     i, j, k = voxel[0], voxel[1], voxel[2]
     index = (k * ny + j) * nx + i
     medium = material_of(code[index])
     path = loss / (counts_of(code[index]) * rate[medium])
     to_x, to_y, to_z = x + per_x * path, y + per_y * path, z + per_z * path
-    # most steps end in the voxel that they start in: no divisions for planes that are not reached
+    # most steps end in the voxel that they start in: nothing but this is needed for them
     if to_x >= i and to_x <= i + 1 and to_y >= j and to_y <= j + 1 and to_z >= k and to_z <= k + 1:
         place[0], place[1], place[2] = to_x, to_y, to_z
         deposited[index] += weight * loss * score[medium]
         return -1.0
-    to_x, to_y, to_z = first_crossing_mm(x, i, per_x), first_crossing_mm(y, j, per_y), first_crossing_mm(z, k, per_z)
+    to_x = first_crossing_mm(x, i, per_x, every_x)
+    to_y = first_crossing_mm(y, j, per_y, every_y)
+    to_z = first_crossing_mm(z, k, per_z, every_z)
+    step_i, step_j, step_k = 1 if per_x > 0.0 else -1, 1 if per_y > 0.0 else -1, 1 if per_z > 0.0 else -1
     path, left = 0.0, loss
     while True:
         medium = material_of(code[index])
@@ -113,48 +113,30 @@ def lose_energy(place, voxel, loss, rate, score, weight, code, shape, per_voxel,
         deposited[index] += weight * lost * score[medium]
         left -= lost
         path = ahead
-        if to_x <= to_y and to_x <= to_z:
-            to_x += between_crossings_mm(per_x)
-            if per_x > 0.0:
-                i += 1
-                index += 1
-                if i == nx:
-                    return left
-            else:
-                i -= 1
-                index -= 1
-                if i < 0:
-                    return left
-        elif to_y <= to_z:
-            to_y += between_crossings_mm(per_y)
-            if per_y > 0.0:
-                j += 1
-                index += nx
-                if j == ny:
-                    return left
-            else:
-                j -= 1
-                index -= nx
-                if j < 0:
-                    return left
+        if to_x == ahead:
+            to_x += every_x
+            i += step_i
+            if i < 0 or i == nx:
+                return left
+            index += step_i
+        elif to_y == ahead:
+            to_y += every_y
+            j += step_j
+            if j < 0 or j == ny:
+                return left
+            index += step_j * nx
         else:
-            to_z += between_crossings_mm(per_z)
-            if per_z > 0.0:
-                k += 1
-                index += nx * ny
-                if k == nz:
-                    return left
-            else:
-                k -= 1
-                index -= nx * ny
-                if k < 0:
-                    return left
+            to_z += every_z
+            k += step_k
+            if k < 0 or k == nz:
+                return left
+            index += step_k * nx * ny
     place[0], place[1], place[2] = x + per_x * path, y + per_y * path, z + per_z * path
     voxel[0], voxel[1], voxel[2] = i, j, k
     return -1.0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def turn(place, cosine, sine, cos_azimuth, sin_azimuth):
     """Turn the direction place[3:6] by a polar angle and an azimuth.
 
