@@ -1,4 +1,4 @@
-"""Run the benchmark suites: ``python -m benchmarks [--suite NAME ...] [--case NAME] [--json FILE]``."""
+"""Run the benchmark suites: ``python -m benchmarks [--suite NAME ...] [--engine NAME] [--case NAME] [--json FILE]``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rich.table import Table
 from benchmarks.row import Row, header, write_json
 
 SUITES = ("accuracy", "speed", "plans", "scaling", "peers")
+ENGINES = ("collapsed_cone", "monte_carlo")
+"""Of the suite ``accuracy``; the other suites name their engines in their rows."""
 Suite = Callable[[str | None], Iterator[Row]]
 
 
@@ -23,14 +25,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print one table a suite; exit status 1 when a goal was missed, 2 when no case has the name that was asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--suite", choices=SUITES, action="append", help="may be given several times; default: all")
+    parser.add_argument("--engine", choices=ENGINES, help="of the suite accuracy (default: collapsed_cone)")
     parser.add_argument("--case", help="only cases whose name holds this text")
     parser.add_argument("--json", type=Path, help="write header and rows here")
     arguments = parser.parse_args(argv)
     suites = arguments.suite or list(SUITES)
+    if arguments.engine is not None and suites != ["accuracy"]:
+        print(
+            f"--engine {arguments.engine} with the suites {', '.join(suites)}: only the suite accuracy is of one "
+            f"engine, {' or '.join(ENGINES)}. Say --suite accuracy --engine {arguments.engine}",
+            file=sys.stderr,
+        )
+        return 2
     console = Console(width=170)
     rows: list[Row] = []
     for name in suites:
-        suite: Suite = importlib.import_module(f"benchmarks.bench_{name}").rows
+        suite = _suite(name, arguments.engine)
         found = []
         for row in suite(arguments.case):
             console.print(f"[dim]{name}: {row.case} {row.note}[/dim]")
@@ -51,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if missed:
         console.print(f"{len(missed)} goals missed: {', '.join(missed)}")
     return 1 if missed else 0
+
+
+def _suite(name: str, engine: str | None) -> Suite:
+    module = importlib.import_module(f"benchmarks.bench_{name}")
+    suite: Suite = module.rows if engine in (None, "collapsed_cone") else module.monte_carlo_rows
+    return suite
 
 
 def _table(title: str, rows: list[Row]) -> Table:

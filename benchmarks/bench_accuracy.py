@@ -1,6 +1,8 @@
 """Accuracy: every Monte Carlo dose of the reference folder beside the engine, in absolute Gy cm2 per photon; energy
 balance, turned beams and refined grids; the folder's beam data beside the generic machines; and every number that a
 bundled case expects. Only the first and the third need the folder.
+
+The Monte Carlo engine (``--engine monte_carlo``) has the doses, and properties of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from benchmarks.accuracy_invariance import invariance_rows
 from benchmarks.accuracy_montecarlo import reference_rows
 from benchmarks.expectations import ENGINE, Measured, expectations, measure
 from benchmarks.machine_data import machine_rows
+from benchmarks.monte_carlo_egsnrc import reference_rows as monte_carlo_reference_rows
+from benchmarks.monte_carlo_physics import physics_rows
 from benchmarks.row import ROOT, Row, peak_rss_mb
 
 SHARED = Path(os.environ.get("RTSIM_SHARED", ROOT.parent / "shared"))
@@ -29,6 +33,12 @@ def rows(only: str | None) -> Iterator[Row]:
     for case, expectation in expectations():
         if only is None or only in case.name:
             yield _expected_row(measure(case, expectation))
+
+
+def monte_carlo_rows(only: str | None) -> Iterator[Row]:
+    """Rows of the Monte Carlo engine: per region of a reference case, and per property that holds without one."""
+    yield from monte_carlo_reference_rows(SHARED / "reference" / "egsnrc", only)
+    yield from physics_rows(only)
 
 
 def _expected_row(measured: Measured) -> Row:

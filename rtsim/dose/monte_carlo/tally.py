@@ -9,6 +9,9 @@ from rtsim.typing import AnyFloatArray, BoolArray, FloatArray
 HOTTEST = 100
 """The maximum is the mean of this many highest voxels (of those above half the highest, in a small field): the single
 highest is the one with the luckiest noise."""
+FLUKE = 0.7
+"""A voxel with a larger relative standard deviation says nothing of the maximum: next to air (0.03 g/cm3, say) a single
+electron that stops in it outshines the beam, for as long as it takes the beam to deposit as much."""
 
 
 class Tally:
@@ -52,6 +55,9 @@ class Tally:
             weight: (nz, ny, nx) dose per energy; 0 = the voxel is left out.
         """
         dose = self._sum * weight
+        fluke = np.sqrt(self._variance_of_sum(np.s_[:])) > FLUKE * self._sum
+        if dose.max(where=~fluke, initial=0.0) > 0.0:
+            dose[fluke] = 0.0
         highest = float(dose.max())
         if highest <= 0.0:
             return np.inf, 0
