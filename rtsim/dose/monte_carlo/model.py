@@ -60,7 +60,7 @@ class MonteCarlo:
     spacing_mm: float | None = None
     electron_cut_mev: float = 0.2
     photon_cut_mev: float = 0.05
-    split: int = 40
+    split: int = 60
     dose_to: DoseTo = DoseTo.MEDIUM
     max_histories: int = 2 * 10**9
 

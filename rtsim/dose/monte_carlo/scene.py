@@ -17,10 +17,16 @@ from rtsim.dose.monte_carlo.tables.bremsstrahlung import bremsstrahlung_table
 from rtsim.dose.monte_carlo.tables.electrons import electron_table
 from rtsim.dose.monte_carlo.tables.energy_grid import EnergyGrid
 from rtsim.dose.monte_carlo.tables.photons import photon_table
-from rtsim.dose.monte_carlo.tables.scattering import scattering_table
+from rtsim.dose.monte_carlo.tables.scattering import first_moment, scattering_table
 from rtsim.errors import RtsimError
 from rtsim.typing import FloatArray
 
+LARGEST_MOMENT: Final = 0.25
+"""First moment <1 - cos> of the scattering in one step, at most.
+
+In metal, steps of a fraction of the energy alone would turn electrons by a radian at one point: behind 6 mm of titanium
+that gave 2 to 3 % too much dose.
+"""
 _COUNTS: Final = 2**24 - 1
 ROULETTE_BELOW_MEV: Final = 1.0
 """Scattered photons of energy E below it go on with probability E / it, and as much more weight (none when split is 1).
@@ -121,6 +127,7 @@ class Scene:
             np.ascontiguousarray(electrons[:, :, 3:5]),
             np.ascontiguousarray(scored),
             largest,
+            LARGEST_MOMENT / (electrons[:, :, 3] * first_moment(electrons[:, :, 4])),
         )
         densest = np.zeros(len(voxels.materials))
         np.maximum.at(densest, code >> np.uint32(24), (code & np.uint32(_COUNTS)).astype(np.float64))

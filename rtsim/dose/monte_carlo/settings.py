@@ -39,8 +39,8 @@ class Physics:
 
     electron_cut_mev: float = 0.2
     photon_cut_mev: float = 0.05
-    split: int = 40
-    largest_loss: float = 0.2
+    split: int = 60
+    largest_loss: float = 0.25
     dose_to: DoseTo = DoseTo.MEDIUM
 
     def __post_init__(self) -> None:

@@ -74,7 +74,7 @@ def walk(slot, loss, weight, bundles, medium, table, deposited, tallies, rate, s
     """All copies of a slot go straight on and lose ``loss`` MeV; those that leave the grid are gone."""
     place, voxel, origin, energy, count, positron = bundles
     code, density_unit, shape, per_voxel = medium
-    log_min, per_log, stopping, _, _, water, _ = table
+    log_min, per_log, stopping, _, _, water, _, _ = table
     x = (math.log(energy[slot] - 0.5 * loss) - log_min) * per_log
     node = int(x)
     share = x - node
@@ -110,6 +110,24 @@ def walk(slot, loss, weight, bundles, medium, table, deposited, tallies, rate, s
 
 
 @njit(nogil=True, error_model="numpy", _nrt=False)
+def shortest_step(slot, longest, node, bundles, medium, step):
+    """The loss of the next step: what the copies' materials allow at the energy of a node, ``longest`` at most.
+
+    A direction must not turn too far in a step. It counts where a copy is: one that has just left metal takes longer
+    steps again.
+    """
+    _, voxel, _, _, count, _ = bundles
+    code, _, shape, _ = medium
+    before = -1
+    for c in range(count[slot]):
+        m = material_at(code, voxel[slot, c], shape)
+        if m != before:
+            longest = min(longest, step[node, m])
+            before = m
+    return longest
+
+
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines, known):
     """Turn all copies of a slot by the multiple scattering of a loss of ``loss`` MeV about the energy ``middle``.
 
@@ -117,7 +135,7 @@ def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines
     """
     place, voxel, _, _, count, _ = bundles
     code, _, shape, _ = medium
-    log_min, per_log, _, _, elastic, _, _ = table
+    log_min, per_log, _, _, elastic, _, _, _ = table
     x = (math.log(middle) - log_min) * per_log
     node = int(x)
     share = x - node
@@ -277,7 +295,7 @@ def transport_bundles(
     """
     _, _, _, energy, count, _ = bundles
     electron_cut, photon_cut, largest_loss = settings[0], settings[1], settings[2]
-    log_min, per_log, _, hard, _, _, most = table
+    log_min, per_log, _, hard, _, _, most, step = table
     hard_here, classes, score_at_cut = work[4], work[5], work[6]
     while top > 0:
         slot = top - 1
@@ -300,7 +318,8 @@ def transport_bundles(
                 break
             node = int((math.log(now) - log_min) * per_log)
             chance = most[node + 1]
-            loss = min(largest_loss * now, now - electron_cut)
+            loss = shortest_step(slot, largest_loss * now, node, bundles, medium, step)
+            loss = min(loss, now - electron_cut)
             until_hard = -math.log(uniform(state)) / max(chance, 1e-30)
             is_hard = until_hard < loss
             if is_hard:

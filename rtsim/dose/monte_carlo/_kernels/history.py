@@ -437,7 +437,8 @@ def _compiled(key):
             source: arrays of ``Source``.
             table: ln E of the first node; nodes per ln E; restricted stopping power (nodes, materials) in MeV per mm
                 and g/cm3; rates per MeV of hard events (nodes, materials, 2); collisions per MeV and screening
-                (nodes, materials, 2); factor from dose to what is scored (nodes, materials); largest rate (nodes,).
+                (nodes, materials, 2); factor from dose to what is scored (nodes, materials); largest rate (nodes,);
+                largest loss of a step (nodes, materials).
             photon_tables: attenuation (nodes, materials) per mm and g/cm3, the photon table itself, and the largest
                 density (materials,) of a voxel of each material, in units of density.
             scattering, brems: tables of the angle of multiple scattering, and of bremsstrahlung.
