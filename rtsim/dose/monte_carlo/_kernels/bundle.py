@@ -164,15 +164,16 @@ def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines
 
 @njit(nogil=True, error_model="numpy", _nrt=False)
 def part_bundle(slot, top, chance, state, bundles, medium, hard_here, classes):
-    """Which copies have a hard event: each by its own material's rates over the largest; they part into new slots.
+    """Which copies have a hard event: each by its own material's rates over the largest.
+
+    When all have the same, they stay where they are; otherwise those with one part into new slots, from ``top`` on.
 
     Args:
         chance: the largest rate per MeV of any material, at which this event was drawn.
         hard_here: (materials, 2) rates per MeV of Moller and bremsstrahlung events at the energy of the bundle.
 
     Returns:
-        Number of copies with a Moller event, and with bremsstrahlung; these, in this order, are the slots ``top`` (and
-        ``top + 1``), those without stay where they are.
+        The slots of the copies with a Moller event and of those with bremsstrahlung, -1 for none; the new top.
     """
     place, voxel, origin, energy, count, positron = bundles
     code, _, shape, _ = medium
@@ -189,9 +190,18 @@ def part_bundle(slot, top, chance, state, bundles, medium, hard_here, classes):
         else:
             classes[c] = 0
     if knocked + radiated == 0:
-        return 0, 0
-    knocked_slot = top
-    radiated_slot = top + 1 if knocked > 0 else top
+        return -1, -1, top
+    if knocked == count[slot]:
+        return slot, -1, top
+    if radiated == count[slot]:
+        return -1, slot, top
+    knocked_slot, radiated_slot = -1, -1
+    if knocked > 0:
+        knocked_slot = top
+        top += 1
+    if radiated > 0:
+        radiated_slot = top
+        top += 1
     a, b = 0, 0
     for c in range(count[slot]):
         if classes[c] == 1:
@@ -208,7 +218,7 @@ def part_bundle(slot, top, chance, state, bundles, medium, hard_here, classes):
     for there, copies in ((knocked_slot, knocked), (radiated_slot, radiated)):
         if copies > 0:
             count[there], energy[there], positron[there] = copies, energy[slot], positron[slot]
-    return knocked, radiated
+    return knocked_slot, radiated_slot, top
 
 
 @njit(nogil=True, error_model="numpy", _nrt=False)
@@ -291,7 +301,8 @@ def transport_bundles(
     """Bring every bundle below slot ``top``, and all that they set in motion, to its end; returns how many photons
     wait.
 
-    Each time round, the last slot goes on to its end; what it knocks on stands above it and comes next.
+    Each time round, the last slot goes on until others part from it or are knocked on: they stand above it, come next,
+    and are done before it goes on.
     """
     _, _, _, energy, count, _ = bundles
     electron_cut, photon_cut, largest_loss = settings[0], settings[1], settings[2]
@@ -344,18 +355,17 @@ def transport_bundles(
                     least = 2.0 * electron_cut if n == 0 else photon_cut
                     rate = hard[node, m, n] + share * (hard[node + 1, m, n] - hard[node, m, n])
                     hard_here[m, n] = rate if energy[slot] > least else 0.0
-            knocked, radiated = part_bundle(slot, top, chance, state, bundles, medium, hard_here, classes)
-            if knocked > 0:
-                if radiated > 0:
-                    waiting = radiate(
-                        top + 1, photon_cut, weight, split, state, bundles, work[7], log_min, per_log, photons, cells,
-                        waiting,
-                    )  # fmt: skip
-                knock_on(top, top + (2 if radiated > 0 else 1), electron_cut, state, bundles)
-                top += 3 if radiated > 0 else 2
-            elif radiated > 0:
+            knocked_slot, radiated_slot, top = part_bundle(
+                slot, top, chance, state, bundles, medium, hard_here, classes
+            )
+            if radiated_slot >= 0:
                 waiting = radiate(
-                    top, photon_cut, weight, split, state, bundles, work[7], log_min, per_log, photons, cells, waiting
-                )
+                    radiated_slot, photon_cut, weight, split, state, bundles, work[7], log_min, per_log, photons, cells,
+                    waiting,
+                )  # fmt: skip
+            if knocked_slot >= 0:
+                knock_on(knocked_slot, top, electron_cut, state, bundles)
                 top += 1
+            if top > slot + 1:
+                break  # the least energies and the fewest copies come first, so that few bundles wait
     return waiting
