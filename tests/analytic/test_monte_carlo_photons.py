@@ -53,12 +53,23 @@ def test_energy_balance_of_the_plain_simulation(name: str) -> None:
 def test_energy_balance_with_splitting(name: str, split: int) -> None:
     """One scattered photon for all sites, and roulette, keep energy in the mean: 0 within 4 sigma of 40 batches.
 
-    Student's t of 39: false alarm 3e-4. The sigma itself is asserted: a loss of 1 % would be found.
+    Student's t of 39: false alarm 3e-4. The sigma itself is asserted: a loss of 1.4 % would be found.
     """
     found = lost(spine_scene(name, split=split).batches(2, 0, 40, 400))
     sigma = found.std(ddof=1) / math.sqrt(found.size)
     print(name, split, f"{100 * found.mean():+.4f} % ({100 * sigma:.4f})")
-    assert sigma < 0.0025
+    assert sigma < 0.0035
+    assert abs(found.mean()) < FOUR_SIGMA * sigma
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mohan6", "mohan15"])
+def test_energy_balance_with_splitting_within_a_permille(name: str) -> None:
+    """The same with a sigma of 0.04 %: 4 sigma, false alarm 2e-4 (Student's t of 59)."""
+    found = lost(spine_scene(name, split=8).batches(2, 0, 60, 10_000))
+    sigma = found.std(ddof=1) / math.sqrt(found.size)
+    print(name, f"{100 * found.mean():+.4f} % ({100 * sigma:.4f})")
+    assert sigma < 0.0006
     assert abs(found.mean()) < FOUR_SIGMA * sigma
 
 
@@ -78,6 +89,18 @@ def test_energy_balance_at_other_cuts(cut: float) -> None:
         spine(), photon_source(spectrum("mohan24"), side_mm=60.0), split=1, electron_cut_mev=cut, photon_cut_mev=cut
     )
     assert np.abs(lost(scene.batches(4, 0, 1, 1000))).max() < 1e-11
+
+
+def test_stacks_hold_bundles_at_the_lowest_cuts() -> None:
+    """Bundles that part at borders and at hard events need most places; an overflow would raise."""
+    scene = scene_of(
+        spine(),
+        photon_source(spectrum("mohan24"), side_mm=60.0),
+        split=40,
+        electron_cut_mev=0.01,
+        photon_cut_mev=0.01,
+    )
+    assert np.isfinite(scene.batches(4, 0, 1, 300).energy_mev).all()
 
 
 @pytest.mark.parametrize("through", [(0.0, 10.0, 0.0), (2.5, 12.5, 2.5), (-10.0, 0.0, 10.0), (10.0, 20.0, 5.0)])
@@ -178,15 +201,15 @@ def test_splitting_does_not_bias(split: int) -> None:
 
 @pytest.fixture(scope="module", params=["mohan6", "mohan15"])
 def plain(request: pytest.FixtureRequest) -> tuple[str, Batches]:
-    return request.param, spine_scene(request.param, split=1).batches(10, 0, 60, 40_000)
+    return request.param, spine_scene(request.param, split=1).batches(10, 0, 60, 25_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("split", [8, 40])
 def test_splitting_does_not_bias_by_a_percent(plain: tuple[str, Batches], split: int) -> None:
-    """Ten regions together: in the beam sigma is 0.3 %, beside it 1 %."""
+    """Ten regions together: in the beam sigma is 0.4 %, beside it 1 %."""
     name, one_by_one = plain
-    compare(one_by_one, spine_scene(name, split=split).batches(11, 0, 60, 4000), wanted_sigma=0.007)
+    compare(one_by_one, spine_scene(name, split=split).batches(11, 0, 60, 3000), wanted_sigma=0.009)
 
 
 @pytest.mark.parametrize("below_mev", [0.5, 3.0])
@@ -205,7 +228,7 @@ def test_fewer_sites_at_low_energy_do_not_bias() -> None:
     settings = scene.arrays[0].copy()
     settings[3:] = 0.0, 1e-6
     whole = simulated(scene, settings, seed=14, count=40, histories=200)
-    compare(whole, scene.batches(15, 0, 40, 300), wanted_sigma=0.02)
+    compare(whole, scene.batches(15, 0, 40, 300), wanted_sigma=0.03)
 
 
 @pytest.mark.parametrize("histories", [1, 7, 1000])

@@ -81,9 +81,9 @@ def test_fano(kinetic_mev: float) -> None:
 @pytest.mark.parametrize("largest_loss", [0.1, 0.2, 0.3])
 @pytest.mark.parametrize("kinetic_mev", [1.0, 3.0])
 def test_fano_within_three_permille(kinetic_mev: float, largest_loss: float) -> None:
-    """Uniform within 0.3 % at steps of any length; sigma at most 0.06 %, so that 0.3 % is 5 sigma."""
+    """Uniform within 0.3 % at steps of any length; sigma at most 0.07 %, so that 0.3 % is more than 4 sigma."""
     departures = fano_departures(kinetic_mev, copies=32, largest_loss=largest_loss, electrons=2**16, runs=48)
-    check_fano(departures, sigma=0.0006)
+    check_fano(departures, sigma=0.0007)
     assert np.abs(departures[:, :3].mean(axis=0)).max() < 0.003
 
 
@@ -162,19 +162,21 @@ def mean_depth_after_lewis_mm(voxels: Voxels, kinetic_mev: float, physics_table:
 @pytest.mark.parametrize("kinetic_mev", [1.0, 6.0])
 @pytest.mark.parametrize(("material", "density"), [("water", 1.0), ("bone_cortical", 1.85), ("titanium", 4.54)])
 def test_mean_depth_after_lewis(material: str, density: float, kinetic_mev: float) -> None:
-    """Scattering and slowing down without hard events: mean depth of the energy within 0.2 % and 4 sigma (6e-5).
+    """Scattering and slowing down without hard events: mean depth of the energy within 0.4 % and 4 sigma (6e-5).
 
-    A random hinge goes s (1 + exp(-G))/2 forward in a step of path s and first moment G, exact is s (1 - exp(-G))/G:
-    G^2/12 too far, 0.2 % at G = 0.15 (steps of 10 % at 0.5 MeV in titanium; less before).
+    0.2 % is the first moment of the table of angles. A random hinge goes s (1 + exp(-G))/2 forward in a step of path s
+    and first moment G, exact is s (1 - exp(-G))/G: G^2/12 too far, 0.2 % at the mean G of 0.16 in steps of 5 % in
+    titanium.
     """
     range_mm = 10.0 * float(electron_stopping(material).csda_range_at(kinetic_mev)) / density
     voxels = layered([(300, material, density)], spacing_mm=(WIDE, range_mm / 100.0, WIDE))
-    scene = scene_of(voxels, split=1, largest_loss=0.1)
+    scene = scene_of(voxels, split=1, largest_loss=0.05)
     table = scene.arrays[4]
     expected = mean_depth_after_lewis_mm(voxels, kinetic_mev, np.stack([table[2][:, 0], *table[4][:, 0].T]))
     at = 150 * range_mm / 100.0
     depth = []
-    for seed in range(16):
+    for run in range(16):
+        seed = 16 * round(100 * kinetic_mev * density) + run
         start = beam_start(1000, 1, (0.5, 150.0, 0.5), np.array([0.0, 1.0, 0.0]))
         found = transported(scene, start, kinetic_mev=kinetic_mev, seed=seed, arrays=without_hard_events(scene))
         assert found.photons.size == 0
@@ -183,7 +185,7 @@ def test_mean_depth_after_lewis(material: str, density: float, kinetic_mev: floa
     sigma = np.std(depth, ddof=1) / 4.0
     print(material, kinetic_mev, f"{100 * (np.mean(depth) / expected - 1):+.2f} % ({100 * sigma / expected:.2f})")
     assert sigma < 0.01 * expected
-    assert abs(np.mean(depth) - expected) < 0.002 * expected + FOUR_SIGMA * sigma
+    assert abs(np.mean(depth) - expected) < 0.004 * expected + FOUR_SIGMA * sigma
 
 
 def moments(material: str, kinetic_mev: float, largest_loss: float, *, electrons: int, seed: int) -> FloatArray:
@@ -206,10 +208,9 @@ def moments(material: str, kinetic_mev: float, largest_loss: float, *, electrons
 @pytest.mark.parametrize(
     ("material", "largest_loss", "limits"),
     [
-        ("water", 0.1, (0.005, 0.005, 0.005)),
-        ("water", 0.2, (0.005, 0.015, 0.02)),
-        ("titanium", 0.1, (0.01, 0.025, 0.015)),
-        ("titanium", 0.2, (0.025, 0.09, 0.035)),
+        ("water", 0.1, (0.003, 0.004, 0.003)),
+        ("water", 0.25, (0.005, 0.02, 0.015)),
+        ("titanium", 0.25, (0.01, 0.02, 0.015)),
     ],
 )
 def test_length_of_steps(
@@ -261,16 +262,22 @@ def test_start_on_a_border_of_voxels(at: tuple[float, float, float]) -> None:
 
 
 def test_path_along_edges_and_diagonals() -> None:
-    """Without scattering the energy lost in each voxel is that along an axis times sqrt 2 or sqrt 3 on a diagonal."""
+    """Without scattering the energy lost from plane to plane is that along an axis, times sqrt 2 or 3 on a diagonal.
+
+    On a plane between voxels, and along it, either voxel may have the energy: it is summed over the planes across.
+    """
     scene = scene_of(layered([(40, "water", 1.0)], across=40, spacing_mm=(0.5, 0.5, 0.5)), split=1)
     straight = slowing_down_only(scene, np.full((EnergyGrid.standard().count, 1), 2.0))
     for direction in DIRECTIONS:
         found = transported(scene, beam_start(1, 1, (20.0,) * 3, direction), kinetic_mev=1.0, arrays=straight)
+        along = 2 - int(np.flatnonzero(direction)[0])  # x is the last axis of the array
+        planes = found.energy_mev.sum(axis=tuple(axis for axis in range(3) if axis != along))
+        loss = np.sort(planes[planes > 1e-12])[::-1]
         length = float(np.linalg.norm(direction))
-        loss = np.sort(found.energy_mev[found.energy_mev > 0.0])[::-1]
-        # 2 MeV/cm: 0.1 MeV a voxel side; the last voxel gets what is left at the cut as well
+        # 2 MeV/cm: 0.1 MeV a side of a voxel; what is left at the cut is in the last voxel, or just behind it
         assert loss[1:-1] == pytest.approx(np.full(loss.size - 2, 0.1 * length), rel=1e-9)
-        assert found.energy_mev.sum() == pytest.approx(1.0, rel=1e-12)
+        assert loss.size - math.ceil(0.8 / (0.1 * length) - 1e-9) in (0, 1)
+        assert loss.sum() == pytest.approx(1.0, rel=1e-12)
 
 
 def annihilation(found: Transported) -> FloatArray:

@@ -120,18 +120,18 @@ def transported(
 def without_hard_events(scene: Scene) -> tuple[Any, ...]:
     """Arrays of the scene, where electrons lose energy by its restricted stopping power alone, and scatter."""
     settings, medium, lower, source, table, photons, scattering, brems, at_cut = scene.arrays
-    log_min, per_log, stopping, hard, elastic, scored, largest = table
-    changed = (log_min, per_log, stopping, np.zeros_like(hard), elastic, scored, np.zeros_like(largest))
+    log_min, per_log, stopping, hard, elastic, scored, largest, step = table
+    changed = (log_min, per_log, stopping, np.zeros_like(hard), elastic, scored, np.zeros_like(largest), step)
     return settings, medium, lower, source, changed, photons, scattering, brems, at_cut
 
 
 def slowing_down_only(scene: Scene, stopping_mev_cm2_g: FloatArray) -> tuple[Any, ...]:
     """The same without scattering, and with this stopping power (energies, materials)."""
     settings, medium, lower, source, table, photons, scattering, brems, at_cut = without_hard_events(scene)
-    log_min, per_log, _, hard, elastic, scored, largest = table
+    log_min, per_log, _, hard, elastic, scored, largest, step = table
     straight = elastic.copy()
     straight[:, :, 0] = 0.0
-    changed = (log_min, per_log, np.ascontiguousarray(0.1 * stopping_mev_cm2_g), hard, straight, scored, largest)
+    changed = (log_min, per_log, np.ascontiguousarray(0.1 * stopping_mev_cm2_g), hard, straight, scored, largest, step)
     return settings, medium, lower, source, changed, photons, scattering, brems, at_cut
 
 
