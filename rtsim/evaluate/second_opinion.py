@@ -270,7 +270,7 @@ def _notes(noise: DoseNoise | None, samples: int, useless: int) -> tuple[str, ..
             f"of mean doses itself uncertain by {share:.0f} %."
         )
     air = (
-        f"{useless} voxels in the patient (air) have an uncertainty above half of the prescription and were left out.",
+        f"left out in the patient, as air with an uncertainty above half of the prescription: {useless} of its voxels.",
     )
     return (
         *(air if useless else ()),

@@ -290,7 +290,7 @@ def test_air_does_not_stretch_the_scale() -> None:
     found = opinion_on(wild, [limit(50.0)])
     for a, b in zip(found.rows, calm.rows, strict=True):
         assert a.checked == pytest.approx(b.checked, abs=0.02)
-    assert any("1 voxels in the patient (air)" in note for note in found.notes)
+    assert any("half of the prescription: 1 of its voxels" in note for note in found.notes)
 
 
 def test_the_grids_need_not_match() -> None:
