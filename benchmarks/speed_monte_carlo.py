@@ -23,7 +23,7 @@ from rtsim.dose.monte_carlo.settings import Physics
 from rtsim.dose.monte_carlo.source import source_of
 from rtsim.geometry.grid import Grid
 from rtsim.materials import get, spectrum
-from rtsim.typing import FloatArray
+from rtsim.typing import AnyFloatArray, BoolArray
 
 SPLIT: Final = 40
 RATE_GOAL: Final = 4e5
@@ -183,13 +183,13 @@ def ct_efficiency(folder: Path, split: int) -> Efficiency:
     )
 
 
-def _high_voxels(dose: FloatArray, density_g_cm3: FloatArray) -> FloatArray:
+def _high_voxels(dose: AnyFloatArray, density_g_cm3: AnyFloatArray) -> BoolArray:
     matter = density_g_cm3 > 0.6
     top = float(np.sort(dose[matter])[-100:].mean())
     return np.asarray(matter & (dose > 0.5 * top))
 
 
-def _median_percent(found: Deposit, chosen: FloatArray) -> float:
+def _median_percent(found: Deposit, chosen: BoolArray) -> float:
     energy = found.energy_mev[chosen]
     return 100.0 * float(np.median(found.sigma_mev[chosen][energy > 0.0] / energy[energy > 0.0]))
 
