@@ -236,14 +236,22 @@ class ReferenceVoxels:
 
     @classmethod
     def of(cls, case: ReferenceCase, grid: Grid) -> ReferenceVoxels:
-        """The reference may reach beyond the engine's grid, where there is nothing but air."""
+        """The reference may reach beyond the engine's grid, where there is nothing but air.
+
+        A part of an engine's voxel has its dose and the slope of its neighbors: faces do not all meet beside the rod.
+        """
         shares = []
         for n in (2, 1, 0):
             edges, count = case.edges_mm[n], grid.shape[2 - n]
-            own = grid.lower_mm[n] + grid.spacing_mm[n] * np.arange(count + 1)
-            overlap = np.minimum(edges[1:, None], own[None, 1:]) - np.maximum(edges[:-1, None], own[None, :-1])
-            overlap = np.where(overlap > 1e-6, overlap, 0.0)
+            pitch = grid.spacing_mm[n]
+            own = grid.lower_mm[n] + pitch * np.arange(count + 1)
+            upper = np.minimum(edges[1:, None], own[None, 1:])
+            lower = np.maximum(edges[:-1, None], own[None, :-1])
+            overlap = np.where(upper - lower > 1e-6, upper - lower, 0.0)
             total = overlap.sum(axis=1, keepdims=True)
+            slope = overlap * (0.5 * (upper + lower) - 0.5 * (own[1:] + own[:-1])) / (2.0 * pitch)
+            overlap[:, 1:] += slope[:, :-1]
+            overlap[:, :-1] -= slope[:, 1:]
             shares.append(overlap / np.where(total > 0.0, total, 1.0))
         return cls((shares[0], shares[1], shares[2]))
 
