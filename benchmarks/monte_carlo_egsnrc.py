@@ -29,8 +29,9 @@ from benchmarks.reference_cases import ReferenceCase, load_case, reference_names
 from benchmarks.row import Row
 from rtsim.typing import BoolArray, FloatArray
 
-MILLIONS: Final = {"narrow": 3.0, "wide": 8.0, "ct": 2.5}
-"""Photons for a slab with a field below 100 mm, for the others, for a CT: the axis is known to 0.3 % (wide: 0.6 %)."""
+MILLIONS: Final = {"narrow": 3.0, "wide": 6.0, "ct": 2.5}
+"""Photons for a slab with a narrow field, for others, for a CT: the axis is known to 0.3 % (wide: 0.6 %)."""
+NARROW_MM: Final = 45.0
 BATCHES: Final = 32
 _SQUARES_MM: Final = {"narrow": (2.5, 5.0, 8.0), "wide": (2.5, 5.0, 8.0, 15.0, 25.0), "ct": (6.0, 15.0)}
 _SHARES: Final = {
@@ -62,7 +63,7 @@ class McRegion:
 
 def sampling_of(case: ReferenceCase) -> Sampling:
     """How many photons a case is given, and where."""
-    kind = "ct" if case.is_ct else "narrow" if case.field_mm < 100.0 else "wide"
+    kind = "ct" if case.is_ct else "narrow" if case.field_mm < NARROW_MM else "wide"
     photons = tuple(round(1e6 * MILLIONS[kind] * share) for share in _SHARES[kind])
     return Sampling(batches=BATCHES, squares_mm=_SQUARES_MM[kind], photons=photons)
 

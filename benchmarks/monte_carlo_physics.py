@@ -17,6 +17,7 @@ from benchmarks.measure import run_command
 from benchmarks.monte_carlo_runs import sigma_of_mean
 from benchmarks.row import Row
 from rtsim.beams import Beam
+from rtsim.dose import MonteCarlo
 from rtsim.dose.monte_carlo.media import Voxels
 from rtsim.dose.monte_carlo.scene import Scene
 from rtsim.dose.monte_carlo.settings import Physics
@@ -128,7 +129,7 @@ def fano_rows() -> Iterator[Row]:
 def balance_rows() -> Iterator[Row]:
     """Deposited + escaped = incident: exactly with split = 1, on the average with more sites."""
     voxels, beam = layered(), point_beam(spectrum("mohan6"), 60.0)
-    for split, photons in ((1, 20_000), (40, 4_000)):
+    for split, photons in ((1, 20_000), (MonteCarlo().split, 4_000)):
         found = scene_of(voxels, beam, split).batches(1, 0, _BATCHES, photons)
         deposited = found.energy_mev.sum(axis=(1, 2, 3))
         relative = (deposited + found.tallies[:, 1]) / found.tallies[:, 0] - 1.0
@@ -158,7 +159,7 @@ def cobalt_rows() -> Iterator[Row]:
     middle = slice(grid.shape[0] // 2 - 1, grid.shape[0] // 2 + 1)
     axis = np.zeros((_BATCHES, grid.shape[1]))
     for source, share in ((inner, 0.3), (outer, 0.7)):
-        scene = Scene(voxels=water, source=source, physics=Physics())
+        scene = Scene(voxels=water, source=source, physics=MonteCarlo().physics)
         photons = round(COBALT_PHOTONS * share / _BATCHES)
         for batch in range(_BATCHES):
             energy = scene.batches(60, batch, 1, photons).energy_mev[0]
@@ -214,7 +215,7 @@ def thread_rows() -> Iterator[Row]:
 
 def print_checksums() -> None:
     """A dose in a layered phantom, in 8 batches, on 1, 2 and 4 threads."""
-    scene = scene_of(layered(), point_beam(spectrum("mohan6"), 60.0), 40)
+    scene = scene_of(layered(), point_beam(spectrum("mohan6"), 60.0), MonteCarlo().split)
     for threads in (1, 2, 4):
         numba.set_num_threads(threads)
         found = scene.batches(7, 0, 8, 500)
@@ -225,7 +226,7 @@ def print_checksums() -> None:
 def repeated_rows() -> Iterator[Row]:
     """Runs of other seeds differ by as much as each of them says: chi-square over voxels above half the maximum."""
     runs, batches, photons = 12, 16, 400
-    scene = scene_of(layered((30, 40, 30), 5.0), point_beam(spectrum("mohan6"), 60.0), 40)
+    scene = scene_of(layered((30, 40, 30), 5.0), point_beam(spectrum("mohan6"), 60.0), MonteCarlo().split)
     means, variances = [], []
     for run in range(runs):
         tally = Tally(scene.voxels.grid.shape)

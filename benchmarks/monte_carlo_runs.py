@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.compare import AxisCurve
 from benchmarks.reference_cases import ReferenceCase
-from rtsim.dose import Dose
+from rtsim.dose import Dose, MonteCarlo
 from rtsim.dose.monte_carlo.media import voxels_of
 from rtsim.dose.monte_carlo.scene import Scene
 from rtsim.dose.monte_carlo.settings import Physics
@@ -111,7 +111,7 @@ class SimulatedCase:
 
 def simulate_case(case: ReferenceCase, sampling: Sampling, physics: Physics | None = None) -> SimulatedCase:
     """Simulate a case in absolute Gy cm2 per photon, on the grid of its phantom."""
-    physics = physics or Physics()
+    physics = physics or MonteCarlo().physics
     voxels = voxels_of(case.phantom, None)
     parts = parts_of(source_of([case.beam], photons_per_unit=[1.0], grid=voxels.grid), sampling)
     scenes = [(Scene(voxels=voxels, source=source, physics=physics), photons) for source, photons in parts]

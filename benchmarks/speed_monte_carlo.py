@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.monte_carlo_physics import layered, point_beam, scene_of
 from benchmarks.reference_cases import load_case
 from benchmarks.row import Row, peak_rss_mb
+from rtsim.dose import MonteCarlo
 from rtsim.dose.monte_carlo.batches import Deposit, deposit
 from rtsim.dose.monte_carlo.goal import Goal
 from rtsim.dose.monte_carlo.media import Voxels, voxels_of
@@ -25,7 +26,7 @@ from rtsim.geometry.grid import Grid
 from rtsim.materials import get, spectrum
 from rtsim.typing import AnyFloatArray, BoolArray
 
-SPLIT: Final = 40
+SPLIT: Final = MonteCarlo().split
 RATE_GOAL: Final = 4e5
 RATE_PHOTONS: Final = {1: 1_000_000, SPLIT: 100_000}
 CASE: Final = "ct_lumbar_L3_PA_6x6"
@@ -58,7 +59,7 @@ def rate_rows() -> Iterator[Row]:
     """Photons of the source per second of one core in water, bone, lung and water, 2.5 mm voxels.
 
     A history is one photon of the source with all that follows from it. With split = 1 it interacts, or not, as in
-    nature; with 40 it is laid along its ray to 40 sites of interaction, whose electrons are transported together.
+    nature; with more it is laid along its ray to as many sites of interaction, whose electrons are transported together.
     """
     for split, photons in RATE_PHOTONS.items():
         scene = scene_of(layered(), point_beam(spectrum("mohan6"), 100.0), split)
@@ -113,7 +114,7 @@ def efficiency_rows(shared: Path) -> Iterator[Row]:
 
 
 def gain_rows(shared: Path) -> Iterator[Row]:
-    """What splitting gains: 1/(sigma^2 T) with 40 sites over that with 1, same case and voxels."""
+    """What splitting gains: 1/(sigma^2 T) with all sites over that with 1, same case and voxels."""
     folder = shared / "reference" / "egsnrc"
     if not (folder / f"{CASE}.npz").is_file():
         yield Row(case="monte_carlo splitting", table=TABLE, note=f"skipped: no {CASE} at {folder}; set RTSIM_SHARED")

@@ -14,6 +14,7 @@ import pytest
 from benchmarks.monte_carlo_egsnrc import mc_regions, sampling_of
 from benchmarks.monte_carlo_runs import Sampling, independent, relative_radius, sigma_of_mean, simulate_case
 from benchmarks.reference_cases import load_case
+from rtsim.dose import MonteCarlo
 from tests.shared import SHARED, requires_shared
 
 FOLDER = SHARED / "reference" / "egsnrc"
@@ -50,6 +51,22 @@ def test_energy_in_layers_inside_the_field(name: str, layers_mm: tuple[float, ..
         sigma = np.hypot(sigma_of_mean(ratios), case.sigma[where].mean() / np.sqrt(8.0))
         assert sigma < 0.011, (upper, lower)  # a false stopping power of 5 % would be found
         assert abs(ratios.mean() - 1.0) < 4.0 * sigma + PHYSICS, (upper, lower)
+
+
+def test_the_engine_as_users_call_it_is_absolute() -> None:
+    """``MonteCarlo.forward`` in Gy per photon/cm2, energy inside the field: within 4 sigma (false alarm 6e-5)."""
+    case = load_case(FOLDER, "slab_bone_3x3")
+    dose = MonteCarlo(histories=32_000, seed=3).forward(case.phantom, [case.beam])
+    assert dose.uncertainty_gy is not None
+    inside = np.abs(dose.grid.x_mm) < 10.0, (dose.grid.y_mm > 5.0) & (dose.grid.y_mm < 100.0)
+    cut = np.ix_(np.abs(dose.grid.z_mm) < 10.0, inside[1], inside[0])
+    x, y, z = case.centers_mm
+    reference = case.dose[np.ix_(np.abs(z) < 10.0, (y > 5.0) & (y < 100.0), np.abs(x) < 10.0)]
+    relative = dose.uncertainty_gy[cut].astype(np.float64) / reference
+    # a photon leaves its sites along one column of voxels: depths share their noise, columns do not
+    sigma = np.sqrt((relative.mean(axis=1) ** 2).sum()) / relative.mean(axis=1).size
+    assert sigma < 0.01
+    assert abs((dose.values_gy[cut] / reference).mean() - 1.0) < 4.0 * sigma + PHYSICS
 
 
 @pytest.mark.slow
