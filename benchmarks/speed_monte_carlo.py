@@ -59,7 +59,7 @@ def rate_rows() -> Iterator[Row]:
     """Photons of the source per second of one core in water, bone, lung and water, 2.5 mm voxels.
 
     A history is one photon of the source with all that follows from it. With split = 1 it interacts, or not, as in
-    nature; with more it is laid along its ray to as many sites of interaction, whose electrons are transported together.
+    nature; else it is laid along its ray to as many sites of interaction, whose electrons are transported together.
     """
     for split, photons in RATE_PHOTONS.items():
         scene = scene_of(layered(), point_beam(spectrum("mohan6"), 100.0), split)
