@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import lru_cache
 from typing import Final
 
@@ -42,14 +42,19 @@ def over_ranges(kernel: Callable[..., object], count: int, *arguments: object) -
                 return
             kernel(*arguments, first, stop)
 
-    helpers = [_pool().submit(work) for _ in range(threads - 1)]
+    helpers: list[Future[None]] = []
     try:
+        helpers += [_pool().submit(work) for _ in range(threads - 1)]
         work()
     finally:
+        # whatever went wrong, no helper writes into the caller's arrays any more when the caller hears of it
         waiting.clear()
         for helper in helpers:
-            if not helper.cancel():
-                helper.result()
+            helper.cancel()
+        wait(helpers)
+    for helper in helpers:
+        if not helper.cancelled():
+            helper.result()
 
 
 @lru_cache(maxsize=1)

@@ -73,8 +73,9 @@ def beams_and_fractions(
 def _checked(engine: Engine | None) -> Engine:
     if engine is None:
         return CollapsedCone()
-    if not isinstance(engine, Engine):
-        raise InputError(f"engine is {engine!r}; give an engine object such as rt.CollapsedCone(spacing_mm=2.0)")
+    if isinstance(engine, type) or not isinstance(engine, Engine):
+        wanted = engine.__name__ if isinstance(engine, type) else ENGINES.get(str(engine), CollapsedCone).__name__
+        raise InputError(f"engine is {engine!r}; give an engine object such as rt.{wanted}(spacing_mm=2.0)")
     return engine
 
 

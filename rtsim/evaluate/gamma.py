@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from rtsim.dose.result import Dose
+from rtsim.dose.result import Dose, highest_gy
 from rtsim.errors import InputError
 from rtsim.evaluate._kernels import BLOCK_POINTS, gamma_values
 from rtsim.geometry.grid import Grid
@@ -102,7 +102,7 @@ def gamma(
         mask: (nz, ny, nx) on the reference grid: evaluate only here.
         is_planar: search in the transverse plane of each voxel only: the 2-D gamma, slice by slice. The slices of the
             reference must be slices of the evaluated dose; nothing is interpolated across.
-        normalization_gy: default the maximum of the reference (inside the mask).
+        normalization_gy: default the maximum of the reference (inside the mask); of one with noise ``highest_gy``.
         cap: gamma is resolved up to this value; larger costs time.
 
     Raises:
@@ -114,7 +114,11 @@ def gamma(
     if mask is not None and np.shape(mask) != ref.shape:
         raise InputError(f"mask has shape {np.shape(mask)}; the reference dose has {ref.shape} (nz, ny, nx)")
     wanted = np.ones(ref.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
-    top_gy = float(ref[wanted].max(initial=0.0)) if normalization_gy is None else float(normalization_gy)
+    if normalization_gy is None:
+        noise = reference.uncertainty_gy
+        top_gy = highest_gy(ref[wanted], None if noise is None else noise[wanted])
+    else:
+        top_gy = float(normalization_gy)
     if not (np.isfinite(top_gy) and top_gy > 0):
         raise InputError(f"normalization_gy is {top_gy}; the reference needs a dose > 0 Gy (inside the mask)")
     above = wanted & (ref >= threshold_percent / 100.0 * top_gy)

@@ -106,7 +106,7 @@ def scene_of(voxels: Voxels, source: Source | None = None, **physics: float) -> 
 def simulated(scene: Scene, settings: FloatArray, *, seed: int, count: int, histories: int) -> Batches:
     """As ``scene.batches``, with other settings of the kernel than those of the scene."""
     energy, tallies = np.zeros((count, scene.voxels.density_g_cm3.size)), np.zeros((count, 4))
-    simulate(seed, 0, histories, scene.physics.split, settings, *scene.arrays[1:], energy, tallies)
+    simulate(seed, 0, histories, scene.physics.split, settings, *scene.arrays[1:], energy, tallies, 0, energy.shape[0])
     assert not tallies[:, 2].any()
     return Batches(energy.reshape(count, *scene.voxels.grid.shape), tallies)
 

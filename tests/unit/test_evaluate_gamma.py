@@ -104,3 +104,19 @@ def test_progress_reaches_the_end() -> None:
     seen: list[float] = []
     gamma(dose(), dose(0.3), progress=lambda done, _: seen.append(done))
     assert seen[-1] == 1.0
+
+
+def test_normalization_is_not_a_voxel_that_one_electron_met() -> None:
+    grid = Grid((20, 20, 20), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+    values = np.full(grid.shape, 1.0, dtype=np.float32)
+    noise = np.full(grid.shape, 0.01, dtype=np.float32)
+    values[0, 0, 0] = noise[0, 0, 0] = 23.0
+    noisy = Dose(values_gy=values, grid=grid, uncertainty_gy=noise)
+    assert noisy.max_gy == pytest.approx(1.0)
+    assert "maximum 1 Gy" in repr(noisy)
+    plain = Dose(values_gy=np.full(grid.shape, 1.05, dtype=np.float32), grid=grid)
+    found = gamma(noisy, plain, dose_percent=3.0, distance_mm=2.0)
+    assert found.normalization_gy == pytest.approx(1.0)
+    assert found.pass_percent == 0.0
+    assert plain.max_gy == pytest.approx(1.05)
+    assert Dose(values_gy=values, grid=grid).max_gy == 23.0

@@ -63,7 +63,7 @@ def even(monkeypatch: pytest.MonkeyPatch) -> type[EvenScene]:
     [
         ({"histories": 0}, "histories is 0"),
         ({"histories": -5}, "histories is -5"),
-        ({"histories": 1e6}, "histories is 1000000.0; a whole number"),
+        ({"histories": 1e6 + 0.5}, "histories is 1000000.5; a whole number"),
         ({"histories": True}, "histories is True"),
         ({"histories": 10**15}, "histories"),
         ({"histories": 1000, "uncertainty_percent": 1.0}, "one of them"),

@@ -58,7 +58,7 @@ def test_photons_that_miss_the_grid_escape() -> None:
 
 def test_overflow_of_the_stacks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def overflowing(*given: object) -> None:
-        given[-1][0, 2] = 3.0  # type: ignore[index]
+        given[-3][0, 2] = 3.0  # type: ignore[index]
 
     monkeypatch.setattr(scene_module, "simulate", overflowing)
     with pytest.raises(RtsimError, match="3 histories overflowed"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from threading import Event, Lock, current_thread
+from time import sleep
 
 import numba
 import pytest
@@ -41,3 +42,26 @@ def test_an_error_in_any_range_is_raised() -> None:
     with pytest.raises(ValueError, match="number 60"):
         over_ranges(kernel, 100)
     over_ranges(lambda first, stop: None, 100)
+
+
+def test_after_an_error_no_helper_is_at_work() -> None:
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("numba has one thread here")
+    here, started, at_work = current_thread(), Event(), []
+
+    def kernel(first: int, stop: int) -> None:
+        if current_thread() is here:
+            assert started.wait(10.0)
+            raise ValueError("the caller's own range")
+        started.set()
+        sleep(0.2)
+        at_work.append(first)
+
+    before = numba.get_num_threads()
+    try:
+        numba.set_num_threads(2)
+        with pytest.raises(ValueError, match="own range"):
+            over_ranges(kernel, 100)
+    finally:
+        numba.set_num_threads(before)
+    assert len(at_work) == 1  # it had ended when the error was raised, and began no other

@@ -19,6 +19,7 @@ from rtsim.dose.monte_carlo.tables.energy_grid import EnergyGrid
 from rtsim.dose.monte_carlo.tables.photons import photon_table
 from rtsim.dose.monte_carlo.tables.scattering import first_moment, scattering_table
 from rtsim.errors import RtsimError
+from rtsim.threads import over_ranges
 from rtsim.typing import FloatArray
 
 LARGEST_MOMENT: Final = 0.25
@@ -68,7 +69,7 @@ class Scene:
     scored_per_deposited: FloatArray | None = None
 
     def batches(self, seed: int, first_batch: int, count: int, histories: int) -> Batches:
-        """``count`` batches of ``histories`` photons of the source each, side by side on all threads of numba.
+        """``count`` batches of ``histories`` photons of the source each, on as many threads as numba has.
 
         Batch n of a seed is the same whichever call, and whatever number of threads, computes it.
 
@@ -77,7 +78,8 @@ class Scene:
         """
         shape = self.voxels.grid.shape
         energy, tallies = np.zeros((count, int(np.prod(shape)))), np.zeros((count, 4))
-        simulate(seed, first_batch * histories, histories, self.physics.split, *self.arrays, energy, tallies)
+        first = first_batch * histories
+        over_ranges(simulate, count, seed, first, histories, self.physics.split, *self.arrays, energy, tallies)
         if tallies[:, 2].any():
             raise RtsimError(
                 f"{int(tallies[:, 2].sum())} histories overflowed the stacks of secondary particles; "

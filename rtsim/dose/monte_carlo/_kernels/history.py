@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from rtsim.dose.monte_carlo._kernels import fingerprint
 from rtsim.dose.monte_carlo._kernels.bundle import push_photon, push_turned_photon, transport_bundles
@@ -417,12 +417,12 @@ def run_lane(
 def _compiled(key):
     """``simulate``, with the hash of all kernel files in its cache key."""
 
-    @njit(cache=True, parallel=True, nogil=True, error_model="numpy")
+    @njit(cache=True, nogil=True, error_model="numpy")
     def simulate(
         seed, first, histories, split, settings, medium, lower_mm, source, table, photon_tables, scattering, brems,
-        score_at_cut, deposited, tallies,
+        score_at_cut, deposited, tallies, first_batch, stop_batch,
     ):  # fmt: skip
-        """Batches of histories side by side, each with its own array of deposited energy.
+        """Batches of histories, each with its own array of deposited energy, so that any thread may run any of them.
 
         Args:
             seed, first: of the run, and the number of its first history here, both >= 0.
@@ -445,10 +445,11 @@ def _compiled(key):
             score_at_cut: (materials,) factor on energy that is deposited on the spot.
             deposited: (batches, voxels) MeV, added to.
             tallies: (batches, 4) MeV incident, MeV escaped, overflows of the stacks, photons of the source; added to.
+            first_batch, stop_batch: which batches to run.
         """
         if key == "":
             return
-        for lane in prange(deposited.shape[0]):
+        for lane in range(first_batch, stop_batch):
             run_lane(
                 seed, first + lane * histories, histories, split, settings, medium, lower_mm, source, table,
                 photon_tables, scattering, brems, score_at_cut, deposited[lane], tallies[lane],
