@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from rtsim.cli.console import ExitCode, exit_code_of
 from rtsim.cli.request import CheckRequest, Request
 from rtsim.dose import Dose, Engine, engine_named, forward
 from rtsim.dose.result import histories_text
+from rtsim.errors import RtsimError
 from rtsim.evaluate import SecondOpinion, Verdict, mean_of_runs, second_opinion
 from rtsim.optimize import Planned
 from rtsim.typing import Progress
@@ -40,10 +42,39 @@ class Checked:
         return self.opinion.verdict is Verdict.BROKEN
 
 
+@dataclass(frozen=True, kw_only=True)
+class NotChecked:
+    """Why a plan that was to be checked was not: it is written all the same.
+
+    Attributes:
+        reason: one sentence.
+        code: exit status of the whole work.
+    """
+
+    reason: str
+    code: ExitCode
+
+
+def check_or_reason(
+    request: Request, wanted: CheckRequest, planned: Planned, progress: Progress
+) -> Checked | NotChecked:
+    """The check, or why there is none: neither Ctrl-C nor an error may cost the plan that is finished by now."""
+    try:
+        return check_plan(request, wanted, planned, progress)
+    except KeyboardInterrupt:
+        reason = "the check was interrupted: the plan is written without it, and is NOT CHECKED by a second engine."
+        return NotChecked(reason=reason, code=ExitCode.INTERRUPTED)
+    except RtsimError as error:
+        reason = f"the check failed: {error}. The plan is written without it, and is NOT CHECKED by a second engine."
+        return NotChecked(reason=reason, code=exit_code_of(error))
+
+
 def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progress: Progress) -> Checked:
     """Compute the dose of ``planned`` on its own grid by the engine that is wanted, and compare."""
     runs = independent_runs(request, wanted, planned, lambda done, what: progress(_DOSE_SHARE * done, what))
     dose = mean_of_runs(runs, engine=_engine_of(runs))
+    cut = (f"the check was interrupted after {len(runs)} of {RUNS} runs; it is made of those.",)
+    notes = (*(cut if _is_interrupted(runs) else ()), DOSE_TO_MEDIUM)
     opinion = second_opinion(
         planned.dose,
         dose,
@@ -52,7 +83,7 @@ def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progres
         request.protocol,
         histology=request.histology,
         runs=runs,
-        notes=(DOSE_TO_MEDIUM,),
+        notes=notes,
         seed=request.seed,
         progress=lambda done, what: progress(_DOSE_SHARE + (1.0 - _DOSE_SHARE) * done, what),
     )
@@ -62,7 +93,10 @@ def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progres
 def independent_runs(request: Request, wanted: CheckRequest, planned: Planned, progress: Progress) -> tuple[Dose, ...]:
     """Runs of the engine on the grid of the plan whose mean has the uncertainty that is wanted.
 
-    Fewer than ``RUNS`` after Ctrl-C, which the engine answers with what it has.
+    Fewer than ``RUNS`` after Ctrl-C: those that are finished, and what the engine has of the one at work.
+
+    Raises:
+        KeyboardInterrupt: before the first run has anything to give.
     """
     make: Callable[..., Engine] = engine_named(wanted.engine)
     runs: list[Dose] = []
@@ -73,11 +107,22 @@ def independent_runs(request: Request, wanted: CheckRequest, planned: Planned, p
             seed=RUNS * request.seed + n,  # no run of another seed is the same
         )
         part = partial(_part, progress, n)
-        runs.append(forward(planned.phantom, planned.plan, engine=engine, progress=part))
+        try:
+            runs.append(forward(planned.phantom, planned.plan, engine=engine, progress=part))
+        except KeyboardInterrupt:
+            if runs:
+                break
+            raise
         statistics = runs[-1].statistics
         if statistics is not None and statistics.interrupted:
             break
     return tuple(runs)
+
+
+def _is_interrupted(runs: Sequence[Dose]) -> bool:
+    """Whether Ctrl-C ended the runs."""
+    last = runs[-1].statistics
+    return len(runs) < RUNS or (last is not None and last.interrupted)
 
 
 def _engine_of(runs: tuple[Dose, ...]) -> str:

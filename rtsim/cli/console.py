@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rtsim import typing as rtyping
+from rtsim.errors import OutputExistsError, ResourceError, RtsimError
 
 NOT_A_DEVICE = "rtsim simulates and teaches. It is not a medical device: never treat a patient by what it prints."
 
@@ -24,15 +25,25 @@ class ExitCode(IntEnum):
     UNEXPECTED = 1
     """A fault of rtsim: please report it."""
     BAD_INPUT = 2
-    """Something given was not allowed; the message says what and what to do."""
+    """Something given was not allowed, or cannot be computed; the message says what and what to do. When that happens
+    in --check, the plan is written without it."""
     LIMIT_NOT_HELD = 3
     """A plan was written, and a hard limit does not hold in its delivered dose, or not in that of --check."""
     NOT_ENOUGH_MEMORY = 4
-    """The work needs more memory than there is; the message says how much."""
+    """The work needs more memory than there is; the message says how much. When --check does, the plan is written
+    without it."""
     OUTPUT_EXISTS = 5
     """The output folder holds a result already, and --overwrite was not given."""
     INTERRUPTED = 130
-    """Ctrl-C; no half file is left."""
+    """Ctrl-C, or ended by a scheduler (SIGTERM): no half file is left. Ctrl-C in --check: the plan is written without
+    the check, or with what the check had by then (then the limits decide)."""
+
+
+def exit_code_of(error: RtsimError) -> ExitCode:
+    """What an error means for the exit status."""
+    if isinstance(error, ResourceError):
+        return ExitCode.NOT_ENOUGH_MEMORY
+    return ExitCode.OUTPUT_EXISTS if isinstance(error, OutputExistsError) else ExitCode.BAD_INPUT
 
 
 class _Output(Console):

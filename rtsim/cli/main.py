@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rtsim import __version__
 from rtsim.cli.choices import CHECK_ENGINES, CHECK_UNCERTAINTY_PERCENT
-from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors
-from rtsim.errors import OutputExistsError, ResourceError, RtsimError
+from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors, exit_code_of
+from rtsim.errors import RtsimError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,26 +102,34 @@ def _add_commission(commands: argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
+class Terminated(SystemExit):
+    """The run is to end (SIGTERM).
+
+    Not a KeyboardInterrupt: a Monte Carlo dose answers that one with what it has, and the work would go on.
+    """
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (see :class:`ExitCode`)."""
     own, handed_on = _split(sys.argv[1:] if argv is None else list(argv))
     arguments = parser().parse_args(own)
     if threading.current_thread() is threading.main_thread():
         # A scheduler that ends the run (SIGTERM) must leave no half file either.
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, _terminate)
     logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="%(name)s: %(message)s")
     try:
         return int(_dispatch(arguments, handed_on))
     except KeyboardInterrupt:
         errors().print("interrupted; nothing half-written is left", markup=False)
         return ExitCode.INTERRUPTED
+    except Terminated:
+        errors().print("ended by SIGTERM; nothing half-written is left", markup=False)
+        return ExitCode.INTERRUPTED
     except RtsimError as error:
         if arguments.verbose:
             logging.getLogger(__name__).exception("the work stopped")
         errors().print(f"rtsim: {error}", markup=False)
-        if isinstance(error, ResourceError):
-            return ExitCode.NOT_ENOUGH_MEMORY
-        return ExitCode.OUTPUT_EXISTS if isinstance(error, OutputExistsError) else ExitCode.BAD_INPUT
+        return exit_code_of(error)
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -132,8 +140,8 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     return argv[: command + 1], argv[command + 1 :]
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+def _terminate(*_: object) -> None:
+    raise Terminated(ExitCode.INTERRUPTED)
 
 
 def _dispatch(arguments: argparse.Namespace, handed_on: Sequence[str]) -> ExitCode:

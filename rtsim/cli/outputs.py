@@ -6,7 +6,7 @@ import logging
 from dataclasses import asdict
 from pathlib import Path
 
-from rtsim.cli.check import Checked, record_of_check
+from rtsim.cli.check import Checked, NotChecked, record_of_check
 from rtsim.cli.request import Request
 from rtsim.evaluate import GradeReport
 from rtsim.io.archive import RunRecord, write_archive
@@ -26,7 +26,7 @@ def record_of(
     name: str,
     version: str,
     seconds: dict[str, float],
-    checked: Checked | None = None,
+    checked: Checked | NotChecked | None = None,
 ) -> RunRecord:
     """What was run and what came of it, in plain values."""
     plan = planned.plan
@@ -90,9 +90,9 @@ def record_of(
                 "tcp_poisson": report.tumor.tcp_poisson,
             },
         },
-        notes=(*planned.phantom.notes, *plan.notes),
+        notes=(*planned.phantom.notes, *plan.notes, *([checked.reason] if isinstance(checked, NotChecked) else [])),
         seconds=seconds,
-        check=None if checked is None else record_of_check(checked),
+        check=record_of_check(checked) if isinstance(checked, Checked) else None,
     )
 
 
@@ -104,7 +104,7 @@ def write_outputs(
     record: RunRecord,
     progress: Progress,
     *,
-    checked: Checked | None = None,
+    checked: Checked | NotChecked | None = None,
 ) -> None:
     """Write everything into ``folder``."""
     phantom, plan, dose = planned.phantom, planned.plan, planned.dose
@@ -112,13 +112,13 @@ def write_outputs(
     # The CT of a patient is already DICOM, in the folder it came from; that of a phantom was made here.
     write_dicom(folder / "dicom", phantom, plan, dose, ct=not request.is_from_dicom)
     progress(0.3, "archive")
-    write_archive(folder, phantom, dose, record, check=None if checked is None else checked.dose)
+    write_archive(folder, phantom, dose, record, check=checked.dose if isinstance(checked, Checked) else None)
     progress(0.5, "pictures")
     pictures = report_pictures(
         phantom, dose, report, plan=plan, progress=lambda done, what: progress(0.5 + 0.4 * done, what)
     )
     difference = None
-    if checked is not None:
+    if isinstance(checked, Checked):
         at = plan.beams[0].isocenter_mm
         difference = check_picture(phantom, dose, checked.dose, plan.prescription, at_mm=at)
     for picture in (*pictures.all, *([difference] if difference else [])):
@@ -135,6 +135,7 @@ def write_outputs(
         plan=plan,
         record=record,
         pictures=pictures,
-        check=None if checked is None else checked.opinion,
+        check=checked.opinion if isinstance(checked, Checked) else None,
         check_picture=difference,
+        not_checked=checked.reason if isinstance(checked, NotChecked) else "",
     )

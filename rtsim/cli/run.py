@@ -11,8 +11,8 @@ from pathlib import Path
 from rtsim import __version__
 from rtsim.beams import coplanar, with_beamlets
 from rtsim.beams.model import Beam
-from rtsim.cli.check import Checked, check_plan
-from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, steps, terminal
+from rtsim.cli.check import Checked, NotChecked, check_or_reason
+from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, errors, steps, terminal
 from rtsim.cli.outputs import record_of, write_outputs
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
 from rtsim.dose import CollapsedCone
@@ -61,10 +61,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 histology=request.histology,
                 certificates=planned.plan.certificates,
             )
-        checked: Checked | None = None
+        checked: Checked | NotChecked | None = None
         if request.check is not None:
             with clock.timed(bars, f"check ({request.check.engine})") as progress:
-                checked = check_plan(request, request.check, planned, progress)
+                checked = check_or_reason(request, request.check, planned, progress)
+            if isinstance(checked, NotChecked):
+                errors().print(checked.reason, markup=False)
         with clock.timed(bars, "pictures, DICOM, archive") as progress:
             record = record_of(
                 request,
@@ -77,6 +79,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             )
             write_outputs(folder, request, planned, report, record, progress, checked=checked)
     _say(output, planned, report, clock, checked)
+    if isinstance(checked, NotChecked):
+        return checked.code
     held = report.hard_limits_held and all(c.held for c in planned.plan.certificates)
     held = held and not (checked is not None and checked.is_broken)
     return ExitCode.DONE if held else ExitCode.LIMIT_NOT_HELD
@@ -117,10 +121,12 @@ def _beams(request: Request) -> tuple[Beam, ...] | None:
     return with_beamlets(coplanar(request.machine, gantry_deg=request.gantry_deg, target=target), target)
 
 
-def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, checked: Checked | None) -> None:
+def _say(
+    output: Path, planned: Planned, report: GradeReport, clock: Clock, checked: Checked | NotChecked | None
+) -> None:
     console = terminal()
     console.print(str(report), markup=False)
-    if checked is not None:
+    if isinstance(checked, Checked):
         console.print(f"\n{checked.opinion}\n", markup=False)
     for note in (*planned.phantom.notes, *planned.plan.notes):
         console.print(f"note: {note}", markup=False)
@@ -128,4 +134,6 @@ def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, chec
     console.print(
         f"\n{output}/report.html and pictures, dicom/, result.npz, result.json, in {total:.0f} s", markup=False
     )
+    if isinstance(checked, NotChecked):
+        console.print(checked.reason, markup=False)
     console.print(NOT_A_DEVICE, markup=False)

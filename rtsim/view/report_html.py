@@ -36,6 +36,7 @@ def write_report(
     pictures: ReportPictures | None = None,
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
+    not_checked: str = "",
 ) -> Path:
     """Write :func:`report_html` to ``path`` (temporary name, then renamed)."""
     text = report_html(
@@ -47,6 +48,7 @@ def write_report(
         pictures=pictures,
         check=check,
         check_picture=check_picture,
+        not_checked=not_checked,
     )
     return write_picture(path, text.encode("utf-8"))
 
@@ -61,6 +63,7 @@ def report_html(
     pictures: ReportPictures | None = None,
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
+    not_checked: str = "",
 ) -> str:
     """One HTML document: hard limits first, then goals, pictures, DVH, biology, beams, and what was run.
 
@@ -68,6 +71,7 @@ def report_html(
         pictures: what :func:`rtsim.view.report_pictures` drew; None draws them.
         check: a second opinion on the plan; its verdict joins the hard limits, its numbers follow the goals.
         check_picture: what :func:`rtsim.view.check_picture` drew of it.
+        not_checked: why a second opinion that was wanted is not there.
     """
     drawn = report_pictures(phantom, dose, grade, plan=plan) if pictures is None else pictures
     title = f"{phantom.name}: {grade.prescription}"
@@ -75,7 +79,7 @@ def report_html(
         f"<p class='banner'>{escape(_BANNER)}</p>",
         f"<h1>{escape(title)}</h1>",
         f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
-        _limits_box(grade, check),
+        _limits_box(grade, check, not_checked),
         "<h2>Goals</h2>",
         _goal_table(grade),
         _check_section(check, check_picture),
@@ -98,7 +102,7 @@ def report_html(
     )
 
 
-def _limits_box(grade: GradeReport, check: SecondOpinion | None) -> str:
+def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: str) -> str:
     held = grade.hard_limits_held
     verdict = None if check is None else check.verdict
     head = "Hard limits held" if held else "HARD LIMIT VIOLATED"
@@ -130,9 +134,13 @@ def _limits_box(grade: GradeReport, check: SecondOpinion | None) -> str:
             head = "Hard limits held in the plan, BROKEN IN THE CHECK"
         elif held and verdict is not Verdict.HELD:
             head += ", not confirmed by the check"
+    if not_checked:
+        lines.append(f"<p><b>Second opinion:</b> {escape(not_checked)}</p>")
+        head += ", not checked by a second engine" if held else ""
     kind = "good" if held and (measured or grade.certificates) else "open" if held else "bad"
     if check is not None and kind == "good" and verdict is not Verdict.HELD:
         kind = "bad" if verdict is Verdict.BROKEN else "open"
+    kind = "open" if not_checked and kind == "good" else kind
     return f"<section class='limits {kind}'><h2>{escape(head)}</h2>{''.join(lines)}</section>"
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,16 @@ from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main
 from rtsim.cli.request import CheckRequest, Request
 from rtsim.dose import Dose
+from rtsim.dose.monte_carlo.batches import deposit
+from rtsim.dose.monte_carlo.goal import Goal
+from rtsim.errors import ConvergenceError, ResourceError
 from rtsim.evaluate import second_opinion
 from rtsim.io.archive import read_archive, read_check
 from rtsim.machine import load_machine
 from rtsim.optimize import FieldArrangement, Plan, Planned
 from rtsim.protocol import Priority, Sense, load_protocol
 from rtsim.view import report_pictures
+from tests.properties.test_monte_carlo_statistics import ONES, Noise
 from tests.unit.test_evaluate_grade import RX, goal, spine
 from tests.unit.test_second_opinion import bent
 
@@ -193,16 +198,11 @@ class _Check:
         return replace(bent(), values_gy=bent().values_gy * self.factor, uncertainty_gy=sigma, engine="stand-in")
 
 
-@pytest.mark.parametrize(("factor", "code", "verdict"), [(1.0, 0, "held"), (1.2, 3, "broken")])
-def test_check_is_printed_written_and_decides_the_exit_status(
-    factor: float,
-    code: int,
-    verdict: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """The cord gets 6.2 Gy, its limit is 7 Gy: held in the plan, broken in a check that gives 20 % more."""
+def _planned_with_a_check(monkeypatch: pytest.MonkeyPatch, output: Path, make: Callable[..., _Check]) -> list[str]:
+    """Command line of a plan that is there at once, and is checked by what ``make`` makes.
+
+    The cord gets 6.2 Gy, its limit is 7 Gy.
+    """
     limit = goal("spinal_cord", "D0.035cc", Sense.AT_MOST, 7.0, "Gy", Priority.HARD)
     protocol = replace(load_protocol("spine_sbrt_2fx"), goals=(limit,), cord_limits=(), cord_limits_name="")
     beam = Beam.open_field(load_machine("generic_6fff"), (60.0, 40.0))
@@ -222,13 +222,26 @@ def test_check_is_printed_written_and_decides_the_exit_status(
     )
     monkeypatch.setattr("rtsim.cli.run.request_of", lambda *_: request)
     monkeypatch.setattr("rtsim.cli.run.plan_of", lambda *_: planned)
-    monkeypatch.setattr("rtsim.cli.check.engine_named", lambda _: partial(_Check, factor=factor))
+    monkeypatch.setattr("rtsim.cli.check.engine_named", lambda _: make)
     monkeypatch.setattr("rtsim.cli.check.forward", lambda *_, engine, **__: engine.forward(fractions=2))
     monkeypatch.setattr("rtsim.cli.check.second_opinion", partial(second_opinion, samples=16))
     monkeypatch.setattr("rtsim.cli.outputs.report_pictures", partial(report_pictures, has_scene=False))
     monkeypatch.setattr("rtsim.cli.outputs.write_dicom", lambda *_, **__: None)
+    return ["run", "spine_t8_epidural", "-o", str(output), "--quiet", "--check", "monte_carlo"]
+
+
+@pytest.mark.parametrize(("factor", "code", "verdict"), [(1.0, 0, "held"), (1.2, 3, "broken")])
+def test_check_is_printed_written_and_decides_the_exit_status(
+    factor: float,
+    code: int,
+    verdict: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Held in the plan, broken in a check that gives 20 % more."""
     output = tmp_path / "out"
-    argv = ["run", "spine_t8_epidural", "-o", str(output), "--quiet", "--check", "monte_carlo"]
+    argv = _planned_with_a_check(monkeypatch, output, partial(_Check, factor=factor))
     assert main(argv) == code
     said = capsys.readouterr().out
     assert "SECOND OPINION by stand-in" in said
@@ -244,3 +257,84 @@ def test_check_is_printed_written_and_decides_the_exit_status(
     assert read_archive(output)[0].uncertainty_gy is None
     assert (output / "pictures" / "check.png").is_file()
     assert "<h2>Second opinion</h2>" in (output / "report.html").read_text()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StopsAt(_Check):
+    """Raises ``stop`` in run ``run`` (0..7)."""
+
+    run: int
+    stop: type[BaseException]
+
+    def forward(self, *_: object, fractions: int = 1, **__: object) -> Dose:
+        if self.seed == 56 + self.run:
+            raise self.stop("the stand-in stopped")
+        return super().forward(fractions=fractions)
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "words"),
+    [
+        (KeyboardInterrupt, ExitCode.INTERRUPTED, "the check was interrupted"),
+        (ConvergenceError, ExitCode.BAD_INPUT, "the check failed: the stand-in stopped"),
+        (ResourceError, ExitCode.NOT_ENOUGH_MEMORY, "the check failed: the stand-in stopped"),
+    ],
+)
+def test_a_check_that_stops_does_not_cost_the_plan(
+    stop: type[BaseException],
+    code: ExitCode,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out"
+    argv = _planned_with_a_check(monkeypatch, output, partial(_StopsAt, run=0, stop=stop))
+    assert main(argv) == code
+    said = capsys.readouterr()
+    assert words in said.out
+    assert words in said.err, "said at once, before the pictures"
+    written = json.loads((output / "result.json").read_text())
+    assert written["check"] is None
+    assert words in written["notes"][-1]
+    assert read_check(output) is None
+    np.testing.assert_array_equal(read_archive(output)[0].values_gy, bent().values_gy)
+    report = (output / "report.html").read_text()
+    assert words in report
+    assert "Hard limits held, not checked by a second engine" in report
+    assert "class='limits open'" in report
+
+
+def test_ctrl_c_in_a_later_run_keeps_those_that_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    argv = _planned_with_a_check(monkeypatch, output, partial(_StopsAt, run=5, stop=KeyboardInterrupt))
+    assert main(argv) == ExitCode.DONE
+    assert "interrupted after 5 of 8 runs" in " ".join(capsys.readouterr().out.split())
+    written = json.loads((output / "result.json").read_text())["check"]
+    assert (written["verdict"], written["engine"]) == ("held", "stand-in; 5 independent runs")
+
+
+def test_a_scheduler_ends_a_monte_carlo_dose_that_ctrl_c_would_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM in the middle of a run of batches: nothing goes on, nothing is left."""
+    said: list[float] = []
+
+    def terminate(done: float, _: str) -> None:
+        said.append(done)
+        if done > 0.3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def simulate(*_: object, **__: object) -> None:
+        deposit(Noise(), Goal(histories=64_000), seed=2, weight=ONES, progress=terminate)
+        pytest.fail("the dose came to an end")
+
+    output = tmp_path / "out"
+    argv = _planned_with_a_check(monkeypatch, output, _Check)
+    monkeypatch.setattr("rtsim.cli.check.forward", simulate)
+    assert main(argv) == ExitCode.INTERRUPTED
+    assert max(said) < 0.5
+    assert "ended by SIGTERM" in _error(capsys)
+    assert list(tmp_path.iterdir()) == []
