@@ -128,15 +128,15 @@ def shortest_step(slot, longest, node, bundles, medium, step):
 
 
 @njit(nogil=True, error_model="numpy", _nrt=False)
-def hinge(slot, loss, middle, state, bundles, medium, table, scattering, cosines, known):
-    """Turn all copies of a slot by the multiple scattering of a loss of ``loss`` MeV about the energy ``middle``.
+def hinge(slot, loss, x, state, bundles, medium, table, scattering, cosines, known):
+    """Turn all copies of a slot by the multiple scattering of a loss of ``loss`` MeV about the energy at node ``x``.
 
-    The geometric mean of the energies before and after gives the first moment within 0.2 % for losses of 20 %.
+    The geometric mean of the energies before and after, half way in nodes, gives the first moment within 0.2 % for
+    losses of 20 %.
     """
     place, voxel, _, _, count, _ = bundles
     code, _, shape, _ = medium
-    log_min, per_log, _, _, elastic, _, _, _ = table
-    x = (math.log(middle) - log_min) * per_log
+    elastic = table[4]
     node = int(x)
     share = x - node
     known[:] = False
@@ -314,6 +314,7 @@ def transport_bundles(
             top -= 1
             continue
         ahead = 0.0  # of the last step, what its hinge left to lose
+        x = (math.log(energy[slot]) - log_min) * per_log if energy[slot] > electron_cut else 0.0
         while count[slot] > 0:
             if top + 3 > count.shape[0] or waiting + 3 > photons.shape[0]:
                 tallies[2] += 1.0
@@ -327,7 +328,7 @@ def transport_bundles(
                     slot, weight, split, state, bundles, medium, score_at_cut, deposited, photons, cells, waiting
                 )
                 break
-            node = int((math.log(now) - log_min) * per_log)
+            node = int(x)
             chance = most[node + 1]
             loss = shortest_step(slot, largest_loss * now, node, bundles, medium, step)
             loss = min(loss, now - electron_cut)
@@ -337,9 +338,9 @@ def transport_bundles(
                 loss = until_hard
             before = uniform(state) * loss
             walk(slot, ahead + before, weight, bundles, medium, table, deposited, tallies, work[0], work[1])
-            hinge(
-                slot, loss, math.sqrt(now * (now - loss)), state, bundles, medium, table, scattering, work[2], work[3]
-            )
+            before_x, x = x, (math.log(now - loss) - log_min) * per_log
+            middle_x = 0.5 * (before_x + x)
+            hinge(slot, loss, middle_x, state, bundles, medium, table, scattering, work[2], work[3])
             ahead = loss - before
             if not is_hard:
                 continue
@@ -347,7 +348,6 @@ def transport_bundles(
             ahead = 0.0
             if count[slot] == 0:
                 continue
-            x = (math.log(energy[slot]) - log_min) * per_log
             node = int(x)
             share = x - node
             for m in range(hard_here.shape[0]):
@@ -366,6 +366,7 @@ def transport_bundles(
             if knocked_slot >= 0:
                 knock_on(knocked_slot, top, electron_cut, state, bundles)
                 top += 1
+            x = (math.log(max(energy[slot], 1e-9)) - log_min) * per_log
             if top > slot + 1:
                 break  # the least energies and the fewest copies come first, so that few bundles wait
     return waiting
