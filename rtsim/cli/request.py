@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rtsim.biology import Histology, histology
-from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT
+from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT, MOST_SEED
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
 from rtsim.evaluate import find_cord
@@ -81,8 +81,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse combinations that cannot work, before anything slow is done.
 
     Raises:
-        InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing or an
-            uncertainty out of range.
+        InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing, a seed
+            or an uncertainty out of range.
     """
     if (arguments.case is None) == (arguments.dicom is None):
         raise InputError(
@@ -97,6 +97,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
                 )
     if arguments.spacing is not None and not 0.5 <= arguments.spacing <= 5.0:
         raise InputError(f"--spacing is {arguments.spacing:g} mm; a plan is computed on 0.5 to 5 mm")
+    if not 0 <= arguments.seed <= MOST_SEED:
+        raise InputError(f"--seed is {arguments.seed}; a whole number from 0 to 2^58 - 1 = {MOST_SEED} is needed")
     _check_wanted(arguments)
 
 

@@ -8,14 +8,28 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from scipy.special import ndtr, stdtrit
+
 from rtsim.evaluate.gamma import GammaResult
 from rtsim.evaluate.report import GradeReport
 from rtsim.protocol import Goal, Metric, Sense
 
 RESOLVED_SIGMAS: Final = 2.0
-"""A limit counts as held or broken when it lies this many standard deviations away: wrong in 1 of 44 cases where the
-dose lies on the limit itself (normal distribution, one side)."""
+"""A limit counts as held or broken when it lies this many standard deviations away, where these are known well: wrong
+in 1 of 44 cases where the dose lies on the limit itself (normal distribution, one side)."""
+_LEAST_NOISE_SHARE: Final = 0.1
+"""Less noise than this share of what there is takes more than 100 times the histories."""
 _WIDTH: Final = 110
+
+
+def sigmas_needed(runs: int) -> float:
+    """Estimated standard deviations that are wrong as rarely as ``RESOLVED_SIGMAS`` known ones.
+
+    Student's t for ``runs`` - 1 degrees of freedom, because the noise of a mean over a volume is known from the spread
+    of the runs alone: 2.43 for 8 runs. That of a single voxel is known better, from all batches; for it this is more
+    than needed. ``RESOLVED_SIGMAS`` without runs.
+    """
+    return float(-stdtrit(runs - 1, ndtr(-RESOLVED_SIGMAS))) if runs > 1 else RESOLVED_SIGMAS
 
 
 class Verdict(Enum):
@@ -42,7 +56,8 @@ class Comparison:
         planned: in the planned dose.
         measured: in the check as it stands, noise and all.
         noise_bias: how much higher than without noise the check reads on average, estimated.
-        uncertainty: one standard deviation of ``checked``, that of ``noise_bias`` included.
+        uncertainty: one standard deviation of ``checked``, that of ``noise_bias`` and ``common`` included.
+        common: the part of it that more histories do not reduce: what all voxels have in common.
     """
 
     structure: str
@@ -51,6 +66,7 @@ class Comparison:
     measured: float
     noise_bias: float = 0.0
     uncertainty: float = 0.0
+    common: float = 0.0
 
     @property
     def name(self) -> str:
@@ -80,10 +96,15 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedLimit:
-    """A hard limit in both doses."""
+    """A hard limit in both doses.
+
+    Attributes:
+        runs: independent runs that the noise is known from; 0: another way.
+    """
 
     goal: Goal
     comparison: Comparison
+    runs: int = 0
 
     @property
     def sigmas_inside(self) -> float:
@@ -96,10 +117,25 @@ class CheckedLimit:
 
     @property
     def verdict(self) -> Verdict:
-        """Held or broken by at least ``RESOLVED_SIGMAS`` standard deviations, else not resolved."""
-        if self.sigmas_inside >= RESOLVED_SIGMAS:
+        """Held or broken by at least ``sigmas_needed`` standard deviations, else not resolved."""
+        if self.sigmas_inside >= self.sigmas_needed:
             return Verdict.HELD
-        return Verdict.BROKEN if self.sigmas_inside <= -RESOLVED_SIGMAS else Verdict.UNRESOLVED
+        return Verdict.BROKEN if self.sigmas_inside <= -self.sigmas_needed else Verdict.UNRESOLVED
+
+    @property
+    def sigmas_needed(self) -> float:
+        """Standard deviations that make a verdict."""
+        return sigmas_needed(self.runs)
+
+    @property
+    def noise_share(self) -> float:
+        """How large a share of its noise would decide a limit that is not resolved; 0: none would.
+
+        The noise, and ``common`` in quadrature, may be as large as the distance from the limit over ``sigmas_needed``.
+        """
+        c = self.comparison
+        allowed = self.sigmas_inside * c.uncertainty / self.sigmas_needed
+        return math.sqrt(max(allowed**2 - c.common**2, 0.0) / (c.uncertainty**2 - c.common**2))
 
     @property
     def statement(self) -> str:
@@ -172,11 +208,11 @@ class SecondOpinion:
         return " ".join([start, *(limit.statement for limit in self.limits), *self._advice(), *self.not_checked])
 
     def _advice(self) -> list[str]:
-        close = [abs(limit.sigmas_inside) for limit in self.limits if limit.verdict is Verdict.UNRESOLVED]
-        if not close or self.uncertainty_percent is None:
+        shares = [limit.noise_share for limit in self.limits if limit.verdict is Verdict.UNRESOLVED]
+        if not shares or self.uncertainty_percent is None:
             return []
-        wanted = self.uncertainty_percent * min(close) / RESOLVED_SIGMAS
-        if wanted < 0.1 * self.uncertainty_percent:
+        wanted = self.uncertainty_percent * min(shares)
+        if min(shares) < _LEAST_NOISE_SHARE:
             return ["The check lies on the limit itself: no affordable number of histories decides."]
         return [f"An uncertainty of about {wanted:.2g} % instead of {self.uncertainty_percent:.2g} % would decide."]
 

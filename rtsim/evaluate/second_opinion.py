@@ -23,7 +23,7 @@ from rtsim.errors import GeometryError, InputError
 from rtsim.evaluate.dose_noise import SAMPLES, DoseNoise, NoiseEffect, mean_uncertainty_percent
 from rtsim.evaluate.gamma import GammaResult, gamma
 from rtsim.evaluate.grade import find_cord, grade
-from rtsim.evaluate.opinion import CheckedGamma, CheckedLimit, Comparison, SecondOpinion
+from rtsim.evaluate.opinion import CheckedGamma, CheckedLimit, Comparison, SecondOpinion, sigmas_needed
 from rtsim.evaluate.report import GradeReport, Status
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.measured import Measured
@@ -39,6 +39,7 @@ _TARGET_METRICS: Final = ("V100%", "D95%", "D50%", "Dmean", "D0.035cc")
 _CORD_METRICS: Final = ("D0.035cc", "Dmean")
 _USELESS: Final = 0.5
 """A voxel whose standard deviation is above this share of the prescription says nothing."""
+_MOST_COMMON_PERCENT: Final = 50.0
 _METRICS_SHARE: Final = 0.6
 """Of the progress; the rest is gamma."""
 _INDICES: Final = (MetricKind.CONFORMITY_PADDICK, MetricKind.GRADIENT_INDEX)
@@ -53,6 +54,7 @@ def second_opinion(
     *,
     histology: Histology | None = None,
     runs: Sequence[Dose] = (),
+    common_percent: float = 0.0,
     notes: Sequence[str] = (),
     seed: int = 1,
     samples: int = SAMPLES,
@@ -67,33 +69,39 @@ def second_opinion(
         protocol_or_goals: as in :func:`rtsim.evaluate.grade`; their hard limits get a verdict.
         runs: independent Monte Carlo runs that ``check`` is the mean of (:func:`rtsim.evaluate.mean_of_runs`); they
             tell the noise of means over volumes, which ``check`` alone makes too small.
+        common_percent: one standard deviation of a factor that all voxels of ``check`` share, in percent, such as the
+            calibration of the machine: neither ``uncertainty_gy`` nor the runs tell it.
         notes: what the reader must know of the two engines.
         seed: of the noise that uncertainties and biases are estimated with.
         samples: noisy copies of the dose for that.
 
     Raises:
-        InputError: the doses differ in their number of fractions, ``check`` is 0 everywhere, the target is unknown.
+        InputError: the doses differ in their number of fractions, ``check`` is 0 everywhere, the target is unknown,
+            ``common_percent`` is not in 0..50.
         GeometryError: the target lies outside a dose grid.
     """
     _check_comparable(planned, check)
+    if not 0.0 <= common_percent <= _MOST_COMMON_PERCENT:
+        raise InputError(f"common_percent is {common_percent:g}; 0 to {_MOST_COMMON_PERCENT:g} % is allowed")
     stated_percent = mean_uncertainty_percent(check)
-    check, patient, useless = _inside_patient(planned, check, phantom, prescription)
-    work = _Work(planned, check, tuple(runs), phantom, prescription, seed, samples, progress)
+    check, seen, useless = _inside_patient(planned, check, phantom, prescription)
+    work = _Work(planned, check, tuple(runs), phantom, prescription, common_percent, seed, samples, progress)
     grades = [grade(d, phantom, prescription, protocol_or_goals, histology=histology) for d in (planned, check)]
     judged, not_checked = work.judged([r.goal for r in grades[0].rows if r.goal.priority is Priority.HARD])
     rows, noise = work.compare(work.asked([(s, g.parsed) for s, g in judged]))
+    spread_of = 0 if noise is None or noise.patterns is None else len(noise.patterns)
     by_question = {(row.structure, row.metric): row for row in rows}
     return SecondOpinion(
         planned_engine=planned.engine or "an engine that is not named",
         check_engine=check.engine or "an engine that is not named",
         uncertainty_percent=stated_percent,
         rows=rows,
-        limits=tuple(CheckedLimit(goal=g, comparison=by_question[s.name, g.parsed]) for s, g in judged),
+        limits=tuple(CheckedLimit(goal=g, comparison=by_question[s.name, g.parsed], runs=spread_of) for s, g in judged),
         not_checked=not_checked,
-        gammas=work.gammas(patient),
+        gammas=work.gammas(seen),
         grade=grades[1],
         changed=_changed(*grades),
-        notes=(*notes, *_notes(noise, samples, useless)),
+        notes=(*notes, *_notes(noise, samples, useless, common_percent)),
     )
 
 
@@ -113,8 +121,8 @@ def _check_comparable(planned: Dose, check: Dose) -> None:
 def _inside_patient(
     planned: Dose, check: Dose, phantom: Phantom, prescription: Prescription
 ) -> tuple[Dose, BoolArray, int]:
-    """The check where it says anything, the planned dose elsewhere; the mask of the patient; how many voxels in it are
-    useless.
+    """The check where it says anything, the planned dose elsewhere; where that is in the patient; in how many voxels of
+    the patient the check says nothing.
 
     In air a Monte Carlo voxel weighs a microgram: a single electron that stops there makes hundreds of Gy, and one
     standard deviation of as much. Such values would stretch every scale and mean nothing.
@@ -127,7 +135,7 @@ def _inside_patient(
     keep = patient & sure
     values = np.where(keep, check.values_gy, planned.on(check.grid).values_gy)
     seen = replace(check, values_gy=values, uncertainty_gy=np.where(keep, sigma, np.float32(0.0)))
-    return seen, patient, int((patient & ~sure).sum())
+    return seen, keep, int((patient & ~sure).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +147,7 @@ class _Work:
     runs: tuple[Dose, ...]
     phantom: Phantom
     prescription: Prescription
+    common_percent: float
     seed: int
     samples: int
     progress: Progress | None
@@ -184,6 +193,10 @@ class _Work:
                 samples=self.samples,
                 progress=lambda done, what: self._say(_METRICS_SHARE * done, what),
             )
+        common = np.zeros(len(asked))
+        if self.common_percent:
+            one = 0.01 * self.common_percent
+            common = 0.5 * np.abs(values(self.check.scaled(1.0 + one)) - values(self.check.scaled(1.0 - one)))
         rows = tuple(
             Comparison(
                 structure=s.name,
@@ -191,15 +204,16 @@ class _Work:
                 planned=float(plan[n]),
                 measured=float(measured[n]),
                 noise_bias=float(effect.bias[n]),
-                uncertainty=float(effect.uncertainty[n]),
+                uncertainty=float(np.hypot(effect.uncertainty[n], common[n])),
+                common=float(common[n]),
             )
             for n, (s, m) in enumerate(asked)
         )
         return rows, noise
 
-    def gammas(self, patient: BoolArray) -> tuple[CheckedGamma, ...]:
-        """Gamma of every voxel of the check against the planned dose: the search must not run in the noisy one, where
-        it would find a voxel that agrees by chance."""
+    def gammas(self, seen: BoolArray) -> tuple[CheckedGamma, ...]:
+        """Gamma of the voxels of the check that are ``seen`` against the planned dose: the search must not run in the
+        noisy one, where it would find a voxel that agrees by chance."""
         only_noise: Dose | None = None
         if self.check.uncertainty_gy is not None:
             noise = DoseNoise.of(self.planned, self.check)
@@ -208,8 +222,8 @@ class _Work:
         for n, (percent, distance_mm) in enumerate(GAMMA_CRITERIA):
             done = _METRICS_SHARE + (1.0 - _METRICS_SHARE) * n / len(GAMMA_CRITERIA)
             self._say(done, f"gamma {percent:g} %/{distance_mm:g} mm")
-            alone = None if only_noise is None else self._gamma(only_noise, percent, distance_mm, patient).pass_percent
-            result = self._gamma(self.check, percent, distance_mm, patient)
+            alone = None if only_noise is None else self._gamma(only_noise, percent, distance_mm, seen).pass_percent
+            result = self._gamma(self.check, percent, distance_mm, seen)
             out.append(CheckedGamma(result=result, noise_alone_percent=alone))
         return tuple(out)
 
@@ -253,9 +267,17 @@ def _changed(plan: GradeReport, check: GradeReport) -> tuple[str, ...]:
     )
 
 
-def _notes(noise: DoseNoise | None, samples: int, useless: int) -> tuple[str, ...]:
+def _notes(noise: DoseNoise | None, samples: int, useless: int, common_percent: float) -> tuple[str, ...]:
+    common: tuple[str, ...] = ()
+    if common_percent:
+        common = (
+            f"{common_percent:.2g} % of the dose (one standard deviation) is in every uncertainty besides the noise: "
+            "what all voxels of the check have in common, as the calibration of the machine; more histories do not "
+            "reduce it.",
+        )
     if noise is None:
-        return ("the check states no statistical uncertainty; its numbers are taken as exact.",)
+        return ("the check states no statistical uncertainty; its numbers are taken as exact.", *common)
+    needed = sigmas_needed(0 if noise.patterns is None else len(noise.patterns))
     if noise.patterns is None:
         source = (
             f"its correlation between neighboring voxels ({max(noise.correlation):.2f} at most) was read from the "
@@ -270,7 +292,8 @@ def _notes(noise: DoseNoise | None, samples: int, useless: int) -> tuple[str, ..
             f"of mean doses itself uncertain by {share:.0f} %."
         )
     air = (
-        f"left out in the patient, as air with an uncertainty above half of the prescription: {useless} of its voxels.",
+        f"air in the patient, with an uncertainty above half of the prescription: {useless} of its voxels. They are "
+        "left out of gamma; in DVHs and metrics their dose is taken from the plan.",
     )
     return (
         *(air if useless else ()),
@@ -278,4 +301,8 @@ def _notes(noise: DoseNoise | None, samples: int, useless: int) -> tuple[str, ..
         f"estimated from {samples} noisy copies of the dose, and the check is given without it. A quarter of it is in "
         "the uncertainty.",
         "the uncertainty is statistical only: beam model, cross sections and CT density are not in it; " + source,
+        *common,
+        f"held and BROKEN need {needed:.2f} of these standard deviations: wrong in 1 of 44 cases at most, where the "
+        "dose lies on the limit itself"
+        + (" (Student's t, because the runs are few)." if noise.patterns is not None else "."),
     )

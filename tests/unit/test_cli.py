@@ -16,13 +16,18 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main as benchmarks_main
+from rtsim import materials
 from rtsim.beams.model import Beam
+from rtsim.cli.check import DOSE_TO_MEDIUM
+from rtsim.cli.choices import CHECK_RUNS, MOST_SEED
 from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main
 from rtsim.cli.request import CheckRequest, Request
-from rtsim.dose import Dose
+from rtsim.dose import Dose, MonteCarlo
 from rtsim.dose.monte_carlo.batches import deposit
 from rtsim.dose.monte_carlo.goal import Goal
+from rtsim.dose.monte_carlo.tables.electrons import water_over_medium
+from rtsim.dose.monte_carlo.tables.energy_grid import EnergyGrid
 from rtsim.errors import ConvergenceError, ResourceError
 from rtsim.evaluate import second_opinion
 from rtsim.io.archive import read_archive, read_check
@@ -50,6 +55,8 @@ def _error(capsys: pytest.CaptureFixture[str]) -> str:
         (["run", "spine_t8_epidural", "--machine", "generic_6ff", "-o", "x"], "did you mean 'generic_6fff'"),
         (["run", "spine_t8_epidural", "--histology", "renall", "-o", "x"], "did you mean 'renal'"),
         (["run", "spine_t8_epidural", "--spacing", "9", "-o", "x"], "0.5 to 5 mm"),
+        (["run", "spine_t8_epidural", "--seed", "-1", "-o", "x"], "--seed is -1; a whole number from 0 to 2^58"),
+        (["run", "spine_t8_epidural", "--seed", str(2**58), "-o", "x"], "a whole number from 0 to 2^58"),
         (["run", "water_tank", "-o", "x"], "--protocol"),
         (["run", "--dicom", "nowhere", "-o", "x"], "--target"),
         (["run", "--dicom", "nowhere", "--target", "PTV", "--protocol", "spine_sbrt_1fx", "-o", "x"], "nowhere"),
@@ -163,6 +170,22 @@ def test_a_scheduler_that_ends_the_run_leaves_no_half_file(tmp_path: Path, monke
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_engine_takes_every_seed_that_is_allowed() -> None:
+    assert MonteCarlo(seed=CHECK_RUNS * MOST_SEED + CHECK_RUNS - 1).seed < 2**62
+
+
+@pytest.mark.parametrize(("material", "low", "high"), [("bone_cortical", 1.12, 1.14), ("cord", 1.0, 1.01)])
+def test_what_is_said_of_dose_to_water_is_so(material: str, low: float, high: float) -> None:
+    """The note of the check: 13 % in cortical bone, within 1 % in cord; titanium about 40 %, in the same way."""
+    energies = EnergyGrid.standard().energies_mev
+    ratios = water_over_medium((materials.get(material), materials.get("ti6al4v")))
+    asked = (energies >= 0.2) & (energies <= 3.0)
+    assert low < ratios[asked, 0].min() <= ratios[asked, 0].max() < high
+    assert ratios[asked, 1].mean() == pytest.approx(1.4, abs=0.05)
+    assert "13 % higher in cortical bone" in DOSE_TO_MEDIUM
+    assert "40 % in titanium" in DOSE_TO_MEDIUM
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -249,7 +272,16 @@ def test_check_is_printed_written_and_decides_the_exit_status(
     written = json.loads((output / "result.json").read_text())["check"]
     assert written["verdict"] == verdict
     assert written["limits"][0]["structure"] == "SpinalCord"
-    assert {"structure", "metric", "planned", "check", "uncertainty", "noise_bias"} <= written["metrics"][0].keys()
+    assert written["limits"][0]["sigmas_needed"] == pytest.approx(2.43, abs=0.005)
+    row = next(m for m in written["metrics"] if m["metric"] == "D50%")
+    assert row.keys() >= {"structure", "metric", "planned", "check", "uncertainty", "noise_bias"}
+    # source: SIGMA of rtsim.dose.monte_carlo.calibration; the machine has a calibration
+    assert row["common_uncertainty"] == pytest.approx(0.002 * row["check"], rel=0.01)
+    assert row["uncertainty"] > row["common_uncertainty"]
+    said_once = " ".join(said.split())
+    for words in ("not checked, because plan and check have it in common", "0.2 % of the dose", "need 2.43 of these"):
+        assert words in said_once
+        assert words in (output / "report.html").read_text()
     second = read_check(output)
     assert second is not None
     np.testing.assert_allclose(second.values_gy, factor * bent().values_gy, rtol=1e-6)
