@@ -49,6 +49,17 @@ class Checked:
         """True when a hard limit is broken in the second dose, beyond its noise."""
         return self.opinion.verdict is Verdict.BROKEN
 
+    @property
+    def last_word(self) -> str:
+        """The verdict, and what it does to the exit status, for the end of a long output."""
+        return {
+            None: "check: no hard limit could be judged in it; the exit status is that of the plan alone.",
+            Verdict.HELD: "check: the hard limits that it could judge hold in it too.",
+            Verdict.UNRESOLVED: "check: NOT RESOLVED. Its noise hides whether a hard limit holds in it; the exit "
+            "status is that of the plan alone. A smaller --check-uncertainty may decide (see above).",
+            Verdict.BROKEN: f"check: A HARD LIMIT IS BROKEN in it; exit status {ExitCode.LIMIT_NOT_HELD.value}.",
+        }[self.opinion.verdict]
+
 
 @dataclass(frozen=True, kw_only=True)
 class NotChecked:

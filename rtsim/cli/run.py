@@ -134,6 +134,6 @@ def _say(
     console.print(
         f"\n{output}/report.html and pictures, dicom/, result.npz, result.json, in {total:.0f} s", markup=False
     )
-    if isinstance(checked, NotChecked):
-        console.print(checked.reason, markup=False)
+    if checked is not None:
+        console.print(checked.reason if isinstance(checked, NotChecked) else checked.last_word, markup=False)
     console.print(NOT_A_DEVICE, markup=False)

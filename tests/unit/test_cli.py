@@ -37,7 +37,7 @@ from rtsim.protocol import Priority, Sense, load_protocol
 from rtsim.view import report_pictures
 from tests.properties.test_monte_carlo_statistics import ONES, Noise
 from tests.unit.test_evaluate_grade import RX, goal, spine
-from tests.unit.test_second_opinion import bent
+from tests.unit.test_second_opinion import bent, cord_numbers
 
 
 def _error(capsys: pytest.CaptureFixture[str]) -> str:
@@ -269,6 +269,7 @@ def test_check_is_printed_written_and_decides_the_exit_status(
     said = capsys.readouterr().out
     assert "SECOND OPINION by stand-in" in said
     assert ("A HARD LIMIT IS BROKEN" in said) == (code == ExitCode.LIMIT_NOT_HELD)
+    assert {"held": "hold in it too", "broken": "A HARD LIMIT IS BROKEN in it"}[verdict] in said.splitlines()[-2]
     written = json.loads((output / "result.json").read_text())["check"]
     assert written["verdict"] == verdict
     assert written["limits"][0]["structure"] == "SpinalCord"
@@ -335,6 +336,18 @@ def test_a_check_that_stops_does_not_cost_the_plan(
     assert words in report
     assert "Hard limits held, not checked by a second engine" in report
     assert "class='limits open'" in report
+
+
+def test_a_check_that_does_not_resolve_a_limit_says_so_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A check that puts the cord on its limit: the exit status is that of the plan, and the last lines say so."""
+    argv = _planned_with_a_check(monkeypatch, tmp_path / "out", partial(_Check, factor=7.0 / cord_numbers(bent())[0]))
+    assert main(argv) == ExitCode.DONE
+    said = capsys.readouterr().out
+    last = said.splitlines()[-2]
+    assert "check: NOT RESOLVED" in last
+    assert "the exit status is that of the plan alone" in last
 
 
 def test_ctrl_c_in_a_later_run_keeps_those_that_are_finished(
