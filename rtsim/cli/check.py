@@ -39,10 +39,15 @@ SHARED: Final = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Checked:
-    """The second dose of a plan, and what comparing it said."""
+    """The second dose of a plan, and what comparing it said.
+
+    Attributes:
+        cut: one sentence, when the check is made of fewer histories than were wanted.
+    """
 
     dose: Dose
     opinion: SecondOpinion
+    cut: str = ""
 
     @property
     def is_broken(self) -> bool:
@@ -52,13 +57,14 @@ class Checked:
     @property
     def last_word(self) -> str:
         """The verdict, and what it does to the exit status, for the end of a long output."""
-        return {
+        said = {
             None: "check: no hard limit could be judged in it; the exit status is that of the plan alone.",
             Verdict.HELD: "check: the hard limits that it could judge hold in it too.",
             Verdict.UNRESOLVED: "check: NOT RESOLVED. Its noise hides whether a hard limit holds in it; the exit "
             "status is that of the plan alone. A smaller --check-uncertainty may decide (see above).",
             Verdict.BROKEN: f"check: A HARD LIMIT IS BROKEN in it; exit status {ExitCode.LIMIT_NOT_HELD.value}.",
         }[self.opinion.verdict]
+        return f"{said} {self.cut}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +98,10 @@ def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progres
     """Compute the dose of ``planned`` on its own grid by the engine that is wanted, and compare."""
     runs = independent_runs(request, wanted, planned, lambda done, what: progress(_DOSE_SHARE * done, what))
     dose = mean_of_runs(runs, engine=_engine_of(runs))
-    cut = (f"the check was interrupted after {len(runs)} of {CHECK_RUNS} runs; it is made of those.",)
-    notes = (*(cut if _is_interrupted(runs) else ()), SHARED, DOSE_TO_MEDIUM)
+    cut = ""
+    if _is_interrupted(runs):
+        cut = f"The check was interrupted in or after run {len(runs)} of {CHECK_RUNS}; it is made of what there is."
+    notes = (*([cut] if cut else []), SHARED, DOSE_TO_MEDIUM)
     opinion = second_opinion(
         planned.dose,
         dose,
@@ -107,7 +115,7 @@ def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progres
         seed=request.seed,
         progress=lambda done, what: progress(_DOSE_SHARE + (1.0 - _DOSE_SHARE) * done, what),
     )
-    return Checked(dose=dose, opinion=opinion)
+    return Checked(dose=dose, opinion=opinion, cut=cut)
 
 
 def independent_runs(request: Request, wanted: CheckRequest, planned: Planned, progress: Progress) -> tuple[Dose, ...]:

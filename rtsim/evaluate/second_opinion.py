@@ -302,7 +302,10 @@ def _notes(noise: DoseNoise | None, samples: int, useless: int, common_percent: 
         "the uncertainty.",
         "the uncertainty is statistical only: beam model, cross sections and CT density are not in it; " + source,
         *common,
-        f"held and BROKEN need {needed:.2f} of these standard deviations: wrong in 1 of 44 cases at most, where the "
-        "dose lies on the limit itself"
-        + (" (Student's t, because the runs are few)." if noise.patterns is not None else "."),
+        f"held and BROKEN need {needed:.2f} of these standard deviations: wrong in 1 of 44 cases "
+        + (
+            "where the dose lies on the limit itself; more often for mean doses, whose uncertainty is too small."
+            if noise.patterns is None
+            else "at most where the dose lies on the limit itself (Student's t, because the runs are few)."
+        ),
     )

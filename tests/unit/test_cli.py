@@ -356,7 +356,11 @@ def test_ctrl_c_in_a_later_run_keeps_those_that_are_finished(
     output = tmp_path / "out"
     argv = _planned_with_a_check(monkeypatch, output, partial(_StopsAt, run=5, stop=KeyboardInterrupt))
     assert main(argv) == ExitCode.DONE
-    assert "interrupted after 5 of 8 runs" in " ".join(capsys.readouterr().out.split())
+    said = capsys.readouterr().out
+    cut = "The check was interrupted in or after run 5 of 8"
+    assert cut in said.splitlines()[-2]
+    assert cut in " ".join(said.split("note:")[1].split())
+    assert cut in (output / "report.html").read_text()
     written = json.loads((output / "result.json").read_text())["check"]
     assert (written["verdict"], written["engine"]) == ("held", "stand-in; 5 independent runs")
 
