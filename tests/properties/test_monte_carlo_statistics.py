@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numba
@@ -63,6 +64,14 @@ class Noise:
 
 
 ONES = np.ones(SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Python's own handler of Ctrl-C: a process started in the background of a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_claimed_uncertainty_is_the_spread_of_repeated_runs() -> None:
