@@ -75,7 +75,10 @@ def test_voxels_differ_by_no_more_than_noise(name: str) -> None:
     """Single voxels on the axis and above half the maximum: rms of differences in joint standard deviations.
 
     Depths on one ray share photons in both codes: of the 80 to 100 of the axis some 20 are independent, so that an rms
-    of 1.5 has a chance of 1e-3; that of thousands of voxels is 1 within some percent.
+    of 1.5 has a chance of 1e-3. Of the voxels above half the maximum the 21 columns of the octant are independent, and
+    of the 60 depths of each some 8 (their noise is correlated by about 0.35; the README of the reference calls its own
+    strong): the mean square is 1.04 (sigma from 32 batches) +- (2/168)^0.5 = 0.11, and 4 sigma of it make an rms of
+    1.22. The suite, with three times the photons, finds 1.00 and 1.04.
     """
     case = load_case(FOLDER, name)
     sampling = sampling_of(case)
@@ -87,4 +90,4 @@ def test_voxels_differ_by_no_more_than_noise(name: str) -> None:
         assert np.sqrt(np.mean((deviation / joint) ** 2)) < 1.5, region.name
     once = independent(case) & (case.dose > 0.5 * case.dose.max())
     joint = np.hypot(found.sigma, case.sigma * case.dose)[once]
-    assert np.sqrt(np.mean(((found.mean - case.dose)[once] / joint) ** 2)) < 1.1
+    assert np.sqrt(np.mean(((found.mean - case.dose)[once] / joint) ** 2)) < 1.22
