@@ -43,7 +43,7 @@ class Draft(Protocol):
     def improved(
         self, planning: Planning, levels_gy: dict[int, float], *, first: bool, progress: Progress | None = None
     ) -> Draft:
-        """Optimized for the objectives of ``planning`` with its hard limits at ``levels_gy`` (by position of the limit).
+        """Optimized for the objectives of ``planning``, its hard limits at ``levels_gy`` (by position of the limit).
 
         Args:
             first: before the first forward dose, when there is most to gain.
