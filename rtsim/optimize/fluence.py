@@ -142,13 +142,18 @@ def optimize_fluence(
     solver: AugmentedLagrangian | None = None,
     dose_offset: Dose | None = None,
     levels_gy: dict[int, float] | None = None,
+    start: FloatArray | None = None,
     progress: Progress | None = None,
 ) -> FluencePlan:
-    """The same for a planning that was prepared before; ``levels_gy`` replaces limits by position."""
+    """The same for a planning that was prepared before; ``levels_gy`` replaces limits by position.
+
+    Args:
+        start: (beamlets,) monitor units to start from; default uniform fluence.
+    """
     influence, prescription, rows = planning.influence, planning.prescription, planning.rows
     offset = np.zeros(rows.count) if dose_offset is None else rows.dose_of(dose_offset)
-    start = _start(planning)
-    smoothing, unit = _smoothing(influence.beams, prescription.dose_gy / max(float(start.mean()), 1e-12))
+    uniform = _start(planning)
+    smoothing, unit = _smoothing(influence.beams, prescription.dose_gy / max(float(uniform.mean()), 1e-12))
     problem = Problem(
         matrix=planning.matrix,
         offset_gy=offset,
@@ -158,7 +163,7 @@ def optimize_fluence(
         smoothing_weight=planning.weights.smoothness * unit,
     )
     _check_offset(problem)
-    solution = (solver or FLUENCE_SOLVER).solve(problem, start, progress=progress)
+    solution = (solver or FLUENCE_SOLVER).solve(problem, uniform if start is None else start, progress=progress)
     if not solution.weights.any():
         raise InfeasiblePlanError(
             "the optimal fluence is zero everywhere: the limits leave no dose for the target. "
