@@ -141,6 +141,7 @@ def optimize_fluence(
     *,
     solver: AugmentedLagrangian | None = None,
     dose_offset: Dose | None = None,
+    offset_gy: FloatArray | None = None,
     levels_gy: dict[int, float] | None = None,
     start: FloatArray | None = None,
     progress: Progress | None = None,
@@ -148,10 +149,12 @@ def optimize_fluence(
     """The same for a planning that was prepared before; ``levels_gy`` replaces limits by position.
 
     Args:
+        offset_gy: (rows,) the same as ``dose_offset``, where it is known at the rows only; both add up.
         start: (beamlets,) monitor units to start from; default uniform fluence.
     """
     influence, prescription, rows = planning.influence, planning.prescription, planning.rows
     offset = np.zeros(rows.count) if dose_offset is None else rows.dose_of(dose_offset)
+    offset = offset if offset_gy is None else offset + offset_gy
     uniform = _start(planning)
     smoothing, unit = _smoothing(influence.beams, prescription.dose_gy / max(float(uniform.mean()), 1e-12))
     problem = Problem(
