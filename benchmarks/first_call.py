@@ -17,13 +17,7 @@ from rtsim.optimize import AugmentedLagrangian, StereotacticSettings
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
 
-QUICK = StereotacticSettings(
-    fluence_solver=AugmentedLagrangian(max_iterations=20, tolerance=1e-2),
-    weight_solver=AugmentedLagrangian(max_iterations=20, tolerance=1e-2),
-    searches=1,
-    searches_later=0,
-    rounds=1,
-)
+QUICK = StereotacticSettings(fluence_solver=AugmentedLagrangian(max_iterations=20, tolerance=1e-2), rounds=1)
 
 
 def horseshoe(spacing_mm: float = 5.0) -> Phantom:

@@ -34,9 +34,8 @@ from rtsim.geometry.resample import resample_mean
 from rtsim.machine.model import Machine
 from rtsim.optimize.delivered import SAFETY, Reader, Reading, certify
 from rtsim.optimize.goals import points_dose, sort_goals
-from rtsim.optimize.plan import Plan
+from rtsim.optimize.plan import Plan, Planned
 from rtsim.optimize.sequencing import check_segment_units
-from rtsim.optimize.stereotactic import Planned
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure

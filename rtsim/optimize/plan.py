@@ -1,11 +1,14 @@
-"""Plan: beams that a machine can deliver, what they are to achieve, and what is certified of them."""
+"""Plan: beams that a machine can deliver, and what is certified of them; Planned: the plan with its dose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from rtsim.beams.model import Beam
+from rtsim.dose.result import Dose
 from rtsim.errors import InputError
+from rtsim.optimize.fluence import FluencePlan
+from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 
 
@@ -58,3 +61,20 @@ class Plan:
     def monitor_units(self) -> float:
         """Monitor units of one fraction."""
         return sum(b.monitor_units for b in self.beams)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Planned:
+    """A plan with the dose that certifies it.
+
+    Attributes:
+        plan: deliverable, with certificates and notes.
+        dose: the engine's forward dose of ``plan.beams``, all fractions.
+        phantom: the phantom planned on, with the PRV when one was made.
+        fluence: the optimized fluence it started from; None for forward-planned beams.
+    """
+
+    plan: Plan
+    dose: Dose
+    phantom: Phantom
+    fluence: FluencePlan | None = None

@@ -29,18 +29,16 @@ from rtsim.optimize import (
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.goals import sort_goals
 from rtsim.optimize.sequencing import check_segment_units
+from rtsim.optimize.thin_draft import SegmentDelivery
 from rtsim.optimize.wishes import UNIFORM_WEIGHTS, suited_weights
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Priority, Protocol, Sense
 from tests.unit import optimize_toy as toy
 
-QUICK = StereotacticSettings(
-    fluence_solver=AugmentedLagrangian(max_iterations=100, tolerance=1e-3),
-    weight_solver=AugmentedLagrangian(max_iterations=80, tolerance=1e-3),
-    searches=1,
-    searches_later=0,
-    rounds=2,
+QUICK = StereotacticSettings(fluence_solver=AugmentedLagrangian(max_iterations=100, tolerance=1e-3), rounds=2)
+FEW = SegmentDelivery(
+    weight_solver=AugmentedLagrangian(max_iterations=80, tolerance=1e-3), searches=1, searches_later=0
 )
 
 
@@ -57,7 +55,15 @@ def machine() -> Machine:
 def plan(phantom: Phantom, machine: Machine, protocol: Protocol) -> Planned:
     wanted = protocol.prescription("PTV")
     return plan_stereotactic(
-        phantom, wanted, protocol, machine, engine=toy.PencilEngine(), beams=toy.beams(), settings=QUICK, seed=3
+        phantom,
+        wanted,
+        protocol,
+        machine,
+        engine=toy.PencilEngine(),
+        beams=toy.beams(),
+        settings=QUICK,
+        delivery=FEW,
+        seed=3,
     )
 
 
@@ -225,7 +231,14 @@ def test_clear_errors(phantom: Phantom, machine: Machine) -> None:
     without = replace(machine, mlc=None)
     with pytest.raises(MachineLimitError, match="no multileaf collimator"):
         plan_stereotactic(
-            phantom, toy.prescription(), toy.protocol(), without, engine=engine, beams=toy.beams(), settings=QUICK
+            phantom,
+            toy.prescription(),
+            toy.protocol(),
+            without,
+            engine=engine,
+            beams=toy.beams(),
+            settings=QUICK,
+            delivery=FEW,
         )
 
 
@@ -314,6 +327,7 @@ def test_scaling_leaves_no_segment_below_the_machine(phantom: Phantom) -> None:
         planning_engine=toy.PencilEngine(),
         beams=toy.beams(),
         settings=replace(QUICK, rounds=1),
+        delivery=FEW,
         seed=3,
     )
     assert all(units >= 12.0 for beam in result.plan.beams for _, units in beam.segments())

@@ -1,0 +1,114 @@
+"""Candidate: a draft with its forward dose, and what of it remains after scaling to coverage or limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rtsim.beams.model import Beam
+from rtsim.dose.engine import Engine
+from rtsim.dose.result import Dose
+from rtsim.optimize.delivered import Reading
+from rtsim.optimize.delivery import Draft
+from rtsim.optimize.fluence import Planning
+from rtsim.optimize.goals import DoseVolumeLimit
+from rtsim.optimize.interruptible import share
+from rtsim.phantom.phantom import Phantom
+from rtsim.protocol.model import Prescription
+from rtsim.typing import FloatArray, Progress
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Delivered:
+    """The forward dose of beams: their sum, and what each gives to the rows of a planning.
+
+    Attributes:
+        dose: of all beams and fractions.
+        rows_gy: (rows, beams).
+    """
+
+    dose: Dose
+    rows_gy: FloatArray
+
+
+def deliver(
+    engine: Engine, phantom: Phantom, beams: Sequence[Beam], planning: Planning, progress: Progress | None
+) -> Delivered:
+    """Compute the beams one by one."""
+    total: Dose | None = None
+    rows = np.zeros((planning.rows.count, len(beams)))
+    for n, beam in enumerate(beams):
+        part = share(progress, n, len(beams))
+        own = engine.forward(phantom, (beam,), fractions=planning.prescription.fractions, progress=part)
+        rows[:, n] = planning.rows.dose_of(own)
+        total = own if total is None else replace(own, values_gy=total.values_gy + own.values_gy)
+    assert total is not None
+    return Delivered(dose=total, rows_gy=rows)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidate:
+    """A draft that was delivered.
+
+    Attributes:
+        beams, dose: before scaling.
+        reading: what the dose gives to limits and target, before scaling.
+        factor: of all monitor units: to the wanted coverage, or to a hard limit where that comes first.
+        coverage_percent, objective: of the scaled dose.
+    """
+
+    draft: Draft
+    beams: tuple[Beam, ...]
+    dose: Dose
+    rows_gy: FloatArray
+    reading: Reading
+    factor: float
+    coverage_percent: float
+    objective: float
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Better coverage first (to 0.1 %), then the better objective of the delivered and scaled dose."""
+        return round(self.coverage_percent, 1), -self.objective
+
+    def read_again(
+        self, reading: Reading, limits: tuple[DoseVolumeLimit, ...], planning: Planning, prescription: Prescription
+    ) -> Candidate:
+        """The same with another reading, and the scale and coverage that follow."""
+        factor = reading.factor(limits, prescription)
+        return replace(
+            self,
+            reading=reading,
+            factor=factor,
+            coverage_percent=reading.coverage_percent(prescription, factor),
+            objective=objective_of(planning, factor * self.rows_gy.sum(axis=1)),
+        )
+
+
+def candidate_of(
+    draft: Draft,
+    delivered: Delivered,
+    reading: Reading,
+    limits: tuple[DoseVolumeLimit, ...],
+    planning: Planning,
+    prescription: Prescription,
+) -> Candidate:
+    """Scale a delivered draft."""
+    factor = reading.factor(limits, prescription)
+    return Candidate(
+        draft=draft,
+        beams=draft.beams,
+        dose=delivered.dose,
+        rows_gy=delivered.rows_gy,
+        reading=reading,
+        factor=factor,
+        coverage_percent=reading.coverage_percent(prescription, factor),
+        objective=objective_of(planning, factor * delivered.rows_gy.sum(axis=1)),
+    )
+
+
+def objective_of(planning: Planning, rows_gy: FloatArray) -> float:
+    """The objectives of a planning, weighted, of the doses (rows,) of its rows."""
+    return sum(o.weight * o.evaluate(rows_gy[r.rows], r)[0] for o, r in planning.wishes.objectives)

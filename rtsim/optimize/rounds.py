@@ -1,0 +1,185 @@
+"""The loop of every stereotactic plan: improve the draft, compute what is delivered, correct the draft; a few rounds.
+
+The forward dose corrects the matrix, and says how far the constraint that the optimizer holds lies above the D(cc) that
+it stands for. Whatever fails in a later round, the best plan before it remains.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from rtsim.dose.engine import Engine
+from rtsim.errors import InfeasiblePlanError, MachineLimitError
+from rtsim.optimize.candidate import Candidate, candidate_of, deliver
+from rtsim.optimize.delivered import SAFETY, Reader
+from rtsim.optimize.delivery import Draft
+from rtsim.optimize.fluence import Planning
+from rtsim.optimize.goals import DoseVolumeLimit
+from rtsim.optimize.interruptible import Interruptible
+from rtsim.optimize.solver import StopOptimization
+from rtsim.optimize.wishes import default_wishes
+from rtsim.phantom.phantom import Phantom
+from rtsim.typing import Progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bench:
+    """What all rounds share.
+
+    Attributes:
+        reader: reads doses against ``limits``.
+        limits: all that is promised; the first are those that the optimizer holds.
+        rounds: forward doses at most.
+    """
+
+    phantom: Phantom
+    planning: Planning
+    engine: Engine
+    reader: Reader
+    limits: tuple[DoseVolumeLimit, ...]
+    rounds: int
+
+
+class Rounds:
+    """Improve, deliver, correct; repeated. Keeps the plan with the best coverage at its scale."""
+
+    def __init__(self, bench: Bench, progress: Interruptible, span: tuple[float, float]) -> None:
+        self._bench, self._progress, self._span = bench, progress, span
+        self.planning = bench.planning
+        self.levels = {k: _aim_gy(limit) for k, limit in enumerate(bench.planning.wishes.limits)}
+        self.notes: list[str] = []
+
+    def run(self, draft: Draft) -> Candidate:
+        """All rounds; the best candidate.
+
+        Raises:
+            InfeasiblePlanError: the first round had nothing to deliver within the limits.
+            MachineLimitError: the machine cannot deliver it.
+        """
+        best: Candidate | None = None
+        for k in range(self._bench.rounds):
+            try:
+                candidate = self.round(draft, k, best is not None)
+            except StopOptimization:
+                self.notes.append(f"Stopped by the user in round {k + 1}.")
+                break
+            except (InfeasiblePlanError, MachineLimitError) as error:
+                if best is None:
+                    raise
+                self.notes.append(f"Round {k + 1} failed ({error}); the best plan before it was kept.")
+                break
+            if best is None or candidate.rank > best.rank:
+                best = candidate
+            if self._progress.stopped or (k > 0 and self._covers(candidate)):
+                break
+            draft = self.learned(candidate)
+        assert best is not None
+        return best
+
+    def round(self, draft: Draft, k: int, can_stop: bool) -> Candidate:
+        """One round: the draft improved and delivered.
+
+        Args:
+            can_stop: there is an earlier plan, so that a stop may end the round.
+
+        Raises:
+            StopOptimization: the user wants to stop.
+        """
+        improved = self._improved(draft, k)
+        if can_stop and self._progress.stopped:
+            raise StopOptimization
+        return self._deliverable(improved, k, can_stop)
+
+    def learned(self, candidate: Candidate) -> Draft:
+        """The draft that knows what was delivered; levels and aim move with it."""
+        self._move_levels(candidate)
+        self._move_aim(candidate)
+        return candidate.draft.corrected(candidate.rows_gy)
+
+    def _covers(self, candidate: Candidate) -> bool:
+        return candidate.coverage_percent > self.planning.prescription.coverage_percent - 0.1
+
+    def _part(self, k: int, start: float, stop: float, *, can_stop: bool = True) -> Progress:
+        low, high = self._span
+        width = (high - low) / self._bench.rounds
+        span = low + width * (min(k, self._bench.rounds - 1) + start), low + width * (k + stop)
+        return self._progress.part(*span) if can_stop else self._progress.calm(*span)
+
+    def _improved(self, draft: Draft, k: int) -> Draft:
+        try:
+            return draft.improved(self.planning, self.levels, first=k == 0, progress=self._part(k, 0.0, 0.5))
+        except StopOptimization:
+            return draft
+        except InfeasiblePlanError as error:
+            if k > 0:
+                raise
+            self.notes.append(f"Round 1: optimizing what is delivered failed ({error}); delivered as sequenced.")
+            return draft
+
+    def _deliverable(self, draft: Draft, k: int, can_stop: bool) -> Candidate:
+        """Forward dose without what scaling leaves too few monitor units.
+
+        Raises:
+            InfeasiblePlanError: nothing is left.
+        """
+        while True:
+            candidate = self._deliver(draft, k, can_stop)
+            try:
+                kept = draft.kept(candidate.factor)
+            except MachineLimitError as error:
+                raise InfeasiblePlanError(
+                    f"within the hard limits ({'; '.join(x.describe() for x in self._bench.limits) or 'none'}) nothing "
+                    f"is left to deliver: {error}"
+                ) from error
+            if kept is draft:
+                return candidate
+            least = draft.beams[0].machine.limits.min_monitor_units_per_segment
+            self.notes.append(
+                f"Round {k + 1}: {draft.segments - kept.segments} segments would have less than {least:g} MU after "
+                "scaling and were left out."
+            )
+            draft = kept
+
+    def _deliver(self, draft: Draft, k: int, can_stop: bool) -> Candidate:
+        bench, prescription = self._bench, self.planning.prescription
+        part = self._part(k, 0.5, 1.0, can_stop=can_stop)
+        delivered = deliver(bench.engine, bench.phantom, draft.beams, self.planning, part)
+        reading = bench.reader.read(delivered.dose)
+        found = candidate_of(draft, delivered, reading, bench.limits, bench.planning, prescription)
+        reached = ", ".join(
+            f"{limit.structure.name} {r:.2f} of {limit.limit_gy:g} Gy"
+            for limit, r in zip(bench.limits, reading.reached_gy, strict=True)
+        )
+        self.notes.append(
+            f"Round {k + 1}: {draft.segments} segments; delivered {reached or 'no hard limit'}; scaled by "
+            f"{found.factor:.4f} it covers {found.coverage_percent:.1f} %."
+        )
+        logger.info("%s", self.notes[-1])
+        return found
+
+    def _move_aim(self, candidate: Candidate) -> None:
+        """The target objective aims higher by what coverage lacks at the limits, and lower where it has too much."""
+        planning = self.planning
+        prescription, weights = planning.prescription, planning.weights
+        allowed = candidate.reading.factor(self._bench.limits, replace(prescription, dose_gy=1e6))
+        reached = min(allowed, 1.1) * candidate.reading.coverage_dose_gy / prescription.dose_gy
+        aim = min(max(weights.aim * min(max(1.0 / reached, 0.97), 1.06), 1.02), weights.ceiling - 0.05)
+        weights = replace(weights, aim=aim)
+        wishes = default_wishes(planning.goals, prescription, planning.rows, weights)
+        self.planning = replace(planning, weights=weights, wishes=wishes)
+
+    def _move_levels(self, candidate: Candidate) -> None:
+        """Raise each level by what its constraint, a maximum or a mean, reads above D(cc) in the delivered dose."""
+        rows = candidate.rows_gy.sum(axis=1)
+        aims = {k: _aim_gy(limit) for k, limit in enumerate(self.planning.wishes.limits)}
+        for k, (constraint, region) in self.planning.wishes.numbered_constraints(aims).items():
+            own = (float(constraint.residual(rows[region.rows], region).max()) + 1.0) * constraint.dose_gy
+            level = aims[k] + own - candidate.reading.reached_gy[k]
+            self.levels[k] = min(max(level, 0.7 * aims[k]), 1.4 * aims[k])
+
+
+def _aim_gy(limit: DoseVolumeLimit) -> float:
+    return limit.limit_gy * (1.0 - SAFETY)
