@@ -20,6 +20,8 @@ from rtsim.beams.arrangements import (
 )
 from rtsim.beams.beamlets import with_beamlets
 from rtsim.beams.conformal import conform, conformal_aperture, conformal_arc
+from rtsim.beams.delivery_limits import DeliveryCheck, check_delivery
+from rtsim.beams.delivery_time import DeliveryTime, IntervalTime, delivery_time, treatment_seconds
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, same_aperture, static_control_points
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.beams.outline import Outline, project_outline
@@ -29,15 +31,20 @@ __all__ = [
     "Beam",
     "Beamlets",
     "ControlPoint",
+    "DeliveryCheck",
+    "DeliveryTime",
+    "IntervalTime",
     "Outline",
     "anterior_posterior",
     "beamlet_opening",
     "check_aperture",
+    "check_delivery",
     "check_monitor_units",
     "conform",
     "conformal_aperture",
     "conformal_arc",
     "coplanar",
+    "delivery_time",
     "equidistant",
     "lateral_pair",
     "posterior",
@@ -47,6 +54,7 @@ __all__ = [
     "rectangular_aperture",
     "same_aperture",
     "static_control_points",
+    "treatment_seconds",
     "wedge_toward",
     "with_beamlets",
 ]

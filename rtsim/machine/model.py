@@ -244,21 +244,46 @@ class Wedge:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What gantry, dose rate and monitor units can do. Accelerations None: not limited here."""
+    """What gantry, dose rate, jaws and monitor units can do. None: not limited here.
+
+    Attributes:
+        max_dose_rate_mu_min, min_dose_rate_mu_min: of a beam that is on; between them the rate varies continuously.
+        max_gantry_speed_deg_s, min_gantry_speed_deg_s: of a gantry that turns while the beam is on.
+        max_gantry_acceleration_deg_s2: from rest to turning, and between two speeds.
+        gantry_overtravel_deg: how far the gantry turns beyond 180 degrees from either side; None: without end.
+        min_monitor_units_per_degree, max_monitor_units_per_degree: of an arc, wherever the beam is on.
+        max_jaw_speed_mm_s: in the isocenter plane. The speed of leaves is that of the multileaf collimator.
+        max_monitor_units_per_beam, min_monitor_units_per_segment: of a whole beam; of each static segment.
+    """
 
     max_dose_rate_mu_min: float = 600.0
+    min_dose_rate_mu_min: float = 0.0
     max_gantry_speed_deg_s: float = 6.0
+    min_gantry_speed_deg_s: float = 0.0
     max_gantry_acceleration_deg_s2: float | None = None
+    gantry_overtravel_deg: float | None = None
+    min_monitor_units_per_degree: float = 0.0
+    max_monitor_units_per_degree: float | None = None
+    max_jaw_speed_mm_s: float = 25.0
     max_monitor_units_per_beam: float = 9999.0
     min_monitor_units_per_segment: float = 1.0
 
     def __post_init__(self) -> None:
         owner = "the limits"
         _check_range(owner, "max_dose_rate_mu_min", self.max_dose_rate_mu_min, 1.0, 1e5, "MU/min")
+        _check_range(owner, "min_dose_rate_mu_min", self.min_dose_rate_mu_min, 0.0, self.max_dose_rate_mu_min, "MU/min")
         _check_range(owner, "max_gantry_speed_deg_s", self.max_gantry_speed_deg_s, 1e-3, 360.0, "deg/s")
+        top = self.max_gantry_speed_deg_s
+        _check_range(owner, "min_gantry_speed_deg_s", self.min_gantry_speed_deg_s, 0.0, top, "deg/s")
         if self.max_gantry_acceleration_deg_s2 is not None:
             name = "max_gantry_acceleration_deg_s2"
             _check_range(owner, name, self.max_gantry_acceleration_deg_s2, 1e-3, 1e4, "deg/s2")
+        if self.gantry_overtravel_deg is not None:
+            _check_range(owner, "gantry_overtravel_deg", self.gantry_overtravel_deg, 0.0, 180.0, "deg")
+        most = 1e6 if self.max_monitor_units_per_degree is None else self.max_monitor_units_per_degree
+        _check_range(owner, "max_monitor_units_per_degree", most, 1e-3, 1e6, "MU/deg")
+        _check_range(owner, "min_monitor_units_per_degree", self.min_monitor_units_per_degree, 0.0, most, "MU/deg")
+        _check_range(owner, "max_jaw_speed_mm_s", self.max_jaw_speed_mm_s, 0.1, 1000.0, "mm/s")
         _check_range(owner, "max_monitor_units_per_beam", self.max_monitor_units_per_beam, 1e-3, 1e6, "MU")
         _check_range(owner, "min_monitor_units_per_segment", self.min_monitor_units_per_segment, 0.0, 1e6, "MU")
 

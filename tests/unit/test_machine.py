@@ -11,7 +11,7 @@ import pytest
 
 from rtsim import machine, materials
 from rtsim.errors import CaseFileError, InputError
-from rtsim.machine import Jaws, Wedge, load_machine, point_source
+from rtsim.machine import Jaws, Limits, Wedge, load_machine, point_source
 
 LINACS = ("generic_6x", "generic_6x_agility", "generic_6fff", "generic_10x", "generic_10fff", "generic_15x")
 # source: TrueBeam PDD(10 cm), 10 x 10, SSD 100 (Glide-Hurst 2013; Chang 2012); Co-60 BJR Supplement 25, SSD 80
@@ -194,7 +194,7 @@ def test_unknown_name_and_missing_file(tmp_path: Path) -> None:
         ("tongue_groove_mm = 0.5", "tongue_groove_mm = 5.0", "narrower than the narrowest leaf, 5 mm"),
         ("max_speed_mm_s = 25.0", "max_speed_mm_s = 0.0", r"max_speed_mm_s of MLC .* is 0.0; .* mm/s"),
         ("max_gantry_speed_deg_s = 6.0", "max_gantry_speed_deg_s = 0.0", "max_gantry_speed_deg_s .* is 0.0; .* deg/s"),
-        ("max_gantry_speed_deg_s = 6.0", "max_gantry_acceleration_deg_s2 = -1.0", "is -1.0; .* deg/s2"),
+        ("max_gantry_acceleration_deg_s2 = 1.5", "max_gantry_acceleration_deg_s2 = -1.0", "is -1.0; .* deg/s2"),
         ("max_dose_rate_mu_min = 600.0", "max_dose_rate_mu_min = -1.0", "max_dose_rate_mu_min .* is -1.0; .* MU/min"),
         ("transmission = 0.004", "transmission = 4.0", "0 <= transmission <= 1"),
         ("transmission = 0.004", 'transmission = "low"', "a finite number is needed"),
@@ -315,7 +315,15 @@ def test_dose_rates_are_those_of_the_class() -> None:
     assert rates["generic_6fff"] == 1400.0
     assert rates["generic_10fff"] == 2400.0
     assert {v for k, v in rates.items() if not k.endswith("fff")} == {600.0}
-    assert load_machine("generic_6x").limits.max_gantry_acceleration_deg_s2 is None
+
+
+def test_limits_of_the_gantry_are_given_for_linacs_and_open_elsewhere() -> None:
+    for name in LINACS:
+        limits = load_machine(name).limits
+        assert limits.max_gantry_acceleration_deg_s2 == 1.5
+        assert limits.max_monitor_units_per_degree in (20.0, 60.0)
+    assert Limits().max_gantry_acceleration_deg_s2 is None
+    assert Limits().max_monitor_units_per_degree is None
 
 
 def test_parts_check_their_ranges() -> None:
