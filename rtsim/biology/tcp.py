@@ -14,7 +14,7 @@ from rtsim.biology._checks import alpha_beta, doses, positive, weighted
 from rtsim.biology.geud import geud_gy
 from rtsim.biology.lq import bed_gy, eqd2_gy
 from rtsim.sources import Source
-from rtsim.typing import AnyFloatArray
+from rtsim.typing import AnyFloatArray, FloatArray
 
 TARGET_GEUD_A = -10.0
 """Exponent of the gEUD that stands for a non-uniform target dose; assumption of rtsim."""
@@ -78,8 +78,13 @@ class PoissonTcp:
         weighted(dose_gy, volume_cm3)
         bed = bed_gy(doses(dose_gy).ravel(), fractions, self.alpha_beta_gy)
         cells = self.clonogens_per_cm3 * np.asarray(volume_cm3, dtype=np.float64).ravel()
-        alphas = self.alpha_per_gy + self.alpha_sd_per_gy * np.linspace(-5.0, 5.0, 401)
-        weights = np.exp(-0.5 * np.linspace(-5.0, 5.0, 401) ** 2)[alphas > 0.0]
-        alphas = alphas[alphas > 0.0]
+        alphas, shares = self.population()
         survivors = np.array([float(np.sum(cells * np.exp(-alpha * bed))) for alpha in alphas])
-        return float(np.sum(weights * np.exp(-survivors)) / np.sum(weights))
+        return float(np.sum(shares * np.exp(-survivors)))
+
+    def population(self) -> tuple[FloatArray, FloatArray]:
+        """Sensitivities alpha in 1/Gy, and the share of the population that has each (sum 1): what is averaged over."""
+        spread = np.linspace(-5.0, 5.0, 401)
+        alphas = self.alpha_per_gy + self.alpha_sd_per_gy * spread
+        shares = np.exp(-0.5 * spread**2)[alphas > 0.0]
+        return alphas[alphas > 0.0], shares / np.sum(shares)

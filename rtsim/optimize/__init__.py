@@ -9,7 +9,17 @@ or, in one call and with the hard limits certified in the forward dose of what i
     planned = rt.optimize.plan_stereotactic(phantom, prescription, protocol, machine, engine=engine)
 """
 
-from rtsim.optimize.constraints import Constraint, MaximumDose, MaximumDoseAtVolume, MaximumMean, MinimumDose
+from rtsim.optimize.constraints import (
+    Constraint,
+    MaximumDose,
+    MaximumDoseAtVolume,
+    MaximumGEud,
+    MaximumMean,
+    MinimumDose,
+    MinimumGEud,
+    MinimumMean,
+)
+from rtsim.optimize.constraints_volume import DoseOutsideVolume, MinimumDoseAtVolume
 from rtsim.optimize.conventional import ConventionalSettings, FieldArrangement, plan_conventional
 from rtsim.optimize.decomposition import Decomposition, decompose, least_beam_on_time
 from rtsim.optimize.find import find_structure
@@ -23,6 +33,15 @@ from rtsim.optimize.objectives import (
     SquaredDeviation,
     SquaredOverdose,
     SquaredUnderdose,
+    Uniformity,
+)
+from rtsim.optimize.objectives_biology import (
+    Complication,
+    MeanEqd2,
+    Response,
+    SquaredOverEqd2,
+    SquaredUnderEqd2,
+    TumorControl,
 )
 from rtsim.optimize.plan import Certificate, Plan, Planned
 from rtsim.optimize.rows import Sampling
@@ -35,31 +54,43 @@ from rtsim.optimize.wishes import Weights
 __all__ = [
     "AugmentedLagrangian",
     "Certificate",
+    "Complication",
     "Constraint",
     "ConventionalSettings",
     "Decomposition",
+    "DoseOutsideVolume",
     "Falloff",
     "FieldArrangement",
     "FluencePlan",
     "GEud",
     "MaximumDose",
     "MaximumDoseAtVolume",
+    "MaximumGEud",
     "MaximumMean",
     "MeanDose",
+    "MeanEqd2",
     "MinimumDose",
+    "MinimumDoseAtVolume",
+    "MinimumGEud",
+    "MinimumMean",
     "Objective",
     "Plan",
     "Planned",
     "Problem",
     "Region",
+    "Response",
     "Sampling",
     "Solution",
     "SquaredDeviation",
+    "SquaredOverEqd2",
     "SquaredOverdose",
+    "SquaredUnderEqd2",
     "SquaredUnderdose",
     "StepAndShoot",
     "StereotacticSettings",
     "StopOptimization",
+    "TumorControl",
+    "Uniformity",
     "Weights",
     "decompose",
     "find_structure",

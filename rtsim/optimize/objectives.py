@@ -2,8 +2,8 @@
 
 An objective is a frozen setting that names a structure. It is evaluated on a :class:`Region`: the doses of the voxels
 (or points) of that structure and the share of the structure's volume that each of them stands for, so that a voxel
-that lies half inside counts half. All objectives are differentiable almost everywhere and convex in dose, hence in the
-weights.
+that lies half inside counts half. All objectives are differentiable almost everywhere; all are convex in dose, hence in
+the weights, but for those that leave out a share of the volume. Biological ones: ``objectives_biology.py``.
 
 Sources: Bortfeld, Phys Med Biol 44 (1999) R1, DOI 10.1088/0031-9155/44/1/R01 (quadratic objectives); Niemierko, Med
     Phys 26
@@ -72,7 +72,12 @@ class Objective(Protocol):
         ...
 
 
-def _check(structure: str, weight: float, dose_gy: float) -> None:
+def check_objective(structure: str, weight: float, dose_gy: float = 0.0) -> None:
+    """What every objective asks of its weight and dose.
+
+    Raises:
+        InputError: the weight or the dose is negative or not finite.
+    """
     if not math.isfinite(weight) or weight < 0:
         raise InputError(f"weight of an objective on {structure!r} is {weight}; a finite weight >= 0 is needed")
     if not math.isfinite(dose_gy) or dose_gy < 0:
@@ -87,22 +92,36 @@ def _squared(excess_gy: FloatArray, share: FloatArray) -> tuple[float, FloatArra
 
 @dataclass(frozen=True, kw_only=True)
 class SquaredOverdose:
-    """mean over the volume of max(0, d - dose_gy)^2, in Gy^2."""
+    """mean over the volume of max(0, d - dose_gy)^2, in Gy^2, but for the hottest ``allowed_percent`` of the structure.
+
+    Above 0 it is the upper objective on a dose-volume histogram, V(dose_gy) <= allowed_percent: the hottest part may
+    get more, and what counts is the excess of the rest (Wu & Mohan's selection: then no longer convex).
+    """
 
     structure: str
     dose_gy: float
     weight: float = 1.0
+    allowed_percent: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.structure, self.weight, self.dose_gy)
+        check_objective(self.structure, self.weight, self.dose_gy)
+        if not 0.0 <= self.allowed_percent < 100.0:
+            raise InputError(
+                f"allowed_percent of {self.structure!r} is {self.allowed_percent}; 0 <= allowed_percent < 100"
+            )
 
     def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         """See :class:`Objective`."""
-        return _squared(np.maximum(np.asarray(dose_gy, dtype=np.float64) - self.dose_gy, 0.0), region.share)
+        dose = np.asarray(dose_gy, dtype=np.float64)
+        counted = region.share
+        if self.allowed_percent > 0.0:
+            counted = counted - hottest_share(dose, counted, self.allowed_percent / 100.0)
+        return _squared(np.maximum(dose - self.dose_gy, 0.0), counted)
 
     def describe(self) -> str:
         """See :class:`Objective`."""
-        return f"{self.structure} <= {self.dose_gy:.3g} Gy"
+        part = f" but for {self.allowed_percent:.3g} %" if self.allowed_percent else ""
+        return f"{self.structure} <= {self.dose_gy:.3g} Gy{part}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +138,7 @@ class SquaredUnderdose:
     volume_percent: float = 100.0
 
     def __post_init__(self) -> None:
-        _check(self.structure, self.weight, self.dose_gy)
+        check_objective(self.structure, self.weight, self.dose_gy)
         if not 0.0 < self.volume_percent <= 100.0:
             raise InputError(
                 f"volume_percent of {self.structure!r} is {self.volume_percent}; 0 < volume_percent <= 100"
@@ -149,7 +168,7 @@ class SquaredDeviation:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self.structure, self.weight, self.dose_gy)
+        check_objective(self.structure, self.weight, self.dose_gy)
 
     def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         """See :class:`Objective`."""
@@ -161,6 +180,27 @@ class SquaredDeviation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Uniformity:
+    """Variance of the dose over the volume, mean of (d - mean)^2, in Gy^2: how uneven a dose is, at any level."""
+
+    structure: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_objective(self.structure, self.weight)
+
+    def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
+        """See :class:`Objective`."""
+        dose = np.asarray(dose_gy, dtype=np.float64)
+        # the shares add up to 1, so that the mean's own slope falls out
+        return _squared(dose - float(np.einsum("i,i->", region.share, dose)), region.share)
+
+    def describe(self) -> str:
+        """See :class:`Objective`."""
+        return f"{self.structure} uniform"
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeanDose:
     """Mean dose in Gy; with ``dose_gy`` > 0 the square of what lies above it, in Gy^2."""
 
@@ -169,12 +209,12 @@ class MeanDose:
     dose_gy: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.structure, self.weight, self.dose_gy)
+        check_objective(self.structure, self.weight, self.dose_gy)
 
     def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         """See :class:`Objective`."""
         share = region.share
-        mean = float(share @ np.asarray(dose_gy, dtype=np.float64))
+        mean = float(np.einsum("i,i->", share, np.asarray(dose_gy, dtype=np.float64)))
         if self.dose_gy == 0.0:
             return mean, share.copy()
         over = max(0.0, mean - self.dose_gy)
@@ -198,7 +238,7 @@ class GEud:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        _check(self.structure, self.weight, self.dose_gy)
+        check_objective(self.structure, self.weight, self.dose_gy)
         if 0.0 <= self.a < 1.0 or not math.isfinite(self.a):
             raise InputError(
                 f"a of the gEUD of {self.structure!r} is {self.a}; a >= 1 (organs) or a < 0 (targets) is needed"
@@ -206,12 +246,7 @@ class GEud:
 
     def evaluate(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         """See :class:`Objective`."""
-        dose = np.maximum(np.asarray(dose_gy, dtype=np.float64), 1e-6)
-        scale = float(dose.max() if self.a > 0 else dose.min())
-        powers = region.share * (dose / scale) ** (self.a - 1.0)
-        total = float(powers @ (dose / scale))
-        eud = scale * total ** (1.0 / self.a)
-        slope = powers * total ** (1.0 / self.a - 1.0)
+        eud, slope = geud_with_slope(np.asarray(dose_gy, dtype=np.float64), region.share, self.a)
         excess = max(0.0, eud - self.dose_gy) if self.a > 0 else min(0.0, eud - self.dose_gy)
         return excess * excess, 2.0 * excess * slope
 
@@ -238,7 +273,7 @@ class Falloff:
     gap_mm: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self.structure, self.weight, self.dose_gy)
+        check_objective(self.structure, self.weight, self.dose_gy)
         if not (0.0 <= self.floor <= self.start and self.rate_per_mm > 0.0 and self.gap_mm >= 0.0):
             raise InputError(
                 f"fall-off of {self.structure!r}: 0 <= floor <= start, rate_per_mm > 0 and gap_mm >= 0 are needed; "
@@ -265,6 +300,18 @@ class Falloff:
     def describe(self) -> str:
         """See :class:`Objective`."""
         return f"{self.structure} falls from {self.start * self.dose_gy:.3g} to {self.floor * self.dose_gy:.3g} Gy"
+
+
+def geud_with_slope(dose_gy: FloatArray, share: FloatArray, a: float) -> tuple[float, FloatArray]:
+    """gEUD (sum share d^a)^(1/a) as :func:`rtsim.biology.geud_gy` has it, and its gradient (n,).
+
+    Doses below 1e-6 Gy count as that, so that the slope is finite.
+    """
+    dose = np.maximum(dose_gy, 1e-6)
+    scale = float(dose.max() if a > 0 else dose.min())
+    powers = share * (dose / scale) ** (a - 1.0)
+    total = float(np.einsum("i,i->", powers, dose / scale))
+    return scale * total ** (1.0 / a), powers * total ** (1.0 / a - 1.0)
 
 
 def hottest_share(dose_gy: FloatArray, share: FloatArray, fraction: float) -> FloatArray:
