@@ -63,21 +63,36 @@ class Reader:
         found: dict[str, DVH | None] = {}
         for limit in self.limits:
             if limit.structure.name not in found:
-                found[limit.structure.name] = _dvh_or_none(dose, limit.structure)
+                found[limit.structure.name] = readable_dvh(dose, limit.structure)
         histograms = [found[limit.structure.name] for limit in self.limits]
-        target = found.get(self._target.name) or dvh(dose, self._target)
-        return Reading(
-            reached_gy=tuple(
-                0.0 if h is None else limit.reached_in(h) for limit, h in zip(self.limits, histograms, strict=True)
-            ),
-            target=target,
-            coverage_dose_gy=target.dose_gy_at_percent(
-                min(100.0, self._prescription.coverage_percent + COVERAGE_SPARE)
-            ),
+        reached = tuple(
+            0.0 if h is None else limit.reached_in(h) for limit, h in zip(self.limits, histograms, strict=True)
         )
+        return target_reading(dose, self._target, self._prescription, reached, found.get(self._target.name))
 
 
-def _dvh_or_none(dose: Dose, structure: Structure) -> DVH | None:
+def target_reading(
+    dose: Dose,
+    target: Structure,
+    prescription: Prescription,
+    reached_gy: tuple[float, ...],
+    histogram: DVH | None = None,
+) -> Reading:
+    """The doses of the limits beside the DVH of the target.
+
+    Args:
+        histogram: of the target, where it is known already.
+
+    Raises:
+        GeometryError: the target lies wholly outside the dose grid.
+    """
+    of_target = histogram or dvh(dose, target)
+    percent = min(100.0, prescription.coverage_percent + COVERAGE_SPARE)
+    return Reading(reached_gy=reached_gy, target=of_target, coverage_dose_gy=of_target.dose_gy_at_percent(percent))
+
+
+def readable_dvh(dose: Dose, structure: Structure) -> DVH | None:
+    """The DVH of a structure; None where it lies wholly outside the dose grid."""
     try:
         return dvh(dose, structure)
     except GeometryError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.optimize.goals import SortedGoals, sort_goals
 from rtsim.optimize.leaves import BeamletMap
+from rtsim.optimize.robust.scenarios import Displacement
 from rtsim.optimize.rows import Rows, Sampling, build_rows
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.optimize.wishes import Weights, Wishes, default_wishes, suited_weights
@@ -78,8 +80,12 @@ def prepare(
     *,
     weights: Weights | None = None,
     sampling: Sampling | None = None,
+    displaced: Mapping[str, tuple[Displacement, ...]] | None = None,
 ) -> Planning:
     """Sort the goals, choose the rows and cut the matrix down to them.
+
+    Args:
+        displaced: by name of a hard-limited structure the positions in which its limit is to hold.
 
     Raises:
         InfeasiblePlanError: goals contradict each other, or no beamlet reaches the target.
@@ -90,7 +96,13 @@ def prepare(
     organs |= {structure.name: structure for structure, _, _ in goals.target_doses}
     limited = {limit.structure.name: limit.structure for limit in goals.hard}
     rows = build_rows(
-        phantom, influence.grid, target, tuple(organs.values()), tuple(limited.values()), sampling or Sampling()
+        phantom,
+        influence.grid,
+        target,
+        tuple(organs.values()),
+        tuple(limited.values()),
+        sampling or Sampling(),
+        displaced,
     )
     matrix = rows.matrix_of(influence, prescription.fractions)
     _check_reach(matrix, rows, target)

@@ -1,12 +1,13 @@
 """What the optimizer sees of a phantom: the rows of its matrix, as voxels of the dose grid and as points inside them.
 
 Targets and organs bring all their voxels, normal tissue a seeded sample, and structures with a hard limit sub-voxel
-points,
-whose doses are interpolated as the evaluation does: what holds there holds between the voxel centers too.
+points, whose doses are interpolated as the evaluation does: what holds there holds between the voxel centers too. A
+structure whose limit holds in displaced positions, too, brings the points of all of them, thinned to as many as before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from rtsim.dose.statistics import structure_points
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.optimize.objectives import Region
+from rtsim.optimize.robust.scenarios import Displacement
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.typing import FloatArray, IntArray
@@ -125,8 +127,12 @@ def build_rows(
     organs: tuple[Structure, ...],
     limited: tuple[Structure, ...],
     sampling: Sampling,
+    displaced: Mapping[str, tuple[Displacement, ...]] | None = None,
 ) -> Rows:
     """Choose the rows.
+
+    Args:
+        displaced: by name of a limited structure the positions in which its limit holds, the nominal one among them.
 
     Raises:
         GeometryError: the target lies outside the dose grid.
@@ -156,7 +162,7 @@ def build_rows(
     points = [np.zeros((0, 3))]
     first = int(voxels.size)
     for structure in limited:
-        p, volume = _limit_points(structure, grid, sampling)
+        p, volume = _limit_points(structure, grid, sampling, (displaced or {}).get(structure.name, ()))
         if len(p):
             name = limit_name(structure.name)
             regions[name] = Region(name=name, rows=np.arange(first, first + len(p)), volume_cm3=volume)
@@ -203,19 +209,30 @@ def _normal_tissue(
     return voxels, grid.voxel_volume_cm3 / chance[voxels]
 
 
-def _limit_points(structure: Structure, grid: Grid, sampling: Sampling) -> tuple[FloatArray, FloatArray]:
+def _limit_points(
+    structure: Structure, grid: Grid, sampling: Sampling, displacements: tuple[Displacement, ...] = ()
+) -> tuple[FloatArray, FloatArray]:
     """The structure's sub-voxel points on the dose grid; the outermost one of each bin where they are too many.
 
     A limited structure lies in a valley of the dose, so that its hottest points are on its surface. Bins have the
-    side of half a dose voxel, or more.
+    side of half a dose voxel, or more. With ``displacements`` they are the points of all positions, each of which
+    stands for its share of the volume.
     """
     for subvoxels in (None, LEAST_SUBVOXELS):
         points, volume = structure_points(structure, subvoxels)
         on_grid = grid.contains(points)
         points, volume = points[on_grid], volume[on_grid]
         if len(points) <= sampling.limit_points:
-            return points, volume
-    outward = _from_axis(points, volume)
+            break
+    axis = _Axis(points, volume) if len(points) else None
+    if len(displacements) > 1:
+        points = np.concatenate([d.moved(points) for d in displacements])
+        volume = np.tile(volume / len(displacements), len(displacements))
+        on_grid = grid.contains(points)
+        points, volume = points[on_grid], volume[on_grid]
+    if axis is None or len(points) <= sampling.limit_points:
+        return points, volume
+    outward = axis.distance_mm(points)
     size = 0.5 * np.array(grid.spacing_mm)
     while True:
         label = np.unique(np.floor(points / size).astype(np.int64), axis=0, return_inverse=True)[1].ravel()
@@ -227,9 +244,15 @@ def _limit_points(structure: Structure, grid: Grid, sampling: Sampling) -> tuple
     return points[outermost], np.asarray(np.bincount(label, weights=volume), dtype=np.float64)
 
 
-def _from_axis(points: FloatArray, volume: FloatArray) -> FloatArray:
-    """(n,) distance of each point from the center of the structure at its height z."""
-    level = np.unique(np.round(points[:, 2], 3), return_inverse=True)[1].ravel()
-    weight = np.bincount(level, weights=volume)
-    center = [np.bincount(level, weights=volume * points[:, axis]) / weight for axis in (0, 1)]
-    return np.asarray(np.hypot(points[:, 0] - center[0][level], points[:, 1] - center[1][level]), dtype=np.float64)
+class _Axis:
+    """The centers of a structure at each of its heights z."""
+
+    def __init__(self, points: FloatArray, volume: FloatArray) -> None:
+        self._z, level = np.unique(np.round(points[:, 2], 3), return_inverse=True)
+        weight = np.bincount(level.ravel(), weights=volume)
+        self._centers = [np.bincount(level.ravel(), weights=volume * points[:, axis]) / weight for axis in (0, 1)]
+
+    def distance_mm(self, points: FloatArray) -> FloatArray:
+        """(n,) distance of points from the axis at their height."""
+        x, y = (np.interp(points[:, 2], self._z, center) for center in self._centers)
+        return np.asarray(np.hypot(points[:, 0] - x, points[:, 1] - y), dtype=np.float64)

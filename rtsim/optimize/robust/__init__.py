@@ -1,0 +1,6 @@
+"""Robust: the patient does not lie exactly where the plan thinks; the cord's limit holds all the same."""
+
+from rtsim.optimize.robust.displaced import displaced_beam, displaced_beams
+from rtsim.optimize.robust.scenarios import Displacement, Scenarios
+
+__all__ = ["Displacement", "Scenarios", "displaced_beam", "displaced_beams"]
