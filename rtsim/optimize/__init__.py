@@ -45,8 +45,7 @@ from rtsim.optimize.objectives_biology import (
 )
 from rtsim.optimize.plan import Certificate, Plan, Planned
 from rtsim.optimize.rows import Sampling
-from rtsim.optimize.segment_weights import sequence
-from rtsim.optimize.sequencing import StepAndShoot, sequence_beams
+from rtsim.optimize.sequencing import StepAndShoot, sequence, sequence_beams
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution, StopOptimization
 from rtsim.optimize.stereotactic import StereotacticSettings, plan_stereotactic
 from rtsim.optimize.wishes import Weights

@@ -17,10 +17,8 @@ from rtsim.beams.model import Aperture, Beam, Beamlets
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.errors import InfeasiblePlanError
 from rtsim.machine.model import Machine
-from rtsim.optimize.fluence import FluencePlan, Planning
+from rtsim.optimize.fluence import Planning
 from rtsim.optimize.leaves import check_leaves, dosimetric, multileaf
-from rtsim.optimize.plan import Plan
-from rtsim.optimize.sequencing import StepAndShoot
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.typing import AnyFloatArray, FloatArray, Progress
 
@@ -34,21 +32,6 @@ class Segment:
     beam: int
     aperture: Aperture
     monitor_units: float
-
-
-def segments_of(plan: FluencePlan, machine: Machine, settings: StepAndShoot) -> tuple[Segment, ...]:
-    """The sequenced fluence."""
-    out = []
-    for k, beam in enumerate(plan.beams):
-        assert beam.beamlet_monitor_units is not None
-        for aperture, units in settings.segments(replace(beam, machine=machine), beam.beamlet_monitor_units):
-            out.append(Segment(beam=k, aperture=aperture, monitor_units=units))
-    if not out:
-        raise InfeasiblePlanError(
-            "the sequencer found nothing to deliver: the optimized fluence is zero, or every segment is "
-            "smaller than min_open_mm2. Lower min_open_mm2 or raise the levels"
-        )
-    return tuple(out)
 
 
 def columns_of(planning: Planning, segments: tuple[Segment, ...], machine: Machine) -> AnyFloatArray:
@@ -188,39 +171,3 @@ def without_small(planning: Planning, segments: tuple[Segment, ...], machine: Ma
             f"{len(segments)} segments on {machine.name}. Use fewer levels or fewer beams"
         )
     return kept
-
-
-def sequence(
-    plan: FluencePlan,
-    machine: Machine,
-    *,
-    settings: StepAndShoot | None = None,
-    solver: AugmentedLagrangian | None = None,
-    progress: Progress | None = None,
-) -> Plan:
-    """A deliverable plan from a fluence: segments, weights optimized again with the hard limits held in the matrix
-    dose.
-
-    Nothing is certified: that takes an engine's forward dose, see :func:`rtsim.optimize.plan_stereotactic`.
-
-    Raises:
-        MachineLimitError: the machine cannot deliver it.
-        InfeasiblePlanError: nothing is left to deliver.
-    """
-    planning = plan.planning
-    segments = segments_of(plan, machine, settings or StepAndShoot())
-    count = len(segments)
-    for _ in range(2):
-        segments, solution = optimize_weights(planning, segments, machine, solver=solver, progress=progress)
-        segments = without_small(planning, segments, machine)
-    note = (
-        f"{count} segments sequenced, {len(segments)} kept with at least "
-        f"{machine.limits.min_monitor_units_per_segment:g} MU; worst hard limit in the matrix dose "
-        f"{100 * solution.violation:+.2f} %."
-    )
-    return Plan(
-        beams=beams_of(planning, segments, machine),
-        prescription=plan.prescription,
-        notes=(*plan.notes, note),
-        label=f"{plan.prescription.dose_gy:g} Gy/{plan.prescription.fractions}",
-    )

@@ -2,36 +2,77 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from rtsim.beams import coplanar, posterior, with_beamlets
 from rtsim.beams.model import Aperture, Beam
 from rtsim.beams.monitor_units import check_monitor_units
-from rtsim.errors import InputError, MachineLimitError
+from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
 from rtsim.machine.model import Machine
+from rtsim.optimize.apertures.draft import Improvement, SegmentsDraft
 from rtsim.optimize.decomposition import Decomposition, decompose, quantize
+from rtsim.optimize.fluence import FluencePlan
 from rtsim.optimize.leaves import BeamletMap, aperture, beam_jaws, check_leaves, multileaf
-from rtsim.typing import AnyFloatArray
+from rtsim.optimize.plan import Plan
+from rtsim.optimize.segment_weights import Segment, beams_of
+from rtsim.phantom.structure import Structure
+from rtsim.typing import AnyFloatArray, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepAndShoot:
-    """Settings of the sequencer.
+    """Static segments: settings of the sequencer, and of what follows (a :class:`~rtsim.optimize.delivery.Delivery`).
 
     Attributes:
         levels: into which the largest fluence of a beam is divided.
         method: how levels become segments.
         min_open_mm2: segments with a smaller open area in the isocenter plane are left out.
+        improvement: of the sequenced segments: weights, new apertures, leaf ends.
+        beamlet_width_mm: along the leaf direction.
+        beamlet_margin_mm: how far beamlets reach beyond the target's projection.
     """
 
     levels: int = 10
     method: Decomposition = Decomposition.FEW_SEGMENTS
     min_open_mm2: float = 75.0
+    improvement: Improvement = field(default_factory=Improvement)
+    beamlet_width_mm: float = 5.0
+    beamlet_margin_mm: float = 5.0
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.min_open_mm2 < 0:
             raise InputError(
                 f"levels is {self.levels} and min_open_mm2 {self.min_open_mm2}; levels >= 1 and an area >= 0 needed"
             )
+
+    @property
+    def name(self) -> str:
+        """See :class:`~rtsim.optimize.delivery.Delivery`."""
+        return "step and shoot"
+
+    def planning_beams(
+        self, machine: Machine, target: Structure, gantry_deg: tuple[float, ...] = ()
+    ) -> tuple[Beam, ...]:
+        """Nine posterior beams at gantry 100, 120, ..., 260, or those named, on the target's centroid."""
+        multileaf(machine)
+        named = coplanar(machine, gantry_deg=gantry_deg, target=target) if gantry_deg else None
+        beams = named or posterior(machine, count=9, target=target)
+        return with_beamlets(beams, target, pitch_mm=self.beamlet_width_mm, margin_mm=self.beamlet_margin_mm)
+
+    def draft(self, plan: FluencePlan, machine: Machine, *, progress: Progress | None = None) -> SegmentsDraft:
+        """The sequenced fluence.
+
+        Raises:
+            MachineLimitError: the machine has no multileaf collimator, or cannot take its positions.
+            InfeasiblePlanError: nothing is left to deliver.
+        """
+        multileaf(machine)
+        return SegmentsDraft(
+            planning=plan.planning,
+            machine=machine,
+            parts=segments_of(plan, machine, self),
+            improvement=self.improvement,
+        )
 
     def segments(self, beam: Beam, beamlet_monitor_units: AnyFloatArray) -> tuple[tuple[Aperture, float], ...]:
         """(aperture, monitor units) of one beam; empty when its fluence is zero."""
@@ -87,3 +128,52 @@ def check_segment_units(beam: Beam) -> None:
             f"{beam.label} has a segment of {fewest:.2f} MU; {beam.machine.name} gives at least {least:g} MU. "
             "Use fewer levels, fewer beams, or fewer fractions"
         )
+
+
+def segments_of(plan: FluencePlan, machine: Machine, settings: StepAndShoot) -> tuple[Segment, ...]:
+    """The sequenced fluence.
+
+    Raises:
+        InfeasiblePlanError: nothing is left to deliver.
+    """
+    out = []
+    for k, beam in enumerate(plan.beams):
+        assert beam.beamlet_monitor_units is not None
+        for shape, units in settings.segments(replace(beam, machine=machine), beam.beamlet_monitor_units):
+            out.append(Segment(beam=k, aperture=shape, monitor_units=units))
+    if not out:
+        raise InfeasiblePlanError(
+            "the sequencer found nothing to deliver: the optimized fluence is zero, or every segment is "
+            "smaller than min_open_mm2. Lower min_open_mm2 or raise the levels"
+        )
+    return tuple(out)
+
+
+def sequence(
+    plan: FluencePlan,
+    machine: Machine,
+    *,
+    settings: StepAndShoot | None = None,
+    progress: Progress | None = None,
+) -> Plan:
+    """A deliverable plan from a fluence: segments, improved with the hard limits held in the matrix dose.
+
+    Nothing is certified: that takes an engine's forward dose, see :func:`rtsim.optimize.plan_stereotactic`.
+
+    Raises:
+        MachineLimitError: the machine cannot deliver it.
+        InfeasiblePlanError: nothing is left to deliver.
+    """
+    planning = plan.planning
+    first = (settings or StepAndShoot()).draft(plan, machine)
+    draft = first.improved(planning, {}, first=True, progress=progress)
+    note = (
+        f"{first.segments} segments sequenced, {draft.segments} of the improved ones kept with at least "
+        f"{machine.limits.min_monitor_units_per_segment:g} MU."
+    )
+    return Plan(
+        beams=beams_of(planning, draft.parts, machine),
+        prescription=plan.prescription,
+        notes=(*plan.notes, note),
+        label=f"{plan.prescription.dose_gy:g} Gy/{plan.prescription.fractions}",
+    )

@@ -18,10 +18,9 @@ from rtsim.optimize.segment_weights import (
     beams_of,
     columns_of,
     optimize_weights,
-    segments_of,
     without_small,
 )
-from rtsim.optimize.sequencing import StepAndShoot
+from rtsim.optimize.sequencing import StepAndShoot, segments_of
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.phantom.structure import Structure
 from rtsim.typing import FloatArray, Progress

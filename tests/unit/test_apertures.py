@@ -20,10 +20,9 @@ from rtsim.optimize.segment_weights import (
     columns_of,
     openings_of,
     optimize_weights,
-    segments_of,
     without_small,
 )
-from rtsim.optimize.sequencing import StepAndShoot
+from rtsim.optimize.sequencing import StepAndShoot, segments_of
 from rtsim.optimize.solver import AugmentedLagrangian, StopOptimization
 from tests.unit import optimize_toy as toy
 
