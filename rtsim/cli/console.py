@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from rtsim import typing as rtyping
 from rtsim.errors import OutputExistsError, ResourceError, RtsimError
@@ -65,22 +68,59 @@ def errors() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+_REFRESH_HZ: Final = 4
+"""Often enough to watch, too seldom to flicker."""
+_LOG_SECONDS: Final = 10.0
+"""Between two lines where there is no terminal to draw on (a log file)."""
+
+
+class _Display(Progress):
+    """Bars, and below them one line on what is going on: a long text neither wraps nor pushes the bars about."""
+
+    line = ""
+    notice = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for text, style in ((self.line, "dim"), (self.notice, "bold")):
+            if text:
+                yield Text(f"  {text}", style=style, no_wrap=True, overflow="ellipsis")
+
+
 class Steps:
     """Named steps of a long work, each with its own bar."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, display: _Display) -> None:
+        self._display = display
+        self._logged = time.monotonic()
 
     @contextmanager
     def step(self, title: str) -> Iterator[rtyping.Progress]:
-        """A bar for one step; yields the callback that fills it."""
-        task = self._progress.add_task(title, total=1.0, detail="")
+        """A bar for one step; yields the callback that fills it and says what is going on."""
+        task = self._display.add_task(title, total=1.0)
 
         def update(fraction: float, detail: str) -> None:
-            self._progress.update(task, completed=min(max(fraction, 0.0), 1.0), detail=detail[:60])
+            self._display.update(task, completed=min(max(fraction, 0.0), 1.0))
+            self._display.line = detail
+            self._log(f"{title} {100 * fraction:.0f} %: {detail}")
 
-        yield update
-        self._progress.update(task, completed=1.0, detail="")
+        try:
+            yield update
+            self._display.update(task, completed=1.0)
+        finally:
+            self._display.line = self._display.notice = ""
+
+    def notice(self, text: str) -> None:
+        """A line that stays below the bars until the step ends. Safe to call from a signal handler."""
+        self._display.notice = text
+
+    def _log(self, text: str) -> None:
+        """A line now and then, where bars cannot be drawn."""
+        if self._display.disable or self._display.console.is_terminal:
+            return
+        if time.monotonic() - self._logged > _LOG_SECONDS:
+            self._logged = time.monotonic()
+            self._display.console.print(text, markup=False)
 
 
 @contextmanager
@@ -91,7 +131,6 @@ def steps(*, quiet: bool) -> Iterator[Steps]:
         BarColumn(bar_width=28),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[detail]}", style="dim"),
     )
-    with Progress(*columns, console=errors(), disable=quiet) as progress:
-        yield Steps(progress)
+    with _Display(*columns, console=errors(), disable=quiet, refresh_per_second=_REFRESH_HZ) as display:
+        yield Steps(display)

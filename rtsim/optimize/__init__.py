@@ -48,6 +48,7 @@ from rtsim.optimize.rows import Sampling
 from rtsim.optimize.sequencing import StepAndShoot, sequence, sequence_beams
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution, StopOptimization
 from rtsim.optimize.stereotactic import StereotacticSettings, plan_stereotactic
+from rtsim.optimize.tradeoff import Tradeoff, tradeoff
 from rtsim.optimize.wishes import Weights
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "StepAndShoot",
     "StereotacticSettings",
     "StopOptimization",
+    "Tradeoff",
     "TumorControl",
     "Uniformity",
     "Weights",
@@ -99,4 +101,5 @@ __all__ = [
     "plan_stereotactic",
     "sequence",
     "sequence_beams",
+    "tradeoff",
 ]
