@@ -55,6 +55,7 @@ class Tradeoff:
         delivered: the plan itself; None for a fluence.
         delivery_gy: how much higher a limit must be than for a fluence to cover as much in a delivered plan; 0 where
             that is not known: without a plan, or when its limit did not keep it from the wanted coverage.
+        delivery_d95_gy: the same for D95.
         scaled_with: the other limits that were multiplied by the same factor.
     """
 
@@ -68,6 +69,7 @@ class Tradeoff:
     reached_gy: FloatArray
     delivered: DeliveredPoint | None = None
     delivery_gy: float = 0.0
+    delivery_d95_gy: float = 0.0
     scaled_with: tuple[str, ...] = ()
 
     @property
@@ -99,14 +101,14 @@ class Tradeoff:
 
     def d95_at(self, limit_gy: float) -> float:
         """D95 of the target in Gy at a limit, in the same way."""
-        return float(np.interp(limit_gy - self.delivery_gy, self.limits_gy, self.d95_gy))
+        return float(np.interp(limit_gy - self.delivery_d95_gy, self.limits_gy, self.d95_gy))
 
     @property
     def statement(self) -> str:
         """What it says, in one sentence."""
         target, dose = self.prescription.target, f"{self.prescription.dose_gy:g} Gy"
         what = f"{self.structure} {self.metric}"
-        here, wanted, needed = f"{_floor(self._coverage_here()):g} %", f"{self.wanted_percent:g} %", self.needed_gy
+        here, wanted, needed = f"{floored(self._coverage_here()):g} %", f"{self.wanted_percent:g} %", self.needed_gy
         leaves = f"the limit of {self.limit_gy:g} Gy leaves {here}"
         if self.is_reached:
             lowest = (
@@ -124,7 +126,8 @@ class Tradeoff:
         return self.coverage_at(self.limit_gy) if self.delivered is None else self.delivered.coverage_percent
 
 
-def _floor(percent: float) -> float:
+def floored(percent: float) -> float:
+    """Percent with one decimal, never more than there is: 89.96 % is not 90 %."""
     return float(np.floor(10.0 * percent + 1e-9)) / 10.0
 
 
@@ -212,6 +215,11 @@ def _curve(series: Series, delivered: DeliveredPoint | None) -> Tradeoff:
     points = sorted(series.points, key=lambda p: p.limit_gy)
     limits_gy = np.array([p.limit_gy for p in points])
     coverage = np.maximum.accumulate([p.coverage_percent for p in points])
+    d95_gy = np.maximum.accumulate([p.d95_gy for p in points])
+    cost = d95_cost = 0.0
+    if delivered is not None and delivered.coverage_percent < series.prescription.coverage_percent - 0.1:
+        cost = _shift_gy(limits_gy, coverage, delivered.limit_gy, delivered.coverage_percent)
+        d95_cost = _shift_gy(limits_gy, d95_gy, delivered.limit_gy, delivered.d95_gy)
     return Tradeoff(
         structure=series.limit.structure.name,
         metric=series.limit.goal.parsed.name,
@@ -219,19 +227,16 @@ def _curve(series: Series, delivered: DeliveredPoint | None) -> Tradeoff:
         prescription=series.prescription,
         limits_gy=limits_gy,
         coverage_percent=coverage,
-        d95_gy=np.maximum.accumulate([p.d95_gy for p in points]),
+        d95_gy=d95_gy,
         reached_gy=np.array([p.reached_gy for p in points]),
         delivered=delivered,
-        delivery_gy=_delivery_gy(limits_gy, coverage, delivered, series.prescription.coverage_percent),
+        delivery_gy=cost,
+        delivery_d95_gy=d95_cost,
         scaled_with=tuple(series.limits[k].describe() for k in series.moved if k != series.ruling),
     )
 
 
-def _delivery_gy(
-    limits_gy: FloatArray, coverage: FloatArray, delivered: DeliveredPoint | None, wanted_percent: float
-) -> float:
-    """How far the curve lies from a plan that its limit kept from the wanted coverage; 0 when it did not."""
-    if delivered is None or delivered.coverage_percent >= wanted_percent - 0.1:
-        return 0.0
-    at = _first_at(limits_gy, coverage, delivered.coverage_percent)
-    return 0.0 if at is None else delivered.limit_gy - at
+def _shift_gy(limits_gy: FloatArray, rising: FloatArray, limit_gy: float, level: float) -> float:
+    """How far to the right a curve must move to go through (limit_gy, level); 0 where it never gets there."""
+    at = _first_at(limits_gy, rising, level)
+    return 0.0 if at is None else limit_gy - at

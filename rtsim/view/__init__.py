@@ -8,6 +8,7 @@ from rtsim.view.report_html import report_html, write_report
 from rtsim.view.report_pictures import Picture, ReportPictures, report_pictures
 from rtsim.view.scene import Scene, save, scene_of, show
 from rtsim.view.slices import Plane, figure_png, save_figure, slice_figure
+from rtsim.view.tradeoff_plot import tradeoff_figure, tradeoff_picture
 
 __all__ = [
     "Curve",
@@ -29,6 +30,8 @@ __all__ = [
     "scene_of",
     "show",
     "slice_figure",
+    "tradeoff_figure",
+    "tradeoff_picture",
     "write_picture",
     "write_report",
 ]

@@ -27,6 +27,7 @@ from rtsim.optimize.delivered import COVERAGE_SPARE, SAFETY
 from rtsim.optimize.tradeoff import DeliveredPoint
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription, Priority
+from rtsim.view import tradeoff_figure, tradeoff_picture
 from tests.unit import optimize_toy as toy
 
 QUICK = AugmentedLagrangian(max_iterations=30, tolerance=1e-3)
@@ -191,3 +192,16 @@ def test_what_cannot_be_traded_is_refused(phantom: Phantom, toy_fluence: Fluence
     forward = replace(with_dose(toy_fluence, phantom, toy_fluence.dose), fluence=None)
     with pytest.raises(InputError, match="no optimized fluence"):
         tradeoff(forward)
+
+
+@pytest.mark.parametrize("is_reached", [True, False])
+def test_the_picture_shows_limit_plan_and_what_is_needed(is_reached: bool) -> None:
+    covered = 91.0 if is_reached else 83.0
+    point = DeliveredPoint(limit_gy=10.0, reached_gy=9.9, coverage_percent=covered, d95_gy=15.6)
+    figure = tradeoff_figure(curve(point, 0.0 if is_reached else 1.0))
+    words = " ".join(t.get_text() for t in figure.axes[0].texts)
+    assert f"this plan: {covered:g} %" in words
+    assert "limit 10 Gy" in words
+    assert "wanted 90 %" in words
+    assert ("needed 12.3 Gy" in words) is not is_reached
+    assert tradeoff_picture(curve()).png.startswith(b"\x89PNG")
