@@ -46,6 +46,8 @@ from rtsim.optimize.objectives_biology import (
 from rtsim.optimize.plan import Certificate, Plan, Planned
 from rtsim.optimize.rows import Sampling
 from rtsim.optimize.sequencing import StepAndShoot, sequence, sequence_beams
+from rtsim.optimize.sliding_window import SlidingWindow
+from rtsim.optimize.sliding_window_beam import SweepSettings
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution, StopOptimization
 from rtsim.optimize.stereotactic import StereotacticSettings, plan_stereotactic
 from rtsim.optimize.tradeoff import Tradeoff, tradeoff
@@ -80,6 +82,7 @@ __all__ = [
     "Region",
     "Response",
     "Sampling",
+    "SlidingWindow",
     "Solution",
     "SquaredDeviation",
     "SquaredOverEqd2",
@@ -89,6 +92,7 @@ __all__ = [
     "StepAndShoot",
     "StereotacticSettings",
     "StopOptimization",
+    "SweepSettings",
     "Tradeoff",
     "TumorControl",
     "Uniformity",

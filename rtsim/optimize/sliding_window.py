@@ -1,0 +1,226 @@
+"""Sliding window: a fluence delivered by leaves that move while the beam is on (``sliding_window_beam`` sequences it).
+
+What a sweep gives is never nothing: leaves leak, and a closed pair that passes by leaves its gap. The fluence is
+therefore optimized for u >= 0 above that least, w = least + u. What the matrix does not know (tongue and groove, head
+scatter, scatter beyond the reach of its columns) comes from the forward dose: what that has more than the matrix dose
+of what was given, beam by beam, goes with the monitor units times the area of what is open.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from rtsim.beams import posterior, with_beamlets
+from rtsim.beams.arrangements import coplanar
+from rtsim.beams.model import Beam
+from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
+from rtsim.machine.model import Machine
+from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence
+from rtsim.optimize.leaves import multileaf
+from rtsim.optimize.sliding_window_beam import SweepSettings, SweptBeam, swept_beam
+from rtsim.optimize.solver import AugmentedLagrangian
+from rtsim.phantom.structure import Structure
+from rtsim.typing import AnyFloatArray, FloatArray, Progress
+
+AGAIN_SOLVER = AugmentedLagrangian(max_iterations=120, tolerance=1e-3, inner_iterations=40)
+"""Default solver of a fluence that starts from the last one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlidingWindow:
+    """Settings of sliding window delivery; a :class:`~rtsim.optimize.delivery.Delivery`.
+
+    Attributes:
+        sweep: how a map is swept: dose rate, control points.
+        solver: of the fluences after the first.
+        smoothing: how much more than in the planning the differences of neighboring beamlets count in these: leaves pay
+            for every rise in monitor units.
+        beams: how many posterior beams, where no gantry angles are given.
+        beamlet_width_mm: along the leaf direction.
+        beamlet_margin_mm: how far beamlets reach beyond the target's projection.
+    """
+
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    solver: AugmentedLagrangian = AGAIN_SOLVER
+    smoothing: float = 10.0
+    beams: int = 9
+    beamlet_width_mm: float = 5.0
+    beamlet_margin_mm: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.smoothing < math.inf:
+            raise InputError(f"smoothing is {self.smoothing}; a factor >= 0 is needed")
+        if self.beams < 1:
+            raise InputError(f"beams is {self.beams}; at least one is needed")
+
+    @property
+    def name(self) -> str:
+        """For notes and reports."""
+        return "sliding window"
+
+    def planning_beams(
+        self, machine: Machine, target: Structure, gantry_deg: tuple[float, ...] = ()
+    ) -> tuple[Beam, ...]:
+        """Static beams with beamlets; by default posterior ones on the target's centroid.
+
+        Raises:
+            MachineLimitError: the machine has no leaves, or the target exceeds its field.
+        """
+        multileaf(machine)
+        if gantry_deg:
+            beams = coplanar(machine, gantry_deg=gantry_deg, target=target)
+        else:
+            beams = posterior(machine, count=self.beams, target=target)
+        return with_beamlets(beams, target, pitch_mm=self.beamlet_width_mm, margin_mm=self.beamlet_margin_mm)
+
+    def draft(self, plan: FluencePlan, machine: Machine, *, progress: Progress | None = None) -> SlidingWindowDraft:
+        """Sequence a fluence.
+
+        Raises:
+            MachineLimitError: the machine cannot deliver it.
+            InfeasiblePlanError: there is nothing to deliver.
+        """
+        return _sequenced(self, plan.planning, machine, plan.solution.weights)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SlidingWindowDraft:
+    """A sequenced fluence; a :class:`~rtsim.optimize.delivery.Draft`.
+
+    Attributes:
+        settings, planning, machine: what it was made with.
+        swept: one a beam of the influence matrix; None where nothing is wanted of it.
+        missing_gy: (rows, beams of the matrix) what a forward dose had more than the matrix, in Gy of all fractions per
+            mm2 MU of given fluence; None before the first.
+    """
+
+    settings: SlidingWindow
+    planning: Planning
+    machine: Machine
+    swept: tuple[SweptBeam | None, ...]
+    missing_gy: FloatArray | None = None
+
+    @property
+    def beams(self) -> tuple[Beam, ...]:
+        """Deliverable beams."""
+        return tuple(s.beam for s in self.swept if s is not None)
+
+    @property
+    def segments(self) -> int:
+        """Control points of all beams."""
+        return sum(len(b.control_points) for b in self.beams)
+
+    @property
+    def given_units(self) -> FloatArray:
+        """(beamlets,) monitor units for which each beamlet of the matrix is open, leakage included."""
+        return self._joined([None if s is None else s.given_units for s in self.swept])
+
+    @property
+    def least_units(self) -> FloatArray:
+        """(beamlets,) the least that these could be."""
+        return self._joined([None if s is None else s.least_units for s in self.swept])
+
+    def corrected(self, rows_gy: FloatArray) -> SlidingWindowDraft:
+        """The same draft that knows what the matrix misses of its forward dose.
+
+        A beam that is off takes the mean of the others.
+
+        Args:
+            rows_gy: (rows, beams) Gy of all fractions, of each of ``beams``.
+        """
+        influence, given = self.planning.influence, self.given_units
+        on = [k for k, s in enumerate(self.swept) if s is not None]
+        missing = np.zeros((self.planning.rows.count, len(self.swept)))
+        for n, k in enumerate(on):
+            own = influence.columns_of(k)
+            from_matrix = self.planning.matrix[:, own] @ given[own].astype(np.float32)
+            missing[:, k] = (rows_gy[:, n] - from_matrix) / (self._areas[own] @ given[own])
+        off = [k for k in range(len(self.swept)) if k not in on]
+        missing[:, off] = missing[:, on].mean(axis=1)[:, None]
+        return replace(self, missing_gy=missing)
+
+    def improved(
+        self, planning: Planning, levels_gy: dict[int, float], *, first: bool, progress: Progress | None = None
+    ) -> SlidingWindowDraft:
+        """The fluence optimized again above the least that a sweep gives, with what forward doses taught; sequenced.
+
+        Args:
+            planning: may differ from that of the draft in objectives and weights; rows and matrix are the same.
+            first: takes no forward dose into account yet, but leakage and gaps.
+        """
+        own = replace(self, planning=planning)
+        given, least = own.given_units, own.least_units
+        offset = np.asarray(planning.matrix @ least.astype(np.float32), dtype=np.float64) + own._missing_of(given)
+        above = np.maximum(given - least, 0.0)
+        weights = replace(planning.weights, smoothness=self.settings.smoothing * planning.weights.smoothness)
+        plan = optimize_fluence(
+            replace(planning, weights=weights),
+            solver=self.settings.solver,
+            offset_gy=offset,
+            levels_gy=levels_gy,
+            start=above,
+            progress=progress,
+        )
+        new = _sequenced(self.settings, planning, self.machine, least + plan.solution.weights)
+        return replace(new, missing_gy=self.missing_gy)
+
+    def kept(self, factor: float) -> SlidingWindowDraft:
+        """Without the beams that the machine cannot give when all monitor units are multiplied by ``factor``.
+
+        Fewer monitor units for the same sweep: where leaves already move at their largest speed, the machine lowers its
+        dose rate by the same factor.
+
+        Raises:
+            MachineLimitError: none is left.
+        """
+        least = self.machine.limits.min_monitor_units_per_segment
+        swept = tuple(s if s is not None and s.beam.monitor_units * factor >= least else None for s in self.swept)
+        if swept == self.swept:
+            return self
+        if not any(s is not None for s in swept):
+            raise MachineLimitError(
+                f"scaled by {factor:.3g} to the hard limits no beam keeps the {least:g} MU that {self.machine.name} "
+                "gives at least. Raise the limits or use fewer beams or fractions"
+            )
+        return replace(self, swept=swept)
+
+    @property
+    def _areas(self) -> FloatArray:
+        """(beamlets,) mm2 in the isocenter plane."""
+        maps = [b.beamlets for b in self.planning.influence.beams]
+        return np.concatenate([m.width_x_mm * m.width_y_mm for m in maps if m is not None])
+
+    def _missing_of(self, given: FloatArray) -> FloatArray:
+        """(rows,) Gy that the matrix misses of the given monitor units."""
+        if self.missing_gy is None:
+            return np.zeros(self.planning.rows.count)
+        influence, output = self.planning.influence, self._areas * given
+        per_beam = [output[influence.columns_of(k)].sum() for k in range(len(self.swept))]
+        return np.asarray(self.missing_gy @ np.array(per_beam))
+
+    def _joined(self, parts: list[FloatArray | None]) -> FloatArray:
+        influence = self.planning.influence
+        out = np.zeros(influence.beamlet_count)
+        for k, part in enumerate(parts):
+            if part is not None:
+                out[influence.columns_of(k)] = part
+        return out
+
+
+def _sequenced(
+    settings: SlidingWindow, planning: Planning, machine: Machine, weights: AnyFloatArray
+) -> SlidingWindowDraft:
+    influence = planning.influence
+    swept = tuple(
+        swept_beam(beam, weights[influence.columns_of(k)], machine, settings.sweep)
+        for k, beam in enumerate(influence.beams)
+    )
+    if not any(s is not None for s in swept):
+        raise InfeasiblePlanError(
+            "there is nothing to deliver: the optimized fluence is zero. Raise a limit, lower the prescription, or "
+            "give the target's objectives more weight"
+        )
+    return SlidingWindowDraft(settings=settings, planning=planning, machine=machine, swept=swept)
