@@ -28,6 +28,8 @@ SPACING_MM = 6.0
 DOSE_GY = 20.0
 MAXIMUM_PERCENT = 110.0
 """Global maximum that PA and two obliques should not exceed at lumbar depth."""
+WITHOUT_SUBFIELDS = ConventionalSettings(subfields=0)
+"""These tests are about wedges and weights; those of field-in-field have a file of their own."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def engine() -> Counting:
 @pytest.fixture(scope="module")
 def obliques(phantom: Phantom, protocol: Protocol, machine: Machine, engine: Counting) -> Planned:
     engine.asked.clear()
-    return plan(phantom, protocol, machine, FieldArrangement.PA_AND_OBLIQUES, engine)
+    return plan(phantom, protocol, machine, FieldArrangement.PA_AND_OBLIQUES, engine, WITHOUT_SUBFIELDS)
 
 
 def maximum_percent(planned: Planned) -> float:
@@ -189,7 +191,7 @@ def test_notes_tell_weights_wedges_and_maximum(obliques: Planned) -> None:
 def test_one_field_says_how_hot_its_entrance_is(
     phantom: Phantom, protocol: Protocol, machine: Machine, engine: Counting
 ) -> None:
-    single = plan(phantom, protocol, machine, FieldArrangement.PA, engine)
+    single = plan(phantom, protocol, machine, FieldArrangement.PA, engine, WITHOUT_SUBFIELDS)
     percent, where = said_maximum_percent(single)
     assert where == "outside"
     assert percent == pytest.approx(maximum_percent(single), abs=0.06)
@@ -203,7 +205,7 @@ def test_opposed_fields_balance_two_entrances(
     phantom: Phantom, protocol: Protocol, machine: Machine, engine: Counting
 ) -> None:
     """No other weights of the two fields, with the same median dose of the target, would be cooler by more than 1 %."""
-    opposed = plan(phantom, protocol, machine, FieldArrangement.AP_PA, engine)
+    opposed = plan(phantom, protocol, machine, FieldArrangement.AP_PA, engine, WITHOUT_SUBFIELDS)
     points, _ = structure_points(opposed.phantom["PTV"], 1)
     doses = [engine.inner.forward(phantom, (b,)) for b in opposed.plan.beams]
     coolest = np.inf
@@ -218,7 +220,7 @@ def test_opposed_fields_balance_two_entrances(
 def test_what_is_named_is_what_is_tried(
     phantom: Phantom, protocol: Protocol, machine: Machine, engine: Counting
 ) -> None:
-    settings = ConventionalSettings(oblique_deg=(130.0,), wedge_deg=(45.0,))
+    settings = ConventionalSettings(oblique_deg=(130.0,), wedge_deg=(45.0,), subfields=0)
     named = plan(phantom, protocol, machine, FieldArrangement.PA_AND_OBLIQUES, engine, settings)
     assert [b.gantry_deg for b in named.plan.beams] == [180.0, 130.0, 230.0]
     assert [b.wedge.name if b.wedge else None for b in named.plan.beams] == [None, "physical_45", "physical_45"]
