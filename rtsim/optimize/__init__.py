@@ -43,7 +43,8 @@ from rtsim.optimize.objectives_biology import (
     SquaredUnderEqd2,
     TumorControl,
 )
-from rtsim.optimize.plan import Certificate, Plan, Planned
+from rtsim.optimize.plan import Certificate, Plan, Planned, PositionsHeld
+from rtsim.optimize.robust import Displacement, Scenarios
 from rtsim.optimize.rows import Sampling
 from rtsim.optimize.sequencing import StepAndShoot, sequence, sequence_beams
 from rtsim.optimize.sliding_window import SlidingWindow
@@ -61,6 +62,7 @@ __all__ = [
     "ConventionalSettings",
     "Decomposition",
     "DoseOutsideVolume",
+    "Displacement",
     "Falloff",
     "FieldArrangement",
     "FluencePlan",
@@ -78,11 +80,13 @@ __all__ = [
     "Objective",
     "Plan",
     "Planned",
+    "PositionsHeld",
     "Problem",
     "Region",
     "Response",
     "Sampling",
     "SlidingWindow",
+    "Scenarios",
     "Solution",
     "SquaredDeviation",
     "SquaredOverEqd2",
