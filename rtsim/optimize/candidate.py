@@ -55,7 +55,7 @@ class Candidate:
     Attributes:
         beams, dose: before scaling.
         reading: what the dose gives to limits and target, before scaling.
-        factor: of all monitor units: to the wanted coverage, or to a hard limit where that comes first.
+        factor: of all monitor units: to the wanted coverage, or less where a hard limit or the machine says so.
         coverage_percent, objective: of the scaled dose.
     """
 
@@ -77,7 +77,7 @@ class Candidate:
         self, reading: Reading, limits: tuple[DoseVolumeLimit, ...], planning: Planning, prescription: Prescription
     ) -> Candidate:
         """The same with another reading, and the scale and coverage that follow."""
-        factor = reading.factor(limits, prescription)
+        factor = _factor(self.beams, reading, limits, prescription)
         return replace(
             self,
             reading=reading,
@@ -96,10 +96,11 @@ def candidate_of(
     prescription: Prescription,
 ) -> Candidate:
     """Scale a delivered draft."""
-    factor = reading.factor(limits, prescription)
+    beams = draft.beams
+    factor = _factor(beams, reading, limits, prescription)
     return Candidate(
         draft=draft,
-        beams=draft.beams,
+        beams=beams,
         dose=delivered.dose,
         rows_gy=delivered.rows_gy,
         reading=reading,
@@ -107,6 +108,14 @@ def candidate_of(
         coverage_percent=reading.coverage_percent(prescription, factor),
         objective=objective_of(planning, factor * delivered.rows_gy.sum(axis=1)),
     )
+
+
+def _factor(
+    beams: Sequence[Beam], reading: Reading, limits: tuple[DoseVolumeLimit, ...], prescription: Prescription
+) -> float:
+    """The scale of all monitor units: no beam gets more than its machine gives."""
+    most = [b.machine.limits.max_monitor_units_per_beam / b.monitor_units for b in beams if b.machine.calibration]
+    return min([reading.factor(limits, prescription), *most])
 
 
 def objective_of(planning: Planning, rows_gy: FloatArray) -> float:

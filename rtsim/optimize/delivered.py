@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError
 from rtsim.optimize.goals import DoseVolumeLimit, upper_limit
 from rtsim.optimize.measured import GoalValue, Measured
-from rtsim.optimize.plan import Certificate
+from rtsim.optimize.plan import Certificate, PositionsHeld
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.metric import MetricKind
@@ -99,18 +99,44 @@ def readable_dvh(dose: Dose, structure: Structure) -> DVH | None:
         return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beyond:
+    """What a certificate says beyond the planned position.
+
+    Attributes:
+        positions: of the patient; None where they do not matter.
+        compared_gy: the dose that counts against the limit, the worst of the positions where they are promised.
+        needed_gy: see :class:`~rtsim.optimize.plan.Certificate`.
+    """
+
+    positions: PositionsHeld | None = None
+    compared_gy: float | None = None
+    needed_gy: float | None = None
+
+
 def certify(
-    goals: Sequence[Goal], phantom: Phantom, prescription: Prescription, dose: Dose, covered_at: float = 1.0
+    goals: Sequence[Goal],
+    phantom: Phantom,
+    prescription: Prescription,
+    dose: Dose,
+    covered_at: float = 1.0,
+    beyond: Mapping[tuple[str, str], Beyond] | None = None,
 ) -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
     """One certificate for each hard goal that can be judged, and a sentence for each that cannot.
 
     Args:
         covered_at: the share of the prescription from which a voxel of the target counts as covered.
+        beyond: by structure and metric name what is known beyond the dose as planned.
     """
     measured = Measured(dose, phantom, prescription)
     hard = [measured.goal(g) for g in goals if g.priority is Priority.HARD]
     short = _shortfall(measured, covered_at)
-    certificates = tuple(_certificate(v, measured, short) for v in hard if v.is_judged)
+    known = beyond or {}
+    certificates = tuple(
+        _certificate(v, measured, short, known.get((v.structure.name, v.goal.parsed.name), Beyond()))
+        for v in hard
+        if v.is_judged and v.structure is not None
+    )
     sentences = tuple(f"NOT CHECKED: hard goal '{v.goal}': {v.obstacle}." for v in hard if not v.is_judged)
     return certificates, sentences
 
@@ -127,23 +153,28 @@ def _shortfall(measured: Measured, covered_at: float) -> str:
     return f" {reached} % of {prescription.target} gets {level:g} Gy; {prescription.coverage_percent:g} % was wanted"
 
 
-def _certificate(found: GoalValue, measured: Measured, short: str) -> Certificate:
+def _certificate(found: GoalValue, measured: Measured, short: str, beyond: Beyond) -> Certificate:
     goal, structure = found.goal, found.structure
     assert structure is not None
     assert found.value is not None
-    assert found.histogram is not None
     limit_gy, reached_gy = _in_gy(found, measured.prescription)
-    held = found.is_met
+    positions = beyond.positions
+    held = found.is_met and (positions is None or not positions.promised or positions.held == positions.count)
     dose = measured.dose
     kind = "limit" if goal.sense is Sense.AT_MOST else "at least"
     got, wanted = (f"{number} {goal.unit}".rstrip() for number in (f"{found.value:.2f}", f"{goal.value:g}"))
     text = (
         f"{structure.name} {goal.parsed.name} is {got} in the delivered dose ({dose.engine}, {dose.grid.describe()}, "
-        f"sub-voxel); {kind} {wanted} {'held' if held else 'NOT held'}."
+        f"sub-voxel); {kind} {wanted} {'held' if found.is_met else 'NOT held'}."
     )
+    text += positions.sentence if positions is not None else ""
     if short:
-        tight = goal.sense is Sense.AT_MOST and limit_gy is not None and (reached_gy or 0.0) > 0.98 * limit_gy
+        compared = beyond.compared_gy if beyond.compared_gy is not None else reached_gy
+        tight = goal.sense is Sense.AT_MOST and limit_gy is not None and (compared or 0.0) > 0.97 * limit_gy
         text += short + (" and not reached; this limit came first." if tight else " and not reached.")
+        if beyond.needed_gy is not None:
+            percent = f"{measured.prescription.coverage_percent:g} %"
+            text += f" With more monitor units this plan would cover {percent} at a limit of {beyond.needed_gy:.1f} Gy."
     return Certificate(
         structure=structure.name,
         metric=goal.parsed.name,
@@ -151,6 +182,10 @@ def _certificate(found: GoalValue, measured: Measured, short: str) -> Certificat
         reached_gy=reached_gy,
         held=held,
         statement=text,
+        engine=dose.engine,
+        grid=dose.grid.describe(),
+        positions=positions,
+        needed_gy=beyond.needed_gy if short else None,
     )
 
 

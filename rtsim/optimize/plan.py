@@ -12,16 +12,58 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 
 
+@dataclass(frozen=True, kw_only=True)
+class PositionsHeld:
+    """What a limit gets in the positions in which the patient may lie.
+
+    Attributes:
+        scenarios: which positions, in words.
+        promised: the limit is to hold in all of them; else they are only reported.
+        count, held: how many positions (the planned one among them), and in how many the limit holds.
+        worst, worst_gy: the position with the highest dose, and that dose.
+        recomputed: positions that the engine computed; the others were read in the displaced dose cloud.
+        margin_percent: added to those others: the most that the computed ones showed to be missing in the cloud.
+    """
+
+    scenarios: str
+    promised: bool
+    count: int
+    held: int
+    worst: str
+    worst_gy: float
+    recomputed: tuple[str, ...]
+    margin_percent: float
+
+    @property
+    def sentence(self) -> str:
+        """For the statement of a certificate."""
+        state = f"{'held' if self.promised else 'met'} in {self.held} of {self.count} positions of the patient"
+        others = self.count - 1 - len(self.recomputed)
+        cloud = f"{others} read in the displaced dose cloud" + (
+            f", {self.margin_percent:.2g} % added" if self.margin_percent > 0 else ""
+        )
+        how = [f"{len(self.recomputed)} computed by the engine ({'; '.join(self.recomputed)})"] * bool(self.recomputed)
+        how += [cloud] * (others > 0)
+        return (
+            f" {state[0].upper()}{state[1:]} ({self.scenarios}); worst {self.worst_gy:.2f} Gy ({self.worst}); "
+            f"{', '.join(how)}."
+        )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Certificate:
     """Whether a hard goal holds in the delivered dose, by the same DVH and rule as the grade.
 
     Attributes:
         structure, metric: what is limited, e.g. "spinal_cord_prv", "D0.035cc".
-        limit_gy, reached_gy: wanted, and got, in the final forward dose; of a goal on a volume the dose that this
-            volume gets; None for plan indices, whose numbers the statement gives.
-        held: the goal is met.
-        statement: one sentence for the report; it says how much coverage was reached when that is less than wanted.
+        limit_gy, reached_gy: wanted, and got as planned, in the final forward dose; of a goal on a volume the dose that
+            this volume gets; None for plan indices, whose numbers the statement gives.
+        held: the goal is met, in every position where that is promised.
+        statement: a few sentences for the report; they say how much coverage was reached when that is less than wanted.
+        engine, grid: of the dose that it was read in.
+        positions: of the patient, beside the planned one; None when none were asked for or none matter to this goal.
+        needed_gy: the limit at which this very plan would cover as wanted, with more monitor units; None when it covers
+            so or this limit is not what stands in the way. Another plan may need less: :mod:`rtsim.optimize.tradeoff`.
     """
 
     structure: str
@@ -30,6 +72,23 @@ class Certificate:
     reached_gy: float | None
     held: bool
     statement: str
+    engine: str = ""
+    grid: str = ""
+    positions: PositionsHeld | None = None
+    needed_gy: float | None = None
+
+    @property
+    def headline(self) -> str:
+        """One line: "spinal_cord D0.035cc limit HELD in 13 of 13 positions (worst 15.92 of 17 Gy, 1 mm anterior)"."""
+        what, held = f"{self.structure} {self.metric} limit", "HELD" if self.held else "NOT HELD"
+        if self.limit_gy is None or self.reached_gy is None:
+            return f"{what} {held}"
+        p = self.positions
+        if p is not None and p.promised:
+            worst = f"worst {p.worst_gy:.2f} of {self.limit_gy:g} Gy, {p.worst}"
+            return f"{what} {held} in {p.held} of {p.count} positions ({worst})"
+        beside = f"; {p.worst_gy:.2f} Gy when {p.worst}" if p is not None else ""
+        return f"{what} {held} as planned ({self.reached_gy:.2f} of {self.limit_gy:g} Gy{beside})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -72,9 +131,12 @@ class Planned:
         dose: the engine's forward dose of ``plan.beams``, all fractions.
         phantom: the phantom planned on, with the PRV when one was made.
         fluence: the optimized fluence it started from; None for forward-planned beams.
+        levels_gy: for each hard limit of ``fluence.planning`` the level of its constraint at which, as far as the
+            forward doses taught, the delivered dose meets the limit (in every position where that is promised).
     """
 
     plan: Plan
     dose: Dose
     phantom: Phantom
     fluence: FluencePlan | None = None
+    levels_gy: tuple[float, ...] = ()

@@ -1,7 +1,8 @@
 """The loop of every stereotactic plan: improve the draft, compute what is delivered, correct the draft; a few rounds.
 
 The forward dose corrects the matrix, and says how far the constraint that the optimizer holds lies above the D(cc) that
-it stands for. Whatever fails in a later round, the best plan before it remains.
+it stands for, in the worst position of the patient where the limit is promised in all of them. Whatever fails in a
+later round, the best plan before it remains.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass, replace
 from rtsim.dose.engine import Engine
 from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.optimize.candidate import Candidate, candidate_of, deliver
-from rtsim.optimize.delivered import SAFETY, Reader
+from rtsim.optimize.delivered import SAFETY
 from rtsim.optimize.delivery import Draft
 from rtsim.optimize.fluence import Planning
 from rtsim.optimize.goals import DoseVolumeLimit
 from rtsim.optimize.interruptible import Interruptible
+from rtsim.optimize.robust.positions import PositionsReader
 from rtsim.optimize.solver import StopOptimization
 from rtsim.optimize.wishes import default_wishes
 from rtsim.phantom.phantom import Phantom
@@ -30,24 +32,25 @@ class Bench:
     """What all rounds share.
 
     Attributes:
-        reader: reads doses against ``limits``.
-        limits: all that is promised; the first are those that the optimizer holds.
         rounds: forward doses at most.
+        recomputed: how many of the worst positions of the patient the engine computes in the end.
     """
 
     phantom: Phantom
     planning: Planning
     engine: Engine
-    reader: Reader
-    limits: tuple[DoseVolumeLimit, ...]
     rounds: int
+    recomputed: int
 
 
 class Rounds:
     """Improve, deliver, correct; repeated. Keeps the plan with the best coverage at its scale."""
 
-    def __init__(self, bench: Bench, progress: Interruptible, span: tuple[float, float]) -> None:
-        self._bench, self._progress, self._span = bench, progress, span
+    def __init__(
+        self, bench: Bench, reader: PositionsReader, progress: Interruptible, span: tuple[float, float]
+    ) -> None:
+        """The promises of ``reader`` begin with the limits that the optimizer holds, in their order."""
+        self._bench, self.reader, self._progress, self._span = bench, reader, progress, span
         self.planning = bench.planning
         self.levels = {k: _aim_gy(limit) for k, limit in enumerate(bench.planning.wishes.limits)}
         self.notes: list[str] = []
@@ -105,7 +108,7 @@ class Rounds:
     def _part(self, k: int, start: float, stop: float, *, can_stop: bool = True) -> Progress:
         low, high = self._span
         width = (high - low) / self._bench.rounds
-        span = low + width * (min(k, self._bench.rounds - 1) + start), low + width * (k + stop)
+        span = min(high, low + width * (k + start)), min(high, low + width * (k + stop))
         return self._progress.part(*span) if can_stop else self._progress.calm(*span)
 
     def _improved(self, draft: Draft, k: int) -> Draft:
@@ -131,7 +134,7 @@ class Rounds:
                 kept = draft.kept(candidate.factor)
             except MachineLimitError as error:
                 raise InfeasiblePlanError(
-                    f"within the hard limits ({'; '.join(x.describe() for x in self._bench.limits) or 'none'}) nothing "
+                    f"within the hard limits ({'; '.join(x.describe() for x in self.reader.limits) or 'none'}) nothing "
                     f"is left to deliver: {error}"
                 ) from error
             if kept is draft:
@@ -147,11 +150,11 @@ class Rounds:
         bench, prescription = self._bench, self.planning.prescription
         part = self._part(k, 0.5, 1.0, can_stop=can_stop)
         delivered = deliver(bench.engine, bench.phantom, draft.beams, self.planning, part)
-        reading = bench.reader.read(delivered.dose)
-        found = candidate_of(draft, delivered, reading, bench.limits, bench.planning, prescription)
+        reading = self.reader.read(delivered.dose)
+        found = candidate_of(draft, delivered, reading, self.reader.limits, bench.planning, prescription)
         reached = ", ".join(
-            f"{limit.structure.name} {r:.2f} of {limit.limit_gy:g} Gy"
-            for limit, r in zip(bench.limits, reading.reached_gy, strict=True)
+            f"{p.limit.structure.name} {r:.2f} of {p.limit.limit_gy:g} Gy{' at worst' * p.everywhere}"
+            for p, r in zip(self.reader.promises, reading.reached_gy, strict=True)
         )
         self.notes.append(
             f"Round {k + 1}: {draft.segments} segments; delivered {reached or 'no hard limit'}; scaled by "
@@ -164,7 +167,7 @@ class Rounds:
         """The target objective aims higher by what coverage lacks at the limits, and lower where it has too much."""
         planning = self.planning
         prescription, weights = planning.prescription, planning.weights
-        allowed = candidate.reading.factor(self._bench.limits, replace(prescription, dose_gy=1e6))
+        allowed = candidate.reading.factor(self.reader.limits, replace(prescription, dose_gy=1e6))
         reached = min(allowed, 1.1) * candidate.reading.coverage_dose_gy / prescription.dose_gy
         aim = min(max(weights.aim * min(max(1.0 / reached, 0.97), 1.06), 1.02), weights.ceiling - 0.05)
         weights = replace(weights, aim=aim)

@@ -12,28 +12,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from rtsim.beams.model import Beam
-from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.engine import Engine
-from rtsim.errors import InfeasiblePlanError, InputError
+from rtsim.errors import InputError
 from rtsim.machine.model import Machine
-from rtsim.optimize.candidate import Candidate
-from rtsim.optimize.delivered import Reader, Reading, certify
+from rtsim.optimize.confirmed import confirm
 from rtsim.optimize.delivery import Delivery
-from rtsim.optimize.fluence import FLUENCE_SOLVER, FluencePlan, optimize_fluence, prepare
+from rtsim.optimize.finished import finished
+from rtsim.optimize.fluence import FLUENCE_SOLVER, optimize_fluence, prepare
+from rtsim.optimize.goals import sort_goals
 from rtsim.optimize.interruptible import Interruptible
-from rtsim.optimize.plan import Plan, Planned
+from rtsim.optimize.plan import Planned
+from rtsim.optimize.robust.positions import PositionsReader
+from rtsim.optimize.robust.promises import promises_of
+from rtsim.optimize.robust.scenarios import Scenarios
 from rtsim.optimize.rounds import Bench, Rounds
 from rtsim.optimize.rows import Sampling
+from rtsim.optimize.sequencing import StepAndShoot
 from rtsim.optimize.solver import AugmentedLagrangian
-from rtsim.optimize.thin_draft import SegmentDelivery
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.optimize.wishes import Weights
 from rtsim.phantom.phantom import Phantom
-from rtsim.protocol.model import Goal, Prescription, Protocol
+from rtsim.protocol.model import Prescription, Protocol
 from rtsim.typing import Progress
 
-INFLUENCE_DONE, FLUENCE_DONE = 0.4, 0.6
-"""Shares of the progress bar: until the influence matrix, and until the fluence, is done."""
+INFLUENCE_DONE, FLUENCE_DONE, ROUNDS_DONE = 0.4, 0.6, 0.9
+"""Shares of the progress bar: until the influence matrix, the fluence, and the rounds are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +70,21 @@ def plan_stereotactic(
     engine: Engine,
     planning_engine: Engine | None = None,
     delivery: Delivery | None = None,
+    scenarios: Scenarios | None = None,
     beams: Sequence[Beam] | None = None,
     settings: StereotacticSettings | None = None,
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> Planned:
-    """Plan with the protocol's hard limits held in the delivered dose.
+    """Plan with the protocol's hard limits held in the delivered dose, those of the cord wherever the patient may lie.
 
     Args:
         engine: gives the forward doses of what is delivered, which are what is certified.
         planning_engine: gives the influence matrix; default ``engine``. A coarser grid is faster, and the forward doses
             correct what it misses.
         delivery: the technique; default: step and shoot.
+        scenarios: where the patient may lie; the hard limits of the cord hold in all these positions. Default: +-1 mm
+            along and +-1 degree about each axis; ``Scenarios.nominal_only()`` for none.
         beams: with beamlets; default: those of the delivery, for step and shoot nine posterior beams at gantry 100,
             120, ..., 260 on the target's centroid.
         seed: of the sampled voxels, instead of the one in ``settings.sampling``.
@@ -89,65 +95,45 @@ def plan_stereotactic(
         InfeasiblePlanError: goals contradict each other or no plan can hold the limits.
         MachineLimitError: the machine cannot deliver it.
     """
-    chosen, technique, bar = settings or StereotacticSettings(), delivery or SegmentDelivery(), Interruptible(progress)
+    chosen, technique, bar = settings or StereotacticSettings(), delivery or StepAndShoot(), Interruptible(progress)
+    uncertain = scenarios or Scenarios()
     sampling = chosen.sampling if seed is None else replace(chosen.sampling, seed=seed)
     phantom, made = with_target_and_prv(phantom, prescription, protocol)
     target = phantom.structures[prescription.target]
     laid = technique.planning_beams(machine, target) if beams is None else tuple(beams)
+    reader = _reader(phantom, prescription, protocol, uncertain, laid)
     influence = (planning_engine or engine).influence(phantom, laid, progress=bar.part(0.0, INFLUENCE_DONE))
-    planning = prepare(influence, phantom, prescription, protocol, weights=chosen.weights, sampling=sampling)
+    planning = prepare(
+        influence,
+        phantom,
+        prescription,
+        protocol,
+        weights=chosen.weights,
+        sampling=sampling,
+        displaced={p.limit.structure.name: reader.displacements for p in reader.promises if p.everywhere},
+    )
     plan = optimize_fluence(planning, solver=chosen.fluence_solver, progress=bar.part(INFLUENCE_DONE, FLUENCE_DONE))
     draft = technique.draft(plan, machine, progress=bar.calm(FLUENCE_DONE, FLUENCE_DONE))
-    limits = planning.wishes.limits
     bench = Bench(
-        phantom=phantom,
-        planning=planning,
-        engine=engine,
-        reader=Reader(target, limits, prescription),
-        limits=limits,
-        rounds=chosen.rounds,
+        phantom=phantom, planning=planning, engine=engine, rounds=chosen.rounds, recomputed=uncertain.recomputed
     )
-    rounds = Rounds(bench, bar, (FLUENCE_DONE, 1.0))
-    best = rounds.run(draft)
-    return _finish(best, bench, plan, (*made, *plan.notes, *rounds.notes), protocol.goals_for(prescription))
+    rounds = Rounds(bench, reader, bar, (FLUENCE_DONE, ROUNDS_DONE))
+    best = confirm(rounds, bench, rounds.run(draft), bar, (ROUNDS_DONE, 1.0))
+    notes = (*made, *plan.notes, *rounds.notes)
+    levels = tuple(rounds.levels[k] for k in sorted(rounds.levels))
+    return finished(best, bench, rounds.reader, uncertain, protocol.goals_for(prescription), plan, notes, levels)
 
 
-def _finish(
-    best: Candidate, bench: Bench, plan: FluencePlan, notes: tuple[str, ...], goals: tuple[Goal, ...]
-) -> Planned:
-    prescription = plan.prescription
-    beams = tuple(b.scaled(best.factor) for b in best.beams)
-    for beam in beams:
-        check_monitor_units(beam)
-    dose = best.dose.scaled(best.factor)
-    _check_limits(bench, bench.reader.read(dose))
-    certificates, unchecked = certify(goals, bench.phantom, prescription, dose)
-    covers = best.coverage_percent >= prescription.coverage_percent - 0.1
-    units = sum(b.monitor_units for b in beams)
-    scaled = (
-        f"All monitor units were scaled by {best.factor:.4f} to the {'wanted coverage' if covers else 'hard limit'}; "
-        f"{best.draft.segments} segments, {units:.0f} MU per fraction, "
-        f"{units / prescription.dose_per_fraction_gy:.0f} MU/Gy."
-    )
-    result = Plan(
-        beams=beams,
+def _reader(
+    phantom: Phantom, prescription: Prescription, protocol: Protocol, scenarios: Scenarios, beams: tuple[Beam, ...]
+) -> PositionsReader:
+    """What is promised, and in which positions; rotations are about the isocenter of the first beam."""
+    if not beams:
+        raise InputError("no beams are given; at least one with beamlets is needed")
+    goals = sort_goals(protocol.goals_for(prescription), prescription, phantom)
+    return PositionsReader(
+        target=phantom.structures[prescription.target],
         prescription=prescription,
-        certificates=certificates,
-        not_checked=unchecked,
-        notes=(*notes, scaled, *unchecked),
-        label=f"stereotactic {prescription.dose_gy:g} Gy/{prescription.fractions}",
+        promises=promises_of(goals.hard, phantom, prescription, scenarios),
+        displacements=scenarios.displacements(beams[0].isocenter_mm),
     )
-    return Planned(plan=result, dose=dose, phantom=bench.phantom, fluence=plan)
-
-
-def _check_limits(bench: Bench, reading: Reading) -> None:
-    broken = [
-        f"{limit.describe()} (got {reached:.2f} Gy)."
-        for limit, reached in zip(bench.limits, reading.reached_gy, strict=True)
-        if reached > limit.limit_gy
-    ]
-    if broken or not reading.coverage_dose_gy > 0:
-        raise InfeasiblePlanError(
-            f"the hard limits could not be held: {' '.join(broken)} Raise the limit, lower the prescription or choose "
-            "other beams"
-        )

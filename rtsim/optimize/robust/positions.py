@@ -154,8 +154,8 @@ class PositionsReader:
         return PositionsReading(reading=reading, positions=tuple(found))
 
     def nominal(self, histograms: Mapping[str, DVH | None]) -> tuple[float, ...]:
-        """Each promise as planned; 0 off the dose grid."""
-        of = [histograms[p.limit.structure.name] for p in self.promises]
+        """Each promise in one dose; 0 off the dose grid, and where there is no DVH."""
+        of = [histograms.get(p.limit.structure.name) for p in self.promises]
         return tuple(0.0 if h is None else p.limit.reached_in(h) for p, h in zip(self.promises, of, strict=True))
 
     def _cloud_differences(self, dose: Dose) -> dict[int, FloatArray]:

@@ -14,6 +14,7 @@ from rtsim.optimize.delivered import readable_dvh
 from rtsim.optimize.interruptible import share
 from rtsim.optimize.robust.displaced import displaced_beams, stays_whole
 from rtsim.optimize.robust.positions import InPositions, PositionsReader, PositionsReading
+from rtsim.optimize.solver import StopOptimization
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
 
@@ -31,6 +32,7 @@ def recomputed(
 
     Args:
         dose: the forward dose of ``beams``.
+        progress: ``StopOptimization`` raised from it leaves the rest to the cloud.
 
     Returns:
         The reader with the margins learned, and the dose read in all positions, the computed ones exactly.
@@ -38,10 +40,13 @@ def recomputed(
     cloud = reader.positions(dose)
     chosen = worst_positions(cloud.positions, count, beams, reader)
     exact: dict[int, tuple[float, ...]] = {}
+    structures = {p.limit.structure.name: p.limit.structure for p in reader.promises if p.is_read}
     for n, position in enumerate(chosen):
         seen = displaced_beams(beams, reader.displacements[position])
-        moved = engine.forward(phantom, seen, fractions=dose.fractions, progress=share(progress, n, len(chosen)))
-        structures = {p.limit.structure.name: p.limit.structure for p in reader.promises}
+        try:
+            moved = engine.forward(phantom, seen, fractions=dose.fractions, progress=share(progress, n, len(chosen)))
+        except StopOptimization:
+            break
         exact[position] = reader.nominal({name: readable_dvh(moved, s) for name, s in structures.items()})
     knowing = replace(reader, margins=_margins(replace(reader, margins=()).positions(dose).positions, exact, reader))
     return knowing, knowing.positions(dose, exact)

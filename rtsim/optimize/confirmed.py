@@ -1,0 +1,65 @@
+"""The best plan confirmed: its worst positions computed by the engine, and one more round where that costs coverage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtsim.errors import InfeasiblePlanError, MachineLimitError
+from rtsim.optimize.candidate import Candidate
+from rtsim.optimize.interruptible import Interruptible
+from rtsim.optimize.robust.positions import PositionsReading
+from rtsim.optimize.robust.recomputed import recomputed
+from rtsim.optimize.rounds import Bench, Rounds
+from rtsim.optimize.solver import StopOptimization
+
+WORTH_A_ROUND_PERCENT = 0.5
+"""Coverage that the recomputed positions may cost before the plan is optimized again with what they taught."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Confirmed:
+    """A candidate at the scale that its positions allow.
+
+    Attributes:
+        positions: of its dose before scaling.
+    """
+
+    candidate: Candidate
+    positions: PositionsReading
+
+
+def confirm(rounds: Rounds, bench: Bench, best: Candidate, bar: Interruptible, span: tuple[float, float]) -> Confirmed:
+    """Compute the worst positions and scale to them; where that costs much, plan once more and keep the better plan.
+
+    A user who stopped gets the worst position computed, no more.
+    """
+    middle = 0.5 * (span[0] + span[1])
+    first = _recomputed(rounds, bench, best, bar, (span[0], middle))
+    found, wanted = first.candidate.coverage_percent, bench.planning.prescription.coverage_percent
+    lost = min(best.coverage_percent, wanted) - min(found, wanted)
+    if bar.stopped or lost < WORTH_A_ROUND_PERCENT:
+        return first
+    rounds.notes.append(
+        f"The recomputed positions cost {lost:.1f} % of the coverage; one more round with what they taught."
+    )
+    try:
+        again = rounds.round(rounds.learned(first.candidate), bench.rounds, can_stop=True)
+        second = _recomputed(rounds, bench, again, bar, (middle, span[1]))
+    except StopOptimization:
+        return first
+    except (InfeasiblePlanError, MachineLimitError) as error:
+        rounds.notes.append(f"It failed ({error}); the plan before it was kept.")
+        return first
+    return second if second.candidate.rank > first.candidate.rank else first
+
+
+def _recomputed(
+    rounds: Rounds, bench: Bench, candidate: Candidate, bar: Interruptible, span: tuple[float, float]
+) -> Confirmed:
+    count = min(bench.recomputed, 1) if bar.stopped else bench.recomputed
+    progress = bar.calm(*span) if bar.stopped else bar.part(*span)
+    rounds.reader, positions = recomputed(
+        rounds.reader, candidate.dose, bench.engine, bench.phantom, candidate.beams, count, progress
+    )
+    reread = candidate.read_again(positions.reading, rounds.reader.limits, bench.planning, bench.planning.prescription)
+    return Confirmed(candidate=reread, positions=positions)
