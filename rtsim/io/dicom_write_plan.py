@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from pydicom.dataset import Dataset
 from rtsim.beams.model import Aperture, Beam, ControlPoint, same_aperture
 from rtsim.errors import InputError
 from rtsim.io.dicom_common import NOT_CLINICAL, StudyIds, decimal, decimals, new_object, reference, save, uid
-from rtsim.io.dicom_plan import nominal_energy_mv
+from rtsim.io.dicom_plan_machine import nominal_energy_mv
 from rtsim.io.dicom_write_structures import RT_STRUCTURE_SET
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
@@ -131,7 +132,12 @@ def _beam(beam: Beam, number: int, phantom: Phantom, outline: BoolArray) -> Data
     out.TreatmentMachineName, out.ManufacturerModelName = machine.name[:16], machine.name[:64]
     out.Manufacturer, out.PrimaryDosimeterUnit = "rtsim", "MU"
     out.SourceAxisDistance = decimal(machine.sad_mm)
-    still = not beam.is_arc and all(same_aperture(p.aperture, points[0].aperture) for p in points)
+    # PS3.3 C.8.8.14: STATIC moves nothing between control points of different meterset (a step-and-shoot beam)
+    still = not any(
+        b.cumulative_monitor_units > a.cumulative_monitor_units
+        and (a.gantry_deg != b.gantry_deg or not same_aperture(a.aperture, b.aperture))
+        for a, b in pairwise(points)
+    )
     out.BeamType, out.RadiationType, out.TreatmentDeliveryType = "STATIC" if still else "DYNAMIC", "PHOTON", "TREATMENT"
     if "FFF" in machine.nominal_energy.upper():
         mode = Dataset()
