@@ -15,9 +15,8 @@ from rtsim.optimize.conventional.sentences import hot_spots_said, weights_said
 from rtsim.optimize.conventional.settings import ConventionalSettings, FieldArrangement
 from rtsim.optimize.delivered import Reader, certify
 from rtsim.optimize.goals import sort_goals
-from rtsim.optimize.plan import Plan
+from rtsim.optimize.plan import Plan, Planned
 from rtsim.optimize.sequencing import check_segment_units
-from rtsim.optimize.stereotactic import Planned
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription, Protocol
