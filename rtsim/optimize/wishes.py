@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from rtsim.errors import InputError
@@ -9,7 +10,7 @@ from rtsim.optimize.constraints import Constraint, MaximumDose, MaximumDoseAtVol
 from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals
 from rtsim.optimize.objectives import Falloff, MeanDose, Objective, Region, SquaredOverdose, SquaredUnderdose
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
-from rtsim.protocol.model import Prescription
+from rtsim.protocol.model import Goal, Prescription
 
 UNIFORM_UP_TO = 1.15
 """A target that shall get no more than this times the prescription is to be uniform (ICRU 50: up to 107 %)."""
@@ -17,38 +18,94 @@ UNIFORM_UP_TO = 1.15
 NEAR_MAXIMUM_CM3 = 0.1
 """A D(cc) of less volume than this is held as a maximum of all points; the delivered dose gives the rest back."""
 
+HALF = 0.49
+"""The 50 % isodose is sought a little inside, so that the delivered one lies within."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalWeight:
+    """Makes the objective of one goal count more or less than by default.
+
+    Attributes:
+        structure, metric: of the goal, as the protocol writes them, e.g. "esophagus", "D5cc".
+        factor: its default weight is multiplied by this; 0 leaves the objective out.
+    """
+
+    structure: str
+    metric: str
+    factor: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.factor) and self.factor >= 0.0):
+            raise InputError(f"factor of the goal {self.structure} {self.metric} is {self.factor}; it must be >= 0")
+
+    def is_of(self, goal: Goal) -> bool:
+        """True for the goal that is meant."""
+        return goal.structure == self.structure and self.metric in (goal.metric, goal.parsed.name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """How much each kind of objective counts (per Gy^2, mean over the volume), and where the target objectives lie.
+    """How much each kind of objective counts (per Gy^2, mean over the volume), and where the objectives lie.
 
     Attributes:
-        target_under, target_over, falloff, organ, smoothness: the weights.
+        target_under, target_over, falloff, gradient, organ, smoothness: the weights.
         coverage: weight of the underdose of the hottest ``coverage_percent`` of the target alone, which gives up
             voxels that the cord makes unreachable.
         aim, ceiling: doses that underdose and overdose of the target are counted from, relative to the prescription.
+        falloff_start, falloff_floor, falloff_rate_per_mm: the dose from which normal tissue counts, relative to the
+            prescription, at the target, far away, and how fast it falls between them.
+        organ_aim: an organ's dose counts from this part of its sought limit, so that what is delivered lies below it.
+        gradient_index: tissue that gets more than half the prescription counts (with ``gradient``) beyond the volume
+            that this V50% / V100% leaves outside a target covered as wanted.
+        goals: factors on the weights of single goals.
     """
 
-    target_under: float = 15.0
-    coverage: float = 300.0
+    target_under: float = 3.0
+    coverage: float = 3000.0
     target_over: float = 3.0
     falloff: float = 50.0
+    gradient: float = 1000.0
     organ: float = 10.0
     smoothness: float = 4.0
-    aim: float = 1.06
+    aim: float = 1.04
     ceiling: float = 1.3
+    organ_aim: float = 0.9
+    falloff_start: float = 0.95
+    falloff_floor: float = 0.2
+    falloff_rate_per_mm: float = 0.2
+    gradient_index: float = 3.0
+    goals: tuple[GoalWeight, ...] = ()
 
     def __post_init__(self) -> None:
-        falls = (self.falloff, self.organ, self.smoothness)
+        falls = (self.falloff, self.gradient, self.organ, self.smoothness)
         if min(self.target_under, self.coverage, self.target_over, *falls) < 0:
             raise InputError("weights of objectives must be >= 0")
         if self.target_under + self.coverage <= 0:
             raise InputError("target_under and coverage are both 0: nothing would ask for dose in the target")
         if not 0.0 < self.aim < self.ceiling:
             raise InputError(f"aim is {self.aim} and ceiling {self.ceiling}; 0 < aim < ceiling is needed")
+        if not 0.0 < self.organ_aim <= 1.0:
+            raise InputError(f"organ_aim is {self.organ_aim}; 0 < organ_aim <= 1 is needed")
+        if not self.gradient_index > 1.0:
+            raise InputError(f"gradient_index is {self.gradient_index}; V50% / V100% is > 1")
+
+    def factor_of(self, goal: Goal) -> float:
+        """What the default weight of a goal is multiplied by."""
+        return next((own.factor for own in self.goals if own.is_of(goal)), 1.0)
 
 
-UNIFORM_WEIGHTS = Weights(target_under=100.0, target_over=100.0, falloff=2.0, organ=3.0)
+UNIFORM_WEIGHTS = Weights(
+    target_under=100.0,
+    coverage=300.0,
+    target_over=100.0,
+    falloff=2.0,
+    gradient=0.0,
+    organ=30.0,
+    organ_aim=0.75,
+    aim=1.06,
+    falloff_rate_per_mm=0.15,
+)
 """For a target that shall be uniform: its ceiling counts like its floor, and both before fall-off and organs."""
 
 
@@ -96,7 +153,11 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
     """Objectives from goals: target underdose and overdose, fall-off, sought limits of organs.
 
     A sought limit of a small volume counts more, as a mean over the organ dilutes it.
+
+    Raises:
+        InputError: a weight is given for a goal that does not exist.
     """
+    _check_goals(goals, weights)
     target, dose = prescription.target, prescription.dose_gy
     uniform = uniform_up_to_gy(goals, prescription)
     aim = weights.aim * dose if uniform is None else min(weights.aim * dose, 0.5 * (dose + uniform))
@@ -109,7 +170,7 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             weight=weights.coverage,
             volume_percent=min(100.0, prescription.coverage_percent),
         ),
-        Falloff(structure=NORMAL_TISSUE, dose_gy=dose, weight=weights.falloff),
+        *_around(prescription, rows, weights),
     ]
     for limit in goals.sought:
         if limit.structure.name == target:
@@ -144,9 +205,43 @@ def uniform_up_to_gy(goals: SortedGoals, prescription: Prescription) -> float | 
     return min(found, default=None)
 
 
+def _check_goals(goals: SortedGoals, weights: Weights) -> None:
+    known = [limit.goal for limit in goals.sought]
+    for own in weights.goals:
+        if not any(own.is_of(goal) for goal in known):
+            names = ", ".join(dict.fromkeys(f"{g.structure} {g.parsed.name}" for g in known)) or "none"
+            raise InputError(
+                f"a weight is given for {own.structure} {own.metric}, which is no sought limit here; those are: {names}"
+            )
+
+
+def _around(prescription: Prescription, rows: Rows, weights: Weights) -> tuple[Objective, ...]:
+    """Objectives of the tissue around the target: dose that falls with distance, and a small 50 % isodose."""
+    dose, tissue = prescription.dose_gy, rows.regions[NORMAL_TISSUE]
+    falling = Falloff(
+        structure=NORMAL_TISSUE,
+        dose_gy=dose,
+        weight=weights.falloff,
+        start=weights.falloff_start,
+        floor=weights.falloff_floor,
+        rate_per_mm=weights.falloff_rate_per_mm,
+    )
+    target_cm3 = float(rows.regions[prescription.target].volume_cm3.sum())
+    covered = prescription.coverage_percent / 100.0
+    allowed_cm3 = max(weights.gradient_index * covered - 1.0, 0.0) * target_cm3
+    percent = 100.0 * allowed_cm3 / float(tissue.volume_cm3.sum())
+    if weights.gradient == 0.0 or percent >= 100.0:
+        return (falling,)
+    half = SquaredOverdose(
+        structure=NORMAL_TISSUE, dose_gy=HALF * dose, weight=weights.gradient, allowed_percent=percent
+    )
+    return falling, half
+
+
 def _organ(limit: DoseVolumeLimit, weights: Weights) -> Objective:
     name, volume = limit.structure.name, limit.structure.volume_cm3
+    weight = weights.organ * weights.factor_of(limit.goal)
     if limit.mean:
-        return MeanDose(structure=name, dose_gy=0.9 * limit.limit_gy, weight=weights.organ)
+        return MeanDose(structure=name, dose_gy=weights.organ_aim * limit.limit_gy, weight=weight)
     concentrated = min(100.0, max(1.0, volume / max(limit.volume_cm3, NEAR_MAXIMUM_CM3)))
-    return SquaredOverdose(structure=name, dose_gy=0.95 * limit.limit_gy, weight=weights.organ * concentrated)
+    return SquaredOverdose(structure=name, dose_gy=weights.organ_aim * limit.limit_gy, weight=weight * concentrated)
