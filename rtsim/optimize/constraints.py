@@ -18,8 +18,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from rtsim.errors import InputError
-from rtsim.optimize.objectives import Region, geud_with_slope, hottest_share
+from rtsim.optimize.objectives import Region, geud_with_slope, soft_tail
 from rtsim.typing import AnyFloatArray, FloatArray
+
+ROUNDED = 2e-4
+"""Share of a limit over which the mean of a hottest or coldest volume is rounded off; it errs to the safe side by a
+quarter of that at most."""
 
 
 @runtime_checkable
@@ -236,18 +240,17 @@ class MaximumDoseAtVolume:
         check_limit(self.structure, self.dose_gy)
         check_volume(self.structure, self.volume_cm3)
 
-    def _taken(self, dose_gy: AnyFloatArray, region: Region) -> FloatArray:
+    def _tail(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         fraction = min(1.0, self.volume_cm3 / float(region.volume_cm3.sum()))
-        return hottest_share(np.asarray(dose_gy, dtype=np.float64), region.share, fraction) / fraction
+        return soft_tail(np.asarray(dose_gy, dtype=np.float64), region.share, fraction, ROUNDED * self.dose_gy)
 
     def residual(self, dose_gy: AnyFloatArray, region: Region) -> FloatArray:
         """See :class:`Constraint`."""
-        dose = np.asarray(dose_gy, dtype=np.float64)
-        return np.array([_mean(dose, self._taken(dose, region)) / self.dose_gy - 1.0])
+        return np.array([self._tail(dose_gy, region)[0] / self.dose_gy - 1.0])
 
     def pullback(self, dose_gy: AnyFloatArray, region: Region, multipliers: FloatArray) -> FloatArray:
         """See :class:`Constraint`."""
-        return np.asarray(multipliers[0] / self.dose_gy * self._taken(dose_gy, region), dtype=np.float64)
+        return np.asarray(multipliers[0] / self.dose_gy * self._tail(dose_gy, region)[1], dtype=np.float64)
 
     def describe(self) -> str:
         """See :class:`Constraint`."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtsim.errors import InputError
-from rtsim.optimize.constraints import check_limit, check_volume
-from rtsim.optimize.objectives import Region, hottest_share
+from rtsim.optimize.constraints import ROUNDED, check_limit, check_volume
+from rtsim.optimize.objectives import Region, hottest_share, soft_tail
 from rtsim.typing import AnyFloatArray, FloatArray
 
 
@@ -36,18 +36,18 @@ class MinimumDoseAtVolume:
                 "is needed (MinimumDose holds the whole volume)"
             )
 
-    def _taken(self, dose_gy: AnyFloatArray, region: Region) -> FloatArray:
+    def _tail(self, dose_gy: AnyFloatArray, region: Region) -> tuple[float, FloatArray]:
         cold = 1.0 - self.volume_percent / 100.0
-        return hottest_share(-np.asarray(dose_gy, dtype=np.float64), region.share, cold) / cold
+        mean, slope = soft_tail(-np.asarray(dose_gy, dtype=np.float64), region.share, cold, ROUNDED * self.dose_gy)
+        return -mean, slope
 
     def residual(self, dose_gy: AnyFloatArray, region: Region) -> FloatArray:
         """See :class:`~rtsim.optimize.constraints.Constraint`."""
-        dose = np.asarray(dose_gy, dtype=np.float64)
-        return np.array([1.0 - float(np.einsum("i,i->", self._taken(dose, region), dose)) / self.dose_gy])
+        return np.array([1.0 - self._tail(dose_gy, region)[0] / self.dose_gy])
 
     def pullback(self, dose_gy: AnyFloatArray, region: Region, multipliers: FloatArray) -> FloatArray:
         """See :class:`~rtsim.optimize.constraints.Constraint`."""
-        return np.asarray(-multipliers[0] / self.dose_gy * self._taken(dose_gy, region), dtype=np.float64)
+        return np.asarray(-multipliers[0] / self.dose_gy * self._tail(dose_gy, region)[1], dtype=np.float64)
 
     def describe(self) -> str:
         """See :class:`~rtsim.optimize.constraints.Constraint`."""

@@ -72,6 +72,15 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class OneSided(Protocol):
+    """An objective that takes no interest in rows of little dose; those then need not be computed."""
+
+    def quiet_below_gy(self, region: Region) -> FloatArray | float:
+        """(n,) dose below which a row adds neither value nor slope, whatever the other rows get."""
+        ...
+
+
 def check_objective(structure: str, weight: float, dose_gy: float = 0.0) -> None:
     """What every objective asks of its weight and dose.
 
@@ -117,6 +126,10 @@ class SquaredOverdose:
         if self.allowed_percent > 0.0:
             counted = counted - hottest_share(dose, counted, self.allowed_percent / 100.0)
         return _squared(np.maximum(dose - self.dose_gy, 0.0), counted)
+
+    def quiet_below_gy(self, region: Region) -> float:
+        """See :class:`OneSided`."""
+        return self.dose_gy
 
     def describe(self) -> str:
         """See :class:`Objective`."""
@@ -297,6 +310,11 @@ class Falloff:
         excess = np.maximum(np.asarray(dose_gy, dtype=np.float64) - self.limit_gy(region.distance_mm), 0.0)
         return _squared(excess, region.share)
 
+    def quiet_below_gy(self, region: Region) -> FloatArray:
+        """See :class:`OneSided`."""
+        assert region.distance_mm is not None
+        return self.limit_gy(region.distance_mm)
+
     def describe(self) -> str:
         """See :class:`Objective`."""
         return f"{self.structure} falls from {self.start * self.dose_gy:.3g} to {self.floor * self.dose_gy:.3g} Gy"
@@ -321,3 +339,29 @@ def hottest_share(dose_gy: FloatArray, share: FloatArray, fraction: float) -> Fl
     taken = np.empty_like(share)
     taken[order] = np.clip(fraction - before, 0.0, share[order])
     return taken
+
+
+def soft_tail(dose_gy: FloatArray, share: FloatArray, fraction: float, width_gy: float) -> tuple[float, FloatArray]:
+    """Mean dose of the hottest ``fraction`` of the volume (CVaR), rounded off at its kinks, and its gradient (n,).
+
+    min over e of e + sum share h(d - e) / fraction, with h(u) = max(0, u) but (u + width)^2 / (4 width) where |u| <=
+    width. It lies above the mean by a quarter of ``width_gy`` at most, is convex, and has a gradient everywhere: the
+    one of the mean alone jumps where two doses at the border of the volume are equal, as they are at an optimum.
+    """
+    if fraction >= 1.0 - 1e-12:
+        return float(np.einsum("i,i->", share, dose_gy)), share.copy()
+    order = np.argsort(-dose_gy, kind="stable")
+    edge = dose_gy[order[min(int(np.searchsorted(np.cumsum(share[order]), fraction)), len(order) - 1)]]
+    near = np.abs(dose_gy - edge) <= 2.0 * width_gy
+    above = float(share[dose_gy > edge + 2.0 * width_gy].sum())
+    d, s = dose_gy[near], share[near]
+    low, high = edge - width_gy, edge + width_gy
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        taken = above + float(np.einsum("i,i->", s, np.clip((d - middle + width_gy) / (2.0 * width_gy), 0.0, 1.0)))
+        low, high = (middle, high) if taken > fraction else (low, middle)
+    u = dose_gy - 0.5 * (low + high)
+    part = np.clip((u + width_gy) / (2.0 * width_gy), 0.0, 1.0)
+    excess = np.where(u > width_gy, u, part * part * width_gy)
+    value = 0.5 * (low + high) + float(np.einsum("i,i->", share, excess)) / fraction
+    return value, share * part / fraction

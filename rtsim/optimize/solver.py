@@ -1,32 +1,40 @@
-"""The solver: convex objectives under hard constraints and weights >= 0, by an augmented Lagrangian over L-BFGS-B.
+"""The solver: objectives under hard constraints and weights >= 0, by an augmented Lagrangian over projected L-BFGS.
 
 minimize   sum_s w_s f_s(A x + o) + smoothing |G x|^2   subject to   g_c(A x + o) <= 0,  x >= 0
 
 L(x, m) = f(x) + sum_i (max(0, m_i + r g_i)^2 - m_i^2) / (2 r);  m <- max(0, m + r g)  after each inner minimization.
 
-Source: Nocedal & Wright, Numerical Optimization (2006), section 17.4; Byrd et al., SIAM J Sci Comput 16 (1995) 1190,
-DOI 10.1137/0916069 (L-BFGS-B).
+Source: Nocedal & Wright, Numerical Optimization (2006), section 17.4; the inner minimization: ``quasi_newton.py``.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
-from scipy.optimize import minimize
 
 from rtsim.errors import InputError
-from rtsim.optimize.constraints import Constraint
-from rtsim.optimize.objectives import Objective, Region
-from rtsim.typing import AnyFloatArray, FloatArray, Progress
+from rtsim.optimize.constraints import Constraint, MaximumDose
+from rtsim.optimize.objectives import Objective, OneSided, Region
+from rtsim.optimize.products import Matrix, Products, Waking, quiet_levels
+from rtsim.optimize.quasi_newton import Descent, Point
+from rtsim.typing import AnyFloatArray, FloatArray, IntArray, Progress
 
 logger = logging.getLogger(__name__)
 
-Matrix = sparse.csr_array | np.ndarray
+
+INNER = 0.03
+"""An inner minimization ends when five iterations gain less than this share of the tolerance."""
+
+
+WARM_UP = 10
+"""Iterations before the penalty is set by the objective."""
+
+LEAST = 1e-3
+"""The penalty falls no further than to this share of its first value."""
 
 
 class StopOptimization(Exception):  # noqa: N818 - a signal, as KeyboardInterrupt is
@@ -38,7 +46,7 @@ class Problem:
     """What is solved.
 
     Attributes:
-        matrix: (rows, n) Gy per unit weight; sparse CSR or dense. Products run in its own precision.
+        matrix: (rows, n) Gy per unit weight; sparse CSR or dense, float32 or float64. Products add up in float64.
         offset_gy: (rows,) dose that does not depend on the weights.
         objectives, constraints: each with its region (rows of the matrix).
         smoothing: (m, n) differences between neighboring weights, or None; ``smoothing_weight`` times their squared
@@ -51,7 +59,7 @@ class Problem:
     constraints: tuple[tuple[Constraint, Region], ...] = ()
     smoothing: sparse.csr_array | None = None
     smoothing_weight: float = 0.0
-    _adjoint: Matrix = field(init=False, repr=False)
+    products: Products = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         rows, columns = self.matrix.shape
@@ -64,18 +72,17 @@ class Problem:
         if not any(o.weight > 0 for o, _ in self.objectives):
             raise InputError("the weights of all objectives are zero; give at least one a weight > 0")
         object.__setattr__(self, "offset_gy", np.asarray(self.offset_gy, dtype=np.float64))
-        # The adjoint is kept as rows of the transpose: a CSR product gathers, the transpose of a CSR would scatter.
-        dense = isinstance(self.matrix, np.ndarray)
-        adjoint = np.ascontiguousarray(self.matrix.T) if dense else sparse.csr_array(self.matrix.T)
-        object.__setattr__(self, "_adjoint", adjoint)
+        object.__setattr__(self, "products", Products(self.matrix))
 
     def dose(self, weights: FloatArray) -> FloatArray:
         """(rows,) Gy."""
-        return _product(self.matrix, weights) + self.offset_gy
+        out = np.empty(self.offset_gy.shape)
+        self.products.times(np.asarray(weights, dtype=np.float64), out)
+        return out + self.offset_gy
 
     def pullback(self, slope: FloatArray) -> FloatArray:
         """(n,) gradient with respect to the weights of a gradient (rows,) with respect to dose."""
-        return _product(self._adjoint, slope)
+        return self.products.transposed_times(np.asarray(slope, dtype=np.float64))
 
     def objective(self, weights: FloatArray, dose: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient (rows,) with respect to dose, and gradient (n,) of the smoothing in the weights."""
@@ -94,16 +101,13 @@ class Problem:
 
     def violation(self, dose: FloatArray) -> float:
         """The worst constraint: how far above its limit, relative to it; 0 when all hold."""
-        worst = [float(c.residual(dose[r.rows], r).max()) for c, r in self.constraints]
-        return max(0.0, *worst) if worst else 0.0
+        return self.worst(dose)[0]
 
-
-def _product(matrix: Matrix, vector: FloatArray) -> FloatArray:
-    """Matrix times vector in the precision of the matrix, in one thread: the same result on any number of cores."""
-    own = vector.astype(matrix.dtype)
-    if isinstance(matrix, np.ndarray):
-        return np.asarray(np.einsum("ij,j->i", matrix, own), dtype=np.float64)
-    return np.asarray(matrix @ own, dtype=np.float64)
+    def worst(self, dose: FloatArray) -> tuple[float, str]:
+        """The same with the name of the constraint; the name is empty where there are none."""
+        found = [(float(c.residual(dose[r.rows], r).max()), c.describe()) for c, r in self.constraints]
+        worst, name = max(found, default=(0.0, ""))
+        return max(0.0, worst), name
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -138,20 +142,21 @@ class AugmentedLagrangian:
     """Settings of the solver.
 
     Attributes:
-        max_iterations: L-BFGS-B iterations, all outer steps together.
+        max_iterations: quasi-Newton iterations, all outer steps together.
         tolerance: relative change of the objective, and relative violation, at which it stops.
         inner_iterations: at most these many between two updates of the multipliers.
-        penalty: first penalty relative to the objective at the start; ``penalty_growth`` when the violation does not
-            fall.
-        memory: correction pairs of L-BFGS-B.
+        penalty: of a violation by the limit itself, squared, relative to the objective; ``penalty_growth`` when the
+            violation does not fall. A stiff penalty makes the descent creep along the limits: the multipliers, not
+            the penalty, are to hold them.
+        memory: correction pairs of the quasi-Newton method.
     """
 
     max_iterations: int = 400
     tolerance: float = 1e-4
     inner_iterations: int = 40
-    penalty: float = 30.0
+    penalty: float = 5.0
     penalty_growth: float = 4.0
-    memory: int = 12
+    memory: int = 60
 
     def __post_init__(self) -> None:
         if self.max_iterations < 1 or self.inner_iterations < 1 or self.memory < 1:
@@ -163,9 +168,19 @@ class AugmentedLagrangian:
         """Minimize from ``start`` (n,) >= 0.
 
         Returns the best point that holds every constraint to the tolerance; when none was met, the least violating one
-        (``violation`` says so). ``StopOptimization`` raised by ``progress`` ends the run early.
+        (``violation`` says so). ``progress`` gets the objective and the worst constraint from the first iteration on;
+        ``StopOptimization`` raised by it ends the run early, with the best point so far.
         """
         return _Run(self, problem, start, progress).solve()
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the last evaluation found beside the Lagrangian: the objective, the worst constraint and its name."""
+
+    objective: float
+    violation: float
+    name: str
 
 
 class _Run:
@@ -179,102 +194,127 @@ class _Run:
         if x.shape != (problem.matrix.shape[1],) or not np.isfinite(x).all():
             raise InputError(f"start has shape {x.shape}; {problem.matrix.shape[1]} finite weights are needed")
         self.scale = float(x.mean()) or 1.0
-        self.x = x / self.scale
+        self.y = x / self.scale
         dose = problem.dose(x)
         value = problem.objective(x, dose)[0]
-        self.rho = settings.penalty * max(abs(value), 1e-12)
+        self.rho = self.stiffest = settings.penalty * max(abs(value), 1e-12)
+        self.grown = False
         self.multipliers = [np.zeros(c.residual(dose[r.rows], r).shape) for c, r in problem.constraints]
         self.evaluations = self.iterations = 0
         self.history: list[tuple[float, float]] = []
         self.best: tuple[tuple[float, float], FloatArray] | None = None
-        self._keep(x, dose, value)
+        self.seen = _Seen(value, *problem.worst(dose))
+        self._keep(x, value, self.seen.violation)
+        self.descent = Descent(x.size, settings.memory)
+        self.waking = Waking(problem.products, problem.offset_gy, self._quiet())
 
-    def _keep(self, x: FloatArray, dose: FloatArray, value: float) -> float:
-        """Remember the point when it is the best feasible so far; return its violation."""
-        violation = self.problem.violation(dose)
+    def _quiet(self) -> FloatArray:
+        """(rows,) dose below which a row adds nothing to the Lagrangian that depends on it."""
+        parts: list[tuple[IntArray, AnyFloatArray | float]] = []
+        for objective, region in self.problem.objectives:
+            if objective.weight > 0:
+                level = objective.quiet_below_gy(region) if isinstance(objective, OneSided) else -np.inf
+                parts.append((region.rows, level))
+        for (constraint, region), m in zip(self.problem.constraints, self.multipliers, strict=True):
+            # of a maximum, max(0, m + rho g)^2 is 0 below; the others look at all their rows together
+            own = isinstance(constraint, MaximumDose)
+            parts.append((region.rows, constraint.dose_gy * (1.0 - m / self.rho) if own else -np.inf))
+        return quiet_levels(self.problem.offset_gy.size, parts)
+
+    def _keep(self, x: FloatArray, value: float, violation: float) -> None:
+        """Remember the point when it is the best feasible so far."""
         rank = (0.0, value) if violation <= self.settings.tolerance else (violation, value)
         if self.best is None or rank < self.best[0]:
             self.best = (rank, x.copy())
-        return violation
 
     def _lagrangian(self, y: FloatArray) -> tuple[float, FloatArray]:
         self.evaluations += 1
         p, x = self.problem, y * self.scale
-        dose = p.dose(x)
+        dose = self.waking.dose(x)
         value, slope, direct = p.objective(x, dose)
+        objective, worst, name = value, 0.0, ""
         for (constraint, region), m in zip(p.constraints, self.multipliers, strict=True):
             own = dose[region.rows]
-            active = np.maximum(m + self.rho * constraint.residual(own, region), 0.0)
+            residual = constraint.residual(own, region)
+            if not name or float(residual.max()) > worst:
+                worst, name = max(worst, float(residual.max())), constraint.describe()
+            active = np.maximum(m + self.rho * residual, 0.0)
             if active.any() or m.any():
-                value += float(active @ active - m @ m) / (2.0 * self.rho)
+                value += float(np.einsum("i,i->", active, active) - np.einsum("i,i->", m, m)) / (2.0 * self.rho)
                 slope[region.rows] += constraint.pullback(own, region, active)
+        self.seen = _Seen(objective, worst, name)
         return value, (p.pullback(slope) + direct) * self.scale
 
-    def _inner(self, iterations: int) -> None:
-        bounds = [(0.0, None)] * self.x.size
-        result = minimize(  # type: ignore[call-overload]  # the stubs want 1-D arrays typed as such
-            self._lagrangian,
-            self.x,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            callback=self._callback(),
-            options={
-                "maxiter": iterations,
-                "maxcor": self.settings.memory,
-                "maxfun": 3 * iterations,
-                "ftol": min(1e-9, 1e-3 * self.settings.tolerance**2),
-                "gtol": 1e-12,
-            },
-        )
-        self.x = np.maximum(result.x, 0.0)
-        self.iterations += max(1, int(result.nit))
+    def _accepted(self, point: Point) -> None:
+        """The point that was evaluated last is where the descent is now."""
+        self.iterations += 1
+        self.y = point.x
+        self._keep(point.x * self.scale, self.seen.objective, self.seen.violation)
+        if self.iterations <= 5 or self.iterations % 5 == 0:
+            self._report()
 
-    def _callback(self) -> Callable[[FloatArray], None]:
-        count = 0
-
-        def step(y: FloatArray) -> None:
-            nonlocal count
-            count += 1
-            if self.progress is not None and count % 5 == 0:
-                done = min(1.0, (self.iterations + count) / self.settings.max_iterations)
-                self.progress(done, self._status())
-
-        return step
-
-    def _status(self) -> str:
-        if not self.history:
-            return "optimizing"
-        return f"optimizing: objective {self.history[-1][0]:.4g}, worst constraint {100 * self.history[-1][1]:+.2f} %"
+    def _report(self) -> None:
+        if self.progress is not None:
+            worst = (
+                f", worst constraint {100 * self.seen.violation:+.2f} % ({self.seen.name})" if self.seen.name else ""
+            )
+            done = min(1.0, self.iterations / self.settings.max_iterations)
+            self.progress(done, f"optimizing: objective {self.seen.objective:.4g}{worst}")
 
     def solve(self) -> Solution:
         settings, converged, stopped = self.settings, False, False
         previous, previous_violation = math.inf, math.inf
         try:
             while self.iterations < settings.max_iterations and not converged:
-                self._inner(min(settings.inner_iterations, settings.max_iterations - self.iterations))
-                x = self.x * self.scale
+                before = self.iterations
+                point, _ = self.descent.run(
+                    self._lagrangian,
+                    self.y,
+                    iterations=min(self._inner_iterations(), settings.max_iterations - self.iterations),
+                    tolerance=INNER * settings.tolerance,
+                    accepted=self._accepted,
+                )
+                self.y = point.x
+                x = self.y * self.scale
                 dose = self.problem.dose(x)
                 value = self.problem.objective(x, dose)[0]
-                violation = self._keep(x, dose, value)
+                self.seen = _Seen(value, *self.problem.worst(dose))
+                violation = self.seen.violation
+                self._keep(x, value, violation)
                 self._keep_scaled_down(x, dose)
                 self.history.append((value, violation))
-                self._update(dose, violation, previous_violation)
+                self._update(dose, value, violation, previous_violation)
                 settled = abs(previous - value) <= settings.tolerance * max(abs(value), 1e-12)
                 converged = settled and violation <= settings.tolerance
+                self.iterations = max(self.iterations, before + 1)
                 previous, previous_violation = value, violation
-                if self.progress is not None:
-                    self.progress(min(1.0, self.iterations / settings.max_iterations), self._status())
+                self._report()
         except StopOptimization:
             stopped = True
+            x = self.y * self.scale
+            self._keep_scaled_down(x, self.problem.dose(x))
         return self._solution(converged, stopped)
 
-    def _update(self, dose: FloatArray, violation: float, previous: float) -> None:
+    def _inner_iterations(self) -> int:
+        """A few at first, until the scale of the objective is known."""
+        first = self.problem.constraints and not self.history
+        return min(WARM_UP, self.settings.inner_iterations) if first else self.settings.inner_iterations
+
+    def _update(self, dose: FloatArray, value: float, violation: float, previous: float) -> None:
         for k, (constraint, region) in enumerate(self.problem.constraints):
             residual = constraint.residual(dose[region.rows], region)
             self.multipliers[k] = np.maximum(self.multipliers[k] + self.rho * residual, 0.0)
+        before = self.rho
         if violation > max(0.3 * previous, self.settings.tolerance):
             self.rho *= self.settings.penalty_growth
+            self.grown = True
+        elif not self.grown:
+            # the objective was far higher at the start, and its penalty too stiff
+            self.rho = min(self.rho, max(self.settings.penalty * abs(value), LEAST * self.stiffest))
+        if self.rho != before:
+            self.descent.forget()
+        if self.problem.constraints:
+            self.waking.quiet_below(self._quiet())
 
     def _keep_scaled_down(self, x: FloatArray, dose: FloatArray) -> None:
         """A point that violates upper limits a little holds them when all weights shrink: keep that one too."""
@@ -282,7 +322,7 @@ class _Run:
         if self.settings.tolerance < violation < 0.2:
             smaller = x / (1.0 + violation * 1.001)
             less = self.problem.dose(smaller)
-            self._keep(smaller, less, self.problem.objective(smaller, less)[0])
+            self._keep(smaller, self.problem.objective(smaller, less)[0], self.problem.violation(less))
 
     def _solution(self, converged: bool, stopped: bool) -> Solution:
         assert self.best is not None
