@@ -97,12 +97,12 @@ class Weights:
 
 UNIFORM_WEIGHTS = Weights(
     target_under=100.0,
-    coverage=300.0,
-    target_over=100.0,
+    coverage=500.0,
+    target_over=200.0,
     falloff=2.0,
     gradient=0.0,
-    organ=30.0,
-    organ_aim=0.75,
+    organ=10.0,
+    organ_aim=0.7,
     aim=1.06,
     falloff_rate_per_mm=0.15,
 )
