@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from rtsim.dose import CollapsedCone, Dose, Influence, MonteCarlo, PencilBeam
     from rtsim.geometry.grid import Grid
     from rtsim.io.case import load_case, load_phantom
+    from rtsim.io.recompute import recompute
     from rtsim.machine import Machine, load_machine
     from rtsim.optimize import Plan
     from rtsim.phantom import builders as phantoms
@@ -88,6 +89,7 @@ _MODULE_OF = {
     "load_machine": "rtsim.machine",
     "load_phantom": "rtsim.io.case",
     "load_protocol": "rtsim.protocol",
+    "recompute": "rtsim.io.recompute",
 }
 
 __all__ = [
@@ -127,6 +129,7 @@ __all__ = [
     "phantom",
     "phantoms",
     "protocol",
+    "recompute",
     "view",
 ]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from rtsim import __version__
 from rtsim.cli.choices import CHECK_ENGINES, CHECK_UNCERTAINTY_PERCENT
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors, exit_code_of
+from rtsim.cli.recompute_arguments import add_recompute
 from rtsim.errors import RtsimError
 
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     view = commands.add_parser("view", help="open a case or a result of 'rtsim run' in 3-D, or save the picture")
     view.add_argument("what", help="a case, or an output folder of 'rtsim run'")
     view.add_argument("--save", type=Path, help="write a PNG instead of opening a window")
+    add_recompute(commands)
     _add_commission(commands)
     commands.add_parser(
         "bench", help="run the benchmark tables (needs a checkout of the repository); 'rtsim bench --help': its options"
@@ -162,6 +164,10 @@ def _dispatch(arguments: argparse.Namespace, handed_on: Sequence[str]) -> ExitCo
         from rtsim.cli.view import view
 
         return view(arguments.what, arguments.save)
+    if arguments.command == "recompute":
+        from rtsim.cli.recompute import run_recompute
+
+        return run_recompute(arguments)
     if arguments.command == "commission":
         from rtsim.cli.commission import commission
 

@@ -1,5 +1,7 @@
 """Dose: engines that turn a phantom and beams into a Dose or a dose-influence matrix."""
 
+from typing import Any
+
 from rtsim.dose.beamlets.influence import InfluenceSettings
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
@@ -30,3 +32,12 @@ __all__ = [
     "predicted_influence_gb",
     "InfluenceSettings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``rt.dose.recompute`` reads DICOM, which stands above: the package, above all floors, knows where it is."""
+    if name == "recompute":
+        import rtsim
+
+        return rtsim.recompute
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,10 +13,11 @@ from rtsim.errors import DicomError
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
 from rtsim.io.dicom_plan_beams import Turned, read_beam
 from rtsim.io.dicom_plan_machine import leaf_reach_mm
-from rtsim.io.dicom_tags import NotDicomError, Tags, items, number, read_tags, text
+from rtsim.io.dicom_tags import NotDicomError, Tags, items, number, numbers, read_tags, text
 from rtsim.machine import Machine
 from rtsim.optimize.plan import Plan
 from rtsim.protocol.model import Prescription
+from rtsim.typing import Vector3
 
 _TURNED: Final[dict[str, Turned]] = {
     "HFS": (0.0, 1.0, 0.0),
@@ -32,12 +33,28 @@ Ry(180) Rz(-c) Ry(g) = Rz(c) Ry(g + 180), Rz(180) Rz(-c) = Rz(-(c + 180)).
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class StatedDose:
+    """What a beam is said to give to a point, in one fraction.
+
+    Attributes:
+        beams: the beam, in parts where a wedge is in for a part of it.
+        point_mm: LPS; None when the file does not say where.
+    """
+
+    name: str
+    beams: tuple[Beam, ...]
+    dose_gy: float
+    point_mm: Vector3 | None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PlanFile:
     """What one RTPLAN says.
 
     Attributes:
-        file: it was read from.
+        file: it was read from; ``plan_uid`` its SOP Instance UID.
         beams: deliverable.
+        stated: the doses that the beams are said to give.
         prescription: None when the file gives neither a prescribed dose nor beam doses.
         fractions: how often the beams are given.
         frame_of_reference_uid: of its coordinates; "" when not said.
@@ -47,7 +64,9 @@ class PlanFile:
     """
 
     file: Path
+    plan_uid: str
     beams: tuple[Beam, ...]
+    stated: tuple[StatedDose, ...]
     prescription: Prescription | None
     fractions: int
     frame_of_reference_uid: str
@@ -106,20 +125,29 @@ def read_plan_file(
     except NotDicomError as error:
         raise DicomError(f"{file} is not an RTPLAN") from error
     notes: list[str] = []
-    meterset, fractions = _fraction_group(file, tags, notes)
-    treating = _treating(items(tags, "BeamSequence"), meterset, notes)
+    given, fractions = _fraction_group(file, tags, notes)
+    treating = _treating(items(tags, "BeamSequence"), given, notes)
     if not treating:
         raise DicomError(f"{file} holds no treatment beam with monitor units; export the plan with its MU calculated")
     turned = _patient_position(file, tags, [beam for _, beam, _ in treating], notes)
     reach = leaf_reach_mm([beam for _, beam, _ in treating])
     beams: list[Beam] = []
-    for name, beam, units in treating:
-        beams += read_beam(f"{file}: beam {name!r}", name, beam, units, machine, reach, turned, notes)
+    stated: list[StatedDose] = []
+    for name, beam, given_to in treating:
+        units = number(given_to, "BeamMeterset", 0.0) or 0.0
+        parts = read_beam(f"{file}: beam {name!r}", name, beam, units, machine, reach, turned, notes)
+        beams += parts
+        dose, point = number(given_to, "BeamDose", 0.0) or 0.0, numbers(given_to, "BeamDoseSpecificationPoint", 3)
+        if dose > 0.0:
+            at = None if point is None else (float(point[0]), float(point[1]), float(point[2]))
+            stated.append(StatedDose(name=name, beams=parts, dose_gy=dose, point_mm=at))
     label, long_name = text(tags, "RTPlanLabel", "RTPLAN"), text(tags, "RTPlanName")
     referenced = items(tags, "ReferencedStructureSetSequence")
     return PlanFile(
         file=file,
+        plan_uid=entries[0].sop_instance_uid,
         beams=tuple(beams),
+        stated=tuple(stated),
         prescription=_prescription(tags, fractions, target, inventory, notes),
         fractions=fractions,
         frame_of_reference_uid=text(tags, "FrameOfReferenceUID"),
@@ -129,34 +157,33 @@ def read_plan_file(
     )
 
 
-def _treating(beams: list[Tags], meterset: dict[int, float], notes: list[str]) -> list[tuple[str, Tags, float]]:
-    """(name, beam, monitor units) of the beams that treat; a note for each other one."""
+def _treating(beams: list[Tags], given: dict[int, Tags], notes: list[str]) -> list[tuple[str, Tags, Tags]]:
+    """(name, beam, its item in the fraction group) of the beams that treat; a note for each other one."""
     out = []
     for beam in beams:
         index = int(number(beam, "BeamNumber", -1.0) or 0)
         name = text(beam, "BeamName") or f"beam {index}"
         delivery = text(beam, "TreatmentDeliveryType", "TREATMENT")
-        if delivery not in ("TREATMENT", "CONTINUATION") or not meterset.get(index):
-            notes.append(f"beam {name!r} left out: {delivery.lower()} beam with {meterset.get(index, 0.0):g} MU")
+        units = number(given[index], "BeamMeterset", 0.0) if index in given else 0.0
+        if delivery not in ("TREATMENT", "CONTINUATION") or not units:
+            notes.append(f"beam {name!r} left out: {delivery.lower()} beam with {units or 0.0:g} MU")
             continue
-        out.append((name, beam, meterset[index]))
+        out.append((name, beam, given[index]))
     return out
 
 
-def _fraction_group(file: Path, tags: Tags, notes: list[str]) -> tuple[dict[int, float], int]:
+def _fraction_group(file: Path, tags: Tags, notes: list[str]) -> tuple[dict[int, Tags], int]:
+    """Items of the beams by their number, and how often they are given."""
     groups = items(tags, "FractionGroupSequence")
     if not groups:
         raise DicomError(f"{file} has no Fraction Group; monitor units and number of fractions are unknown")
     if len(groups) > 1:
         notes.append(f"{len(groups)} fraction groups; the first is read")
-    meterset = {
-        int(number(b, "ReferencedBeamNumber", -1.0) or 0): number(b, "BeamMeterset", 0.0) or 0.0
-        for b in items(groups[0], "ReferencedBeamSequence")
-    }
+    given = {int(number(b, "ReferencedBeamNumber", -1.0) or 0): b for b in items(groups[0], "ReferencedBeamSequence")}
     fractions = number(groups[0], "NumberOfFractionsPlanned")
     if fractions is None:
         notes.append("the number of fractions is not given; 1 is taken")
-    return meterset, max(1, int(fractions or 1))
+    return given, max(1, int(fractions or 1))
 
 
 def _patient_position(file: Path, tags: Tags, beams: list[Tags], notes: list[str]) -> Turned:

@@ -107,7 +107,9 @@ def _named(where: str, beam: Tags, wanted: str, energy: float | None, free: bool
 
 
 def _close(energy: float | None, free: bool | None) -> str:
-    return ", ".join(n for n in names() if energy is not None and _fits(load_machine(n), energy, free)) or "none"
+    bundled = [load_machine(n) for n in names()]
+    close = [m.name for m in bundled if m.nominal_energy and energy is not None and _fits(m, energy, free)]
+    return ", ".join(close) or "none"
 
 
 def leaf_reach_mm(beams: Sequence[Tags]) -> float:

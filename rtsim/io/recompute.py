@@ -1,0 +1,324 @@
+"""Recompute: any RTPLAN of a folder on its CT, compared with the RTDOSE beside it. The secondary check of a plan.
+
+found = rt.dose.recompute("patient/", machine=rt.load_machine("my_linac.toml"))
+print(found)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rtsim.ct import CalibrationCurve
+from rtsim.dose.collapsed_cone.model import CollapsedCone
+from rtsim.dose.dvh import dvh
+from rtsim.dose.engine import Engine
+from rtsim.dose.result import Dose
+from rtsim.errors import DicomError, GeometryError, InputError
+from rtsim.evaluate.gamma import GammaResult, gamma
+from rtsim.evaluate.grade import find_cord
+from rtsim.io.dicom_dose import read_dose
+from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
+from rtsim.io.dicom_plan import PlanFile, read_plan_file
+from rtsim.io.dicom_read import read_dicom
+from rtsim.io.recomputed import ComparedPoint, ComparedStructure, Recomputed, StructureDoses
+from rtsim.machine import Machine
+from rtsim.optimize.goals import is_target
+from rtsim.optimize.plan import Plan
+from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role, Structure
+from rtsim.protocol.model import Prescription
+from rtsim.typing import Progress, Vector3
+
+GAMMA_CRITERIA: Final = ((3.0, 2.0), (2.0, 2.0))
+"""(percent of the prescription, mm); TG-218 (doi:10.1002/mp.12810) recommends the first."""
+_SPACING_MM: Final = 2.0
+_SPACINGS_MM: Final = (1.5, 3.0)
+_DOSE_SHARE: Final = 0.8
+_MEAN_OF_TARGET: Final = "the mean recomputed dose of the target"
+
+
+def recompute(
+    folder: str | Path,
+    *,
+    machine: Machine | Sequence[Machine] | None = None,
+    engine: Engine | None = None,
+    plan: str | None = None,
+    series: str | None = None,
+    structure_set: str | None = None,
+    target: str | None = None,
+    calibration: CalibrationCurve | None = None,
+    progress: Progress | None = None,
+) -> Recomputed:
+    """Compute the RTPLAN of a folder on its CT, and compare with its RTDOSE where there is one.
+
+    Static beams, step and shoot, sliding window and arcs, of rtsim or of a clinic. The leaf boundaries are those of the
+    plan; everything else of the machine is that of ``machine``: a generic one says how alike the two are, only one that
+    was fitted to the clinic's beam data checks the dose.
+
+    Args:
+        folder: with CT and RTPLAN; RTSTRUCT and RTDOSE where there are any. Files may be nested and unsorted.
+        machine: what delivers it; default the rtsim machine named in the plan. Several for plans of several energies:
+            each beam takes the one of its energy and filter.
+        engine: default collapsed cone, voxels as the RTDOSE's (1.5 to 3 mm), or 2 mm without one.
+        plan, series, structure_set: which one, where the folder holds several.
+        target: what the plan treats; default what it says, else the one drawn target.
+        calibration: HU to density; default the curve of rtsim.ct.
+
+    Raises:
+        DicomError: nothing to compute, a plan in another frame of reference than the CT, or what would give a wrong
+            dose (see :func:`rtsim.io.read_plan`); a machine of another energy.
+        GeometryError: the beams miss the CT.
+    """
+    inventory = scan_dicom(folder)
+    machines = (machine,) if isinstance(machine, Machine) else machine
+    file = read_plan_file(inventory, machine=machines, target=target, plan=plan)
+    phantom = read_dicom(
+        folder,
+        series=series or _series(inventory, file),
+        structure_set=structure_set or _structure_set(inventory, file),
+        calibration=calibration,
+    )
+    notes = [*file.notes, *phantom.ct.notes, *_check_frame(phantom, file)]
+    given = _given(inventory, file, notes)
+    chosen = engine or CollapsedCone(spacing_mm=_spacing_mm(given))
+    dose, stated = _computed(phantom, file, chosen, progress)
+    read = _plan(phantom, file, dose, target, notes)
+    names = [s.name for s in _shown(phantom, read)]
+    compared = tuple(_structure(phantom[name], dose, given, notes) for name in names)
+    gammas = () if given is None else _gammas(phantom, given, dose, read.prescription, notes)
+    points = (*_isocenters(file, dose, given), *stated)
+    if progress is not None:
+        progress(1.0, "compared")
+    return Recomputed(
+        phantom=phantom,
+        plan=read,
+        plan_uid=file.plan_uid,
+        dose=dose,
+        given=given,
+        gammas=gammas,
+        structures=tuple(c for c in compared if c is not None),
+        points=points,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _series(inventory: DicomInventory, file: PlanFile) -> str | None:
+    """Of several CT series the one in the plan's frame of reference; None leaves the choice (or the refusal) open."""
+    own = [s for s in inventory.ct_series if s.frame_of_reference_uid == file.frame_of_reference_uid and s.files]
+    return own[0].series_instance_uid if len(inventory.ct_series) > 1 and len(own) == 1 else None
+
+
+def _structure_set(inventory: DicomInventory, file: PlanFile) -> str | None:
+    """Of several structure sets the one that the plan refers to."""
+    known = [s.sop_instance_uid for s in inventory.structure_sets]
+    return file.structure_set_uid if len(known) > 1 and file.structure_set_uid in known else None
+
+
+def _check_frame(phantom: Phantom, file: PlanFile) -> list[str]:
+    own, wanted = phantom.ct.frame_of_reference_uid, file.frame_of_reference_uid
+    if own and wanted and own != wanted:
+        raise DicomError(
+            f"{file.file} is planned in the frame of reference {wanted}, the CT is in {own}: the isocenter would lie "
+            "elsewhere. Put the CT of the plan into the folder, or choose it with series="
+        )
+    return [] if own and wanted else ["frame of reference missing in the CT or the plan; taken as the same"]
+
+
+def _spacing_mm(given: Dose | None) -> float:
+    """Voxels as those of the given dose, within reason."""
+    if given is None:
+        return _SPACING_MM
+    return round(min(max(float(min(given.grid.spacing_mm)), _SPACINGS_MM[0]), _SPACINGS_MM[1]), 3)
+
+
+def _given(inventory: DicomInventory, file: PlanFile, notes: list[str]) -> Dose | None:
+    """The dose of the plan: PLAN, or the sum of its BEAM doses; None, with a note, when there is none to be read."""
+    own = [d for d in inventory.doses if d.plan_uid in ("", file.plan_uid)]
+    if len(own) < len(inventory.doses):
+        notes.append(f"{len(inventory.doses) - len(own)} RTDOSE of other plans left out")
+    whole = [d for d in own if d.summation == "PLAN"]
+    beams = [d for d in own if d.summation == "BEAM"]
+    chosen = whole or beams or own
+    if not chosen:
+        return None
+    if whole and len(whole) > 1:
+        notes.append(f"{len(whole)} RTDOSE of this plan; {whole[0].file.name} is compared")
+        chosen = whole[:1]
+    try:
+        doses = [read_dose(d.file, fractions=file.fractions) for d in chosen]
+    except DicomError as error:
+        notes.append(f"the RTDOSE is not compared: {error}")
+        return None
+    if any(d.grid != doses[0].grid for d in doses):
+        notes.append("the RTDOSE is not compared: its beams are on different grids; export the dose of the plan")
+        return None
+    if not whole:
+        notes.append(f"the given dose is the sum of {len(doses)} RTDOSE of {chosen[0].summation} each")
+    total = replace(doses[0], values_gy=np.sum([d.values_gy for d in doses], axis=0))
+    if not total.values_gy.any():
+        notes.append("the RTDOSE is not compared: it is 0 Gy everywhere")
+        return None
+    return total
+
+
+def _computed(
+    phantom: Phantom, file: PlanFile, engine: Engine, progress: Progress | None
+) -> tuple[Dose, tuple[ComparedPoint, ...]]:
+    """The dose of all beams, and each beam at the point where the plan states its dose."""
+    stated = {id(b): s for s in file.stated if s.point_mm is not None for b in s.beams}
+    if not stated:
+        return engine.forward(phantom, file.beams, fractions=file.fractions, progress=_part(progress, 0, 1)), ()
+    doses: list[Dose] = []
+    at_points: dict[str, float] = {}
+    for n, beam in enumerate(file.beams):
+        part = _part(progress, n, len(file.beams))
+        doses.append(engine.forward(phantom, (beam,), fractions=file.fractions, progress=part))
+        found = stated.get(id(beam))
+        here = None if found is None or found.point_mm is None else _dose_at(doses[-1], found.point_mm)
+        if found is not None and here is not None:
+            at_points[found.name] = at_points.get(found.name, 0.0) + here
+    points = tuple(
+        ComparedPoint(
+            name=f"beam {s.name}",
+            point_mm=s.point_mm,
+            given_gy=s.dose_gy * file.fractions,
+            recomputed_gy=at_points[s.name],
+        )
+        for s in file.stated
+        if s.point_mm is not None and s.name in at_points
+    )
+    return _sum(doses), points
+
+
+def _part(progress: Progress | None, n: int, count: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, text: progress(_DOSE_SHARE * (n + done) / count, text)
+
+
+def _sum(doses: list[Dose]) -> Dose:
+    """Of independent beams: noise adds in quadrature."""
+    noise = [d.uncertainty_gy for d in doses if d.uncertainty_gy is not None]
+    return replace(
+        doses[0],
+        values_gy=np.sum([d.values_gy for d in doses], axis=0),
+        uncertainty_gy=np.sqrt(np.sum([n.astype(np.float64) ** 2 for n in noise], axis=0)) if noise else None,
+        statistics=None,
+    )
+
+
+def _dose_at(dose: Dose, point_mm: Vector3) -> float | None:
+    """Gy; None outside the dose grid."""
+    at = np.array(point_mm)
+    return float(dose.at(at)) if bool(dose.grid.contains(at)) else None
+
+
+def _isocenters(file: PlanFile, dose: Dose, given: Dose | None) -> tuple[ComparedPoint, ...]:
+    out = []
+    for n, isocenter in enumerate(dict.fromkeys(b.isocenter_mm for b in file.beams), start=1):
+        ours, theirs = _dose_at(dose, isocenter), None if given is None else _dose_at(given, isocenter)
+        if ours is not None and theirs:
+            name = "isocenter" if n == 1 else f"isocenter {n}"
+            out.append(ComparedPoint(name=name, point_mm=isocenter, given_gy=theirs, recomputed_gy=ours))
+    return tuple(out)
+
+
+def _plan(phantom: Phantom, file: PlanFile, dose: Dose, target: str | None, notes: list[str]) -> Plan:
+    """The plan with a target that is drawn, and a prescription."""
+    treated = _target(phantom, file, target, notes)
+    found = file.prescription
+    if found is not None:
+        prescription = found if treated is None else replace(found, target=treated)
+    else:
+        level = dvh(dose, phantom[treated]).mean_gy if treated is not None else dose.max_gy
+        origin = _MEAN_OF_TARGET if treated is not None else "the maximum of the recomputed dose"
+        notes.append(f"the plan does not say what it prescribes; {origin}, {level:.3g} Gy, is taken")
+        prescription = Prescription(treated or "PTV", level, file.fractions)
+    return Plan(beams=file.beams, prescription=prescription, notes=file.notes, label=file.label)
+
+
+def _target(phantom: Phantom, file: PlanFile, asked: str | None, notes: list[str]) -> str | None:
+    """The name of the treated structure; None when nothing that can be meant is drawn."""
+    if asked is not None:
+        phantom[asked]  # raises, with the names that are there
+        return asked
+    wanted = None if file.prescription is None else file.prescription.target
+    if wanted is not None and wanted in phantom.structures:
+        return wanted
+    drawn = [s for s in phantom.structures.values() if is_target(s)]
+    if not drawn:
+        notes.append("no target is drawn; gamma is all that compares the high doses")
+        return None
+    largest = max(drawn, key=lambda s: (s.role is Role.PTV, s.volume_cm3))
+    what = "does not say what it treats" if wanted is None else f"prescribes to {wanted!r}, which is not drawn"
+    notes.append(f"the plan {what}; {largest.name!r} is taken as the target (target= chooses another)")
+    return largest.name
+
+
+def _shown(phantom: Phantom, plan: Plan) -> list[Structure]:
+    """Targets (the treated one first), the cord, the other structures; not the outline."""
+    cord, treated = find_cord(phantom), plan.prescription.target
+    shown = [s for s in phantom.structures.values() if s.role is not Role.EXTERNAL]
+    return sorted(
+        shown, key=lambda s: (s.name != treated, not is_target(s), cord is None or s.name != cord.name, s.name.lower())
+    )
+
+
+def _structure(structure: Structure, dose: Dose, given: Dose | None, notes: list[str]) -> ComparedStructure | None:
+    ours = _doses_of(structure, dose)
+    if ours is None:
+        notes.append(f"structure {structure.name!r} lies outside the recomputed dose")
+        return None
+    theirs = None if given is None else _doses_of(structure, given)
+    if theirs is not None and theirs.outside_percent > 0.5:
+        notes.append(f"{theirs.outside_percent:.0f} % of {structure.name!r} lie outside the RTDOSE and count as 0 Gy")
+    return ComparedStructure(
+        name=structure.name,
+        is_target=is_target(structure),
+        volume_cm3=structure.volume_cm3,
+        given=theirs,
+        recomputed=ours,
+    )
+
+
+def _doses_of(structure: Structure, dose: Dose) -> StructureDoses | None:
+    try:
+        return StructureDoses.of(dvh(dose, structure))
+    except GeometryError:
+        return None
+
+
+def _gammas(
+    phantom: Phantom, given: Dose, dose: Dose, prescription: Prescription, notes: list[str]
+) -> tuple[GammaResult, ...]:
+    """The given dose is the reference; what lies outside the patient is left out of both."""
+    outline = phantom.structures.with_role(Role.EXTERNAL)
+    body = (
+        outline[0]
+        if outline
+        else Structure.from_coverage("EXTERNAL", Role.EXTERNAL, phantom.grid, phantom.external_mask())
+    )
+    inside = body.coverage_on(given.grid) >= 0.5
+    found = []
+    for percent, distance in GAMMA_CRITERIA:
+        try:
+            found.append(
+                gamma(
+                    given,
+                    dose,
+                    dose_percent=percent,
+                    distance_mm=distance,
+                    mask=inside,
+                    normalization_gy=prescription.dose_gy,
+                )
+            )
+        except InputError as error:
+            notes.append(f"gamma {percent:g} %/{distance:g} mm could not be computed: {error}")
+    if found and found[0].outside_voxels:
+        notes.append(f"{found[0].outside_voxels} voxels of the RTDOSE lie outside the CT and are left out of gamma")
+    return tuple(found)
