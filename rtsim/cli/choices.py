@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+DELIVERIES: Final = ("step_and_shoot", "sliding_window")
+"""Techniques of delivery of a stereotactic plan; the first is the default."""
+
 CHECK_ENGINES: Final = ("monte_carlo",)
 """Engines that can give a second opinion on a plan of the collapsed cone."""
 CHECK_RUNS: Final = 8

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtsim import __version__
-from rtsim.cli.choices import CHECK_ENGINES, CHECK_UNCERTAINTY_PERCENT
+from rtsim.cli.choices import CHECK_ENGINES, CHECK_UNCERTAINTY_PERCENT, DELIVERIES
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors, exit_code_of
 from rtsim.cli.recompute_arguments import add_recompute
 from rtsim.errors import RtsimError
@@ -72,6 +72,23 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--fields",
         choices=["pa", "ap_pa", "pa_obliques", "laterals"],
         help="arrangement of a conventional plan (default: of the case, or pa_obliques)",
+    )
+    run.add_argument(
+        "--delivery",
+        choices=DELIVERIES,
+        help=f"technique of a stereotactic plan (default: of the case, or {DELIVERIES[0]})",
+    )
+    run.add_argument(
+        "--scenarios",
+        metavar="SET",
+        help="where the patient may lie in a stereotactic plan: the cord's hard limits hold there, too; e.g. 1mm,1deg "
+        "(each way; the default), 2mm, or none",
+    )
+    run.add_argument(
+        "--tradeoff",
+        action="store_true",
+        help="draw what other cord limits would leave of the target's coverage (pictures/tradeoff.png, and in the "
+        "report); done by itself where a stereotactic plan does not reach the coverage wanted",
     )
     run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
     run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling and of the check (default 1)")

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rtsim.cli.check import Checked, NotChecked, record_of_check
 from rtsim.cli.request import Request
-from rtsim.evaluate import GradeReport
+from rtsim.evaluate import GradeReport, delivery_summary
 from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
-from rtsim.optimize import Planned
+from rtsim.optimize import Planned, Tradeoff
 from rtsim.typing import Progress
-from rtsim.view import check_picture, report_pictures, write_picture, write_report
+from rtsim.view import check_picture, report_pictures, tradeoff_picture, write_picture, write_report
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Extras:
+    """What was made of a plan beside its grade.
+
+    Attributes:
+        tradeoff: other cord limits, and what they would leave of the coverage.
+        checked: a second opinion, or why there is none.
+    """
+
+    tradeoff: Tradeoff | None = None
+    checked: Checked | NotChecked | None = None
 
 
 def record_of(
@@ -26,10 +40,10 @@ def record_of(
     name: str,
     version: str,
     seconds: dict[str, float],
-    checked: Checked | NotChecked | None = None,
+    extras: Extras,
 ) -> RunRecord:
     """What was run and what came of it, in plain values."""
-    plan = planned.plan
+    plan, checked = planned.plan, extras.checked
     return RunRecord(
         version=version,
         case=name,
@@ -89,11 +103,30 @@ def record_of(
                 "tcp_log_logistic": report.tumor.tcp_log_logistic,
                 "tcp_poisson": report.tumor.tcp_poisson,
             },
+            "delivery": asdict(delivery_summary(plan)),
+            "tradeoff": None if extras.tradeoff is None else _record_of_tradeoff(extras.tradeoff),
         },
         notes=(*planned.phantom.notes, *plan.notes, *([checked.reason] if isinstance(checked, NotChecked) else [])),
         seconds=seconds,
         check=record_of_check(checked) if isinstance(checked, Checked) else None,
     )
+
+
+def _record_of_tradeoff(found: Tradeoff) -> dict[str, Any]:
+    return {
+        "statement": found.statement,
+        "structure": found.structure,
+        "metric": found.metric,
+        "limit_gy": found.limit_gy,
+        "needed_gy": found.needed_gy,
+        "limits_gy": found.limits_gy.tolist(),
+        "coverage_percent": found.coverage_percent.tolist(),
+        "d95_gy": found.d95_gy.tolist(),
+        "reached_gy": found.reached_gy.tolist(),
+        "delivery_gy": found.delivery_gy,
+        "delivery_d95_gy": found.delivery_d95_gy,
+        "scaled_with": list(found.scaled_with),
+    }
 
 
 def write_outputs(
@@ -104,10 +137,10 @@ def write_outputs(
     record: RunRecord,
     progress: Progress,
     *,
-    checked: Checked | NotChecked | None = None,
+    extras: Extras,
 ) -> None:
     """Write everything into ``folder``."""
-    phantom, plan, dose = planned.phantom, planned.plan, planned.dose
+    phantom, plan, dose, checked = planned.phantom, planned.plan, planned.dose, extras.checked
     progress(0.0, "DICOM")
     # The CT of a patient is already DICOM, in the folder it came from; that of a phantom was made here.
     write_dicom(folder / "dicom", phantom, plan, dose, ct=not request.is_from_dicom)
@@ -121,7 +154,8 @@ def write_outputs(
     if isinstance(checked, Checked):
         at = plan.beams[0].isocenter_mm
         difference = check_picture(phantom, dose, checked.dose, plan.prescription, at_mm=at)
-    for picture in (*pictures.all, *([difference] if difference else [])):
+    traded = None if extras.tradeoff is None else tradeoff_picture(extras.tradeoff)
+    for picture in (*pictures.all, *(p for p in (traded, difference) if p)):
         write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)
     if pictures.problem:
         # The report says so too; a machine without OpenGL still gets its plan.
@@ -135,6 +169,7 @@ def write_outputs(
         plan=plan,
         record=record,
         pictures=pictures,
+        tradeoff=traded,
         check=checked.opinion if isinstance(checked, Checked) else None,
         check_picture=difference,
         not_checked=checked.reason if isinstance(checked, NotChecked) else "",

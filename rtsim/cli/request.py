@@ -10,13 +10,15 @@ from typing import Final
 
 from rtsim.biology import Histology, histology
 from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT, MOST_SEED
+from rtsim.cli.delivery import delivery_of, scenarios_of
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
 from rtsim.evaluate import find_cord
 from rtsim.io.case import Arrangement, Case, load_case
 from rtsim.io.dicom_read import read_dicom
 from rtsim.machine import Machine, load_machine
-from rtsim.optimize import FieldArrangement
+from rtsim.optimize import FieldArrangement, Scenarios
+from rtsim.optimize.delivery import Delivery
 from rtsim.phantom.external import with_external
 from rtsim.phantom.phantom import DensityOverride, Phantom
 from rtsim.phantom.structure import Role
@@ -62,7 +64,12 @@ class CheckRequest:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
-    """Everything that a planner needs."""
+    """Everything that a planner needs.
+
+    Attributes:
+        delivery, scenarios: of a stereotactic plan; None leaves them to the planner.
+        has_tradeoff: the trade-off between cord limit and coverage is wanted even where coverage is reached.
+    """
 
     phantom: Phantom
     prescription: Prescription
@@ -75,6 +82,9 @@ class Request:
     histology: Histology | None
     is_from_dicom: bool
     check: CheckRequest | None = None
+    delivery: Delivery | None = None
+    scenarios: Scenarios | None = None
+    has_tradeoff: bool = False
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -115,6 +125,9 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
     tumor = arguments.histology or (case.histology if case else None)
     cells = None if tumor is None else histology(tumor)
     fields = _fields(arguments, case, protocol.technique)
+    delivery = delivery_of(arguments.delivery or (case.beams.delivery if case else None), protocol.technique)
+    scenarios = scenarios_of(arguments.scenarios, protocol.technique)
+    has_tradeoff = _tradeoff_wanted(arguments, protocol.technique)
     phantom = _phantom(arguments, case, progress)
     phantom, ptv = _planned_on(arguments, phantom, protocol, prescription.target)
     rx = replace(prescription, target=ptv)
@@ -130,7 +143,19 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
         histology=cells,
         is_from_dicom=arguments.dicom is not None,
         check=_check_wanted(arguments),
+        delivery=delivery,
+        scenarios=scenarios,
+        has_tradeoff=has_tradeoff,
     )
+
+
+def _tradeoff_wanted(arguments: argparse.Namespace, technique: Technique) -> bool:
+    if arguments.tradeoff and technique is Technique.CONVENTIONAL:
+        raise InputError(
+            "--tradeoff optimizes the fluence again for other cord limits; a conventional plan has none: choose a "
+            "stereotactic protocol ('rtsim info' lists them) or leave --tradeoff out"
+        )
+    return bool(arguments.tradeoff)
 
 
 def _check_wanted(arguments: argparse.Namespace) -> CheckRequest | None:

@@ -6,24 +6,20 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from rtsim import __version__
-from rtsim.beams import coplanar, with_beamlets
-from rtsim.beams.model import Beam
 from rtsim.cli.check import Checked, NotChecked, check_or_reason
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, errors, steps, terminal
-from rtsim.cli.outputs import record_of, write_outputs
+from rtsim.cli.outputs import Extras, record_of, write_outputs
+from rtsim.cli.planning import plan_of, tradeoff_or_none, wants_tradeoff
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
-from rtsim.dose import CollapsedCone
-from rtsim.evaluate import GradeReport, grade
+from rtsim.cli.stopping import STOPPED, stoppable
+from rtsim.evaluate import GradeReport, delivery_summary, grade
 from rtsim.io.files import refuse_existing, whole_folder
-from rtsim.optimize import Planned, plan_conventional, plan_stereotactic
-from rtsim.protocol import Technique
+from rtsim.optimize import Planned, Tradeoff
 from rtsim.typing import Progress
-
-PLANNING_SPACING_MM = 2.5
-"""The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
 
 
 class Clock:
@@ -50,8 +46,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     with whole_folder(output, overwrite=arguments.overwrite) as folder, steps(quiet=arguments.quiet) as bars:
         with clock.timed(bars, "phantom") as progress:
             request = request_of(arguments, progress)
-        with clock.timed(bars, "plan") as progress:
-            planned = plan_of(request, progress)
+        planned, was_stopped = _planned(request, clock, bars)
         with clock.timed(bars, "grade") as progress:
             report = grade(
                 planned.dose,
@@ -61,12 +56,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 histology=request.histology,
                 certificates=planned.plan.certificates,
             )
-        checked: Checked | NotChecked | None = None
-        if request.check is not None:
-            with clock.timed(bars, f"check ({request.check.engine})") as progress:
-                checked = check_or_reason(request, request.check, planned, progress)
-            if isinstance(checked, NotChecked):
-                errors().print(checked.reason, markup=False)
+        extras = Extras(
+            tradeoff=None if was_stopped else _traded(request, planned, report, clock, bars),
+            checked=_checked(request, planned, clock, bars),
+        )
         with clock.timed(bars, "pictures, DICOM, archive") as progress:
             record = record_of(
                 request,
@@ -75,10 +68,41 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 name=case_name(arguments),
                 version=__version__,
                 seconds=clock.seconds,
-                checked=checked,
+                extras=extras,
             )
-            write_outputs(folder, request, planned, report, record, progress, checked=checked)
-    _say(output, planned, report, clock, checked)
+            write_outputs(folder, request, planned, report, record, progress, extras=extras)
+    _say(output, planned, report, clock, extras)
+    return _exit_code(planned, report, extras.checked)
+
+
+def _planned(request: Request, clock: Clock, bars: Steps) -> tuple[Planned, bool]:
+    """The plan, and whether the user stopped its search."""
+    with clock.timed(bars, "plan") as progress, stoppable(bars) as stopping:
+        planned = plan_of(request, stopping.stops(progress))
+    if not stopping.asked:
+        return planned, False
+    errors().print(STOPPED, markup=False)
+    return replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, STOPPED))), True
+
+
+def _traded(request: Request, planned: Planned, report: GradeReport, clock: Clock, bars: Steps) -> Tradeoff | None:
+    if not wants_tradeoff(request, planned, report.target.coverage_percent):
+        return None
+    with clock.timed(bars, "trade-off") as progress, stoppable(bars) as stopping:
+        return tradeoff_or_none(request, planned, stopping.stops(progress))
+
+
+def _checked(request: Request, planned: Planned, clock: Clock, bars: Steps) -> Checked | NotChecked | None:
+    if request.check is None:
+        return None
+    with clock.timed(bars, f"check ({request.check.engine})") as progress:
+        checked = check_or_reason(request, request.check, planned, progress)
+    if isinstance(checked, NotChecked):
+        errors().print(checked.reason, markup=False)
+    return checked
+
+
+def _exit_code(planned: Planned, report: GradeReport, checked: Checked | NotChecked | None) -> ExitCode:
     if isinstance(checked, NotChecked):
         return checked.code
     held = report.hard_limits_held and all(c.held for c in planned.plan.certificates)
@@ -86,50 +110,19 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE if held else ExitCode.LIMIT_NOT_HELD
 
 
-def plan_of(request: Request, progress: Progress | None) -> Planned:
-    """Plan by the technique of the protocol; the dose is the forward dose of what is delivered."""
-    engine = CollapsedCone(spacing_mm=request.spacing_mm)
-    if request.protocol.technique is Technique.CONVENTIONAL:
-        return plan_conventional(
-            request.phantom,
-            request.prescription,
-            request.protocol,
-            request.machine,
-            engine=engine,
-            technique=request.arrangement,
-            progress=progress,
-        )
-    planning = CollapsedCone(spacing_mm=max(request.spacing_mm, PLANNING_SPACING_MM))
-    return plan_stereotactic(
-        request.phantom,
-        request.prescription,
-        request.protocol,
-        request.machine,
-        engine=engine,
-        planning_engine=planning,
-        beams=_beams(request),
-        seed=request.seed,
-        progress=progress,
-    )
-
-
-def _beams(request: Request) -> tuple[Beam, ...] | None:
-    """The beams that the case names, with beamlets; None leaves them to the planner."""
-    if not request.gantry_deg:
-        return None
-    target = request.phantom[request.prescription.target]
-    return with_beamlets(coplanar(request.machine, gantry_deg=request.gantry_deg, target=target), target)
-
-
-def _say(
-    output: Path, planned: Planned, report: GradeReport, clock: Clock, checked: Checked | NotChecked | None
-) -> None:
-    console = terminal()
+def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, extras: Extras) -> None:
+    console, checked = terminal(), extras.checked
     console.print(str(report), markup=False)
     if isinstance(checked, Checked):
         console.print(f"\n{checked.opinion}\n", markup=False)
     for note in (*planned.phantom.notes, *planned.plan.notes):
         console.print(f"note: {note}", markup=False)
+    delivery = delivery_summary(planned.plan)
+    for problem in delivery.obstacles:
+        console.print(f"NOT DELIVERABLE: {problem}", markup=False)
+    console.print(f"\ndelivery: {delivery}", markup=False)
+    if extras.tradeoff is not None:
+        console.print(f"trade-off: {extras.tradeoff.statement}", markup=False)
     total = sum(clock.seconds.values())
     console.print(
         f"\n{output}/report.html and pictures, dicom/, result.npz, result.json, in {total:.0f} s", markup=False

@@ -1,6 +1,7 @@
 """Was it reached? DVH, metrics, plan indices, gamma, the grade of a dose against a protocol, a second opinion on it."""
 
 from rtsim.dose.dvh import DVH, dvh
+from rtsim.evaluate.delivery import DeliverySummary, delivery_summary
 from rtsim.evaluate.dose_noise import mean_of_runs
 from rtsim.evaluate.gamma import GammaResult, gamma
 from rtsim.evaluate.grade import find_cord, grade
@@ -28,6 +29,7 @@ __all__ = [
     "Comparison",
     "CordEffect",
     "DVH",
+    "DeliverySummary",
     "Falloff",
     "GammaResult",
     "GoalRow",
@@ -42,6 +44,7 @@ __all__ = [
     "conformity_paddick",
     "conformity_rtog",
     "coverage_percent",
+    "delivery_summary",
     "dvh",
     "falloff",
     "find_cord",

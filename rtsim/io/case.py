@@ -54,7 +54,7 @@ class Arrangement(Enum):
 @dataclass(frozen=True, kw_only=True)
 class BeamChoice:
     """How the case is usually treated: an arrangement of rtsim.beams, or the gantry angles outright. What is None is
-    left to the technique."""
+    left to the technique. ``delivery``: of a stereotactic plan, by the word that ``rtsim run --delivery`` takes."""
 
     machine: str | None = None
     technique: Technique | None = None
@@ -62,6 +62,7 @@ class BeamChoice:
     gantry_deg: tuple[float, ...] = ()
     field_mm: tuple[float, float] | None = None
     ssd_mm: float | None = None
+    delivery: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +229,7 @@ def _goal(t: Table) -> Goal:
 
 
 def _beams(t: Table) -> BeamChoice:
-    t.allow("machine", "technique", "arrangement", "gantry_deg", "field_mm", "ssd_mm")
+    t.allow("machine", "technique", "arrangement", "gantry_deg", "field_mm", "ssd_mm", "delivery")
     if "arrangement" in t and "gantry_deg" in t:
         raise CaseFileError(f"{t.where}: arrangement and gantry_deg are both given; give one")
     return BeamChoice(
@@ -238,6 +239,7 @@ def _beams(t: Table) -> BeamChoice:
         gantry_deg=t.numbers("gantry_deg", None) if "gantry_deg" in t else (),
         field_mm=_pair(t, "field_mm"),
         ssd_mm=t.optional_number("ssd_mm"),
+        delivery=t.optional_text("delivery"),
     )
 
 

@@ -4,9 +4,10 @@ The matrix stays, so that a point of the curve takes about a second. All limits 
 multiplied by one factor; whatever holds a lower limit holds a higher one too, so that the best found so far stays good:
 the curve never falls.
 
-What leaves and leakage cost does not show in a fluence. A delivered plan that its limit kept from the wanted coverage
-tells it: the limit at which a fluence covers as little lies ``delivery_gy`` lower, and the curve is read that much
-further up. The shift is added, as leakage does not fall with the limit.
+What leaves, leakage and displaced positions cost does not show in a fluence. A planner that computed what is delivered
+knows the levels at which the limits hold there, and the fluence is held at these. What is missing still a plan tells
+that its limit kept from the wanted coverage: the limit at which the fluence covers as little lies ``delivery_gy``
+lower, and the curve is read that much further up. The shift is added, as leakage does not fall with the limit.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from rtsim.errors import InputError
 from rtsim.optimize.fluence import FLUENCE_SOLVER, FluencePlan
 from rtsim.optimize.plan import Planned
 from rtsim.optimize.solver import AugmentedLagrangian
-from rtsim.optimize.tradeoff_series import Series, coverage_percent
+from rtsim.optimize.tradeoff_reading import Learned, OwnDose, certified_gy
+from rtsim.optimize.tradeoff_series import Reading, Series, coverage_percent
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 from rtsim.typing import FloatArray, Progress
@@ -32,7 +34,10 @@ TRADEOFF_SOLVER = replace(FLUENCE_SOLVER, max_iterations=60)
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredPoint:
-    """The plan on the picture: its coverage in percent, D95 and reached dose, and the limit that it was made for."""
+    """The plan on the picture: its coverage in percent, D95 and reached dose, and the limit that it was made for.
+
+    ``reached_gy`` is the worst of all positions of the patient in which the limit is promised.
+    """
 
     limit_gy: float
     reached_gy: float
@@ -112,7 +117,7 @@ class Tradeoff:
         leaves = f"the limit of {self.limit_gy:g} Gy leaves {here}"
         if self.is_reached:
             lowest = (
-                "" if needed is None or needed >= self.limit_gy else f"; an ideal fluence does from {needed:.1f} Gy"
+                "" if needed is None or needed >= self.limit_gy else f"; optimized fluence does from {needed:.1f} Gy"
             )
             return (
                 f"The limit of {self.limit_gy:g} Gy on {what} leaves {here} of {target} with {dose}, as wanted{lowest}."
@@ -178,7 +183,7 @@ def tradeoff(
     series = Series(
         fluence,
         given.structures[fluence.prescription.target],
-        dose=plan.dose,
+        reading=_reading(plan, fluence),
         structure=structure,
         solver=solver or TRADEOFF_SOLVER,
         progress=progress,
@@ -201,11 +206,17 @@ def _checked(limits_gy: Sequence[float] | None) -> tuple[float, ...] | None:
     return limits
 
 
+def _reading(plan: Planned | FluencePlan, fluence: FluencePlan) -> Reading:
+    if isinstance(plan, Planned) and len(plan.levels_gy) == len(fluence.planning.wishes.limits):
+        return Learned.of_planned(plan, fluence)
+    return OwnDose.of_fluence(fluence)
+
+
 def _delivered(plan: Planned, series: Series) -> DeliveredPoint:
     histogram = dvh(plan.dose, series.target)
     return DeliveredPoint(
         limit_gy=series.limit.limit_gy,
-        reached_gy=series.reached(plan.dose)[series.ruling],
+        reached_gy=certified_gy(plan, series.limits)[series.ruling],
         coverage_percent=coverage_percent(histogram, series.prescription),
         d95_gy=histogram.dose_gy_at_percent(95.0),
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from rtsim.dose.dvh import DVH, dvh
-from rtsim.dose.result import Dose
-from rtsim.errors import GeometryError, InputError
+from rtsim.errors import InputError
 from rtsim.optimize.delivered import COVERAGE_SPARE, SAFETY
 from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence
 from rtsim.optimize.goals import DoseVolumeLimit
@@ -46,6 +46,33 @@ class Point:
     is_free: bool
 
 
+class Reading(Protocol):
+    """How near a fluence is to each hard limit.
+
+    Attributes:
+        levels_gy: of the constraints at which the limits hold.
+        of_plan: the dose in Gy that the plan gives each limit.
+    """
+
+    @property
+    def levels_gy(self) -> tuple[float, ...]:
+        """By position of the limit."""
+        ...
+
+    @property
+    def of_plan(self) -> tuple[float, ...]:
+        """By position of the limit."""
+        ...
+
+    def of(self, fluence: FluencePlan) -> tuple[float, ...]:
+        """The dose in Gy that counts against each limit; 0 where its structure lies off the dose grid."""
+        ...
+
+    def given_back(self, levels: dict[int, float], aims: Sequence[float], fluence: FluencePlan) -> dict[int, float]:
+        """Levels for another try, without what a constraint took too much."""
+        ...
+
+
 class Series:
     """One fluence under several limits; ``points`` in the order in which they were found."""
 
@@ -54,15 +81,15 @@ class Series:
         fluence: FluencePlan,
         target: Structure,
         *,
-        dose: Dose,
+        reading: Reading,
         structure: str | None,
         solver: AugmentedLagrangian,
         progress: Progress | None,
     ) -> None:
         self.fluence, self.prescription, self.target = fluence, fluence.prescription, target
-        self.limits = fluence.planning.wishes.limits
+        self.limits, self.reading = fluence.planning.wishes.limits, reading
         self.solver, self.progress, self.stopped = solver, progress, False
-        shares = [r / limit.limit_gy for r, limit in zip(self.reached(dose), self.limits, strict=True)]
+        shares = [r / limit.limit_gy for r, limit in zip(reading.of_plan, self.limits, strict=True)]
         self.moved = moved_limits(self.limits, shares, target.name, structure)
         self.ruling = max(self.moved, key=lambda k: shares[k])
         self.points: list[Point] = []
@@ -71,10 +98,6 @@ class Series:
     def limit(self) -> DoseVolumeLimit:
         """The moved limit that is closest to being reached."""
         return self.limits[self.ruling]
-
-    def reached(self, dose: Dose) -> tuple[float, ...]:
-        """The dose of each limit; 0 where its structure lies off the dose grid."""
-        return tuple(_reached(limit, dose) for limit in self.limits)
 
     def through(self, limits_gy: tuple[float, ...]) -> None:
         """Points at these limits, from the highest down."""
@@ -120,25 +143,23 @@ class Series:
         return point
 
     def _optimized(self, factor: float, start: FloatArray, done: float) -> Point:
-        limits = tuple(
-            replace(limit, limit_gy=limit.limit_gy * (factor if k in self.moved else 1.0))
-            for k, limit in enumerate(self.limits)
-        )
-        aims = {k: limit.limit_gy * (1.0 - SAFETY) for k, limit in enumerate(limits)}
-        planning, levels, best = self.fluence.planning, aims, None
+        factors = [factor if k in self.moved else 1.0 for k in range(len(self.limits))]
+        aims = [f * limit.limit_gy * (1.0 - SAFETY) for f, limit in zip(factors, self.limits, strict=True)]
+        levels = {k: f * self.reading.levels_gy[k] for k, f in enumerate(factors)}
+        planning, best = self.fluence.planning, None
         for _ in range(_TRIES):
-            progress = self._progress(limits[self.ruling].limit_gy, done)
+            progress = self._progress(factor * self.limit.limit_gy, done)
             fluence = optimize_fluence(planning, solver=self.solver, levels_gy=levels, start=start, progress=progress)
-            reached = self.reached(fluence.dose)
-            allowed = min((aims[k] / r for k, r in enumerate(reached) if r > 0), default=np.inf)
-            point = self._read(fluence, limits[self.ruling].limit_gy, reached, allowed)
+            reached = self.reading.of(fluence)
+            allowed = min((aim / r for aim, r in zip(aims, reached, strict=True) if r > 0), default=np.inf)
+            point = self._read(fluence, factor * self.limit.limit_gy, reached, allowed)
             if best is None or point.coverage_percent > best.coverage_percent:
                 best = point
             if self.stopped or point.coverage_percent >= self.prescription.coverage_percent:
                 break
             start = fluence.solution.weights
             planning = _aiming_higher(planning, dvh(fluence.dose, self.target), allowed)
-            levels = _levels(planning, fluence, aims, reached)
+            levels = self.reading.given_back(levels, aims, fluence)
         assert best is not None
         return best
 
@@ -168,13 +189,6 @@ class Series:
                 raise
 
         return update
-
-
-def _reached(limit: DoseVolumeLimit, dose: Dose) -> float:
-    try:
-        return limit.reached_in(dvh(dose, limit.structure))
-    except GeometryError:
-        return 0.0
 
 
 def moved_limits(
@@ -217,15 +231,3 @@ def _aiming_higher(planning: Planning, histogram: DVH, allowed: float) -> Planni
     weights = replace(weights, aim=max(aim, weights.aim))
     wishes = default_wishes(planning.goals, prescription, planning.rows, weights)
     return replace(planning, weights=weights, wishes=wishes)
-
-
-def _levels(
-    planning: Planning, fluence: FluencePlan, aims: dict[int, float], reached: tuple[float, ...]
-) -> dict[int, float]:
-    """Each level raised by what its constraint, a maximum or a mean, reads above the D(cc) that it stands for."""
-    levels = dict(aims)
-    rows = fluence.solution.dose_gy
-    for k, (constraint, region) in planning.wishes.numbered_constraints(aims).items():
-        own = (float(constraint.residual(rows[region.rows], region).max()) + 1.0) * aims[k]
-        levels[k] = min(max(aims[k] + own - reached[k], 0.7 * aims[k]), 1.4 * aims[k])
-    return levels

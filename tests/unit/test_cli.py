@@ -21,6 +21,7 @@ from rtsim.beams.model import Beam
 from rtsim.cli.check import DOSE_TO_MEDIUM
 from rtsim.cli.choices import CHECK_RUNS, MOST_SEED
 from rtsim.cli.console import ExitCode
+from rtsim.cli.delivery import delivery_of, scenarios_of
 from rtsim.cli.main import main
 from rtsim.cli.request import CheckRequest, Request
 from rtsim.dose import Dose, MonteCarlo
@@ -28,12 +29,12 @@ from rtsim.dose.monte_carlo.batches import deposit
 from rtsim.dose.monte_carlo.goal import Goal
 from rtsim.dose.monte_carlo.tables.electrons import water_over_medium
 from rtsim.dose.monte_carlo.tables.energy_grid import EnergyGrid
-from rtsim.errors import ConvergenceError, ResourceError
+from rtsim.errors import ConvergenceError, InputError, ResourceError
 from rtsim.evaluate import second_opinion
 from rtsim.io.archive import read_archive, read_check
 from rtsim.machine import load_machine
 from rtsim.optimize import FieldArrangement, Plan, Planned
-from rtsim.protocol import Priority, Sense, load_protocol
+from rtsim.protocol import Priority, Sense, Technique, load_protocol
 from rtsim.view import report_pictures
 from tests.properties.test_monte_carlo_statistics import ONES, Noise
 from tests.unit.test_evaluate_grade import RX, goal, spine
@@ -159,6 +160,49 @@ def test_conventional_fields_are_refused_for_a_stereotactic_plan(
     argv = ["run", "spine_t8_epidural", "--fields", "laterals", "-o", str(tmp_path / "out"), "--quiet"]
     assert main(argv) == ExitCode.BAD_INPUT
     assert "conventional protocol" in _error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["spine_l3_conventional", "--delivery", "sliding_window"], "is about a stereotactic plan"),
+        (["spine_l3_conventional", "--tradeoff"], "choose a stereotactic protocol"),
+        (["spine_l3_conventional", "--scenarios", "1mm"], "--scenarios is about a stereotactic plan"),
+    ],
+)
+def test_options_of_stereotactic_plans_are_refused_for_conventional_ones(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *options, "-o", str(tmp_path / "out"), "--quiet"]) == ExitCode.BAD_INPUT
+    assert words in _error(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_delivery_of_no_such_name_is_said_with_those_that_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "spine_t8_epidural", "--delivery", "tomotherapy", "-o", str(tmp_path / "out")])
+    assert stop.value.code == ExitCode.BAD_INPUT
+    assert "'step_and_shoot', 'sliding_window'" in _error(capsys)
+    with pytest.raises(InputError, match="did you mean 'sliding_window'"):
+        delivery_of("sliding_windw", Technique.STEREOTACTIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "shift_mm", "rotation_deg"),
+    [("1mm,1deg", 1.0, 1.0), ("2.5 mm", 2.5, 0.0), ("0.5deg", 0.0, 0.5), ("NONE", 0.0, 0.0)],
+)
+def test_scenarios_in_words(text: str, shift_mm: float, rotation_deg: float) -> None:
+    found = scenarios_of(text, Technique.STEREOTACTIC)
+    assert found is not None
+    assert (found.shift_mm, found.rotation_deg) == (shift_mm, rotation_deg)
+
+
+@pytest.mark.parametrize("text", ["", "1", "1cm", "1mm,2mm", "-1mm", "1mm;1deg", "30mm"])
+def test_scenarios_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"e\.g\. 1mm,1deg|0 to 20 mm"):
+        scenarios_of(text, Technique.STEREOTACTIC)
 
 
 def test_a_scheduler_that_ends_the_run_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

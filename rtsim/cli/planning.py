@@ -1,0 +1,70 @@
+"""What ``rtsim run`` plans: by the technique of the protocol, and what other cord limits would have given."""
+
+from __future__ import annotations
+
+from rtsim.beams.model import Beam
+from rtsim.cli.console import errors
+from rtsim.cli.request import Request
+from rtsim.dose import CollapsedCone
+from rtsim.errors import RtsimError
+from rtsim.optimize import Planned, StepAndShoot, Tradeoff, plan_conventional, plan_stereotactic, tradeoff
+from rtsim.optimize.delivery import Delivery
+from rtsim.protocol import Technique
+from rtsim.typing import Progress
+
+PLANNING_SPACING_MM = 2.5
+"""The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
+
+
+def plan_of(request: Request, progress: Progress | None) -> Planned:
+    """Plan by the technique of the protocol; the dose is the forward dose of what is delivered."""
+    engine = CollapsedCone(spacing_mm=request.spacing_mm)
+    if request.protocol.technique is Technique.CONVENTIONAL:
+        return plan_conventional(
+            request.phantom,
+            request.prescription,
+            request.protocol,
+            request.machine,
+            engine=engine,
+            technique=request.arrangement,
+            progress=progress,
+        )
+    delivery = request.delivery or StepAndShoot()
+    return plan_stereotactic(
+        request.phantom,
+        request.prescription,
+        request.protocol,
+        request.machine,
+        engine=engine,
+        planning_engine=CollapsedCone(spacing_mm=max(request.spacing_mm, PLANNING_SPACING_MM)),
+        delivery=delivery,
+        scenarios=request.scenarios,
+        beams=_beams(request, delivery),
+        seed=request.seed,
+        progress=progress,
+    )
+
+
+def _beams(request: Request, delivery: Delivery) -> tuple[Beam, ...] | None:
+    """The beams that the case names, with beamlets; None leaves them to the delivery."""
+    if not request.gantry_deg:
+        return None
+    target = request.phantom[request.prescription.target]
+    return delivery.planning_beams(request.machine, target, request.gantry_deg)
+
+
+def wants_tradeoff(request: Request, planned: Planned, coverage_percent: float) -> bool:
+    """Where it was asked for, or where an optimized plan covers less than wanted: that is when one asks."""
+    if planned.fluence is None:
+        return False
+    return request.has_tradeoff or coverage_percent < request.prescription.coverage_percent - 0.1
+
+
+def tradeoff_or_none(request: Request, planned: Planned, progress: Progress) -> Tradeoff | None:
+    """The trade-off; None where no limit can be moved, which is said when it was asked for. The plan is finished."""
+    try:
+        return tradeoff(planned, progress=progress)
+    except RtsimError as error:
+        if request.has_tradeoff:
+            errors().print(f"no trade-off: {error}", markup=False)
+        return None
