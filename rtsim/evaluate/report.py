@@ -202,6 +202,11 @@ class GradeReport:
             text += f" NOT CHECKED (structure absent or outside the grid): {', '.join(dict.fromkeys(open_limits))}."
         return text
 
+    @property
+    def position_headlines(self) -> tuple[str, ...]:
+        """One line for each limit promised in every position of the patient: in how many it is held, and the worst."""
+        return tuple(c.headline for c in self.certificates if c.positions is not None and c.positions.promised)
+
     def __str__(self) -> str:
         parts = [self._head(), self._table(), self._target_lines(), self._biology_lines(), self._footnotes()]
         return "\n\n".join(p for p in parts if p)
@@ -212,6 +217,7 @@ class GradeReport:
         lines = [
             mark * _WIDTH,
             *textwrap.wrap(self.headline, _WIDTH),
+            *(line for text in self.position_headlines for line in textwrap.wrap(text, _WIDTH)),
             f"{sum(r.status is Status.MET for r in goals)} of {len(goals)} judged goals met.",
             mark * _WIDTH,
             f"{self.phantom}: {self.prescription}" + (f", protocol {self.protocol}" if self.protocol else ""),

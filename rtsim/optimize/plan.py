@@ -10,6 +10,7 @@ from rtsim.errors import InputError
 from rtsim.optimize.fluence import FluencePlan
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
+from rtsim.protocol.nomenclature import canonical
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +80,17 @@ class Certificate:
 
     @property
     def headline(self) -> str:
-        """One line: "spinal_cord D0.035cc limit HELD in 13 of 13 positions (worst 15.92 of 17 Gy, 1 mm anterior)"."""
-        what, held = f"{self.structure} {self.metric} limit", "HELD" if self.held else "NOT HELD"
+        """One line: "Cord limit HELD in 13 of 13 positions (worst 15.92 of 17 Gy D0.035cc, 1 mm anterior)"."""
+        what = "Cord" if canonical(self.structure) == "spinal_cord" else self.structure
+        held = "HELD" if self.held else "NOT HELD"
         if self.limit_gy is None or self.reached_gy is None:
-            return f"{what} {held}"
+            return f"{what} {self.metric} limit {held}"
         p = self.positions
         if p is not None and p.promised:
-            worst = f"worst {p.worst_gy:.2f} of {self.limit_gy:g} Gy, {p.worst}"
-            return f"{what} {held} in {p.held} of {p.count} positions ({worst})"
+            worst = f"worst {p.worst_gy:.2f} of {self.limit_gy:g} Gy {self.metric}, {p.worst}"
+            return f"{what} limit {held} in {p.held} of {p.count} positions ({worst})"
         beside = f"; {p.worst_gy:.2f} Gy when {p.worst}" if p is not None else ""
-        return f"{what} {held} as planned ({self.reached_gy:.2f} of {self.limit_gy:g} Gy{beside})"
+        return f"{what} limit {held} as planned ({self.reached_gy:.2f} of {self.limit_gy:g} Gy {self.metric}{beside})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

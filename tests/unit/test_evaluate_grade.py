@@ -13,7 +13,7 @@ from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.evaluate import Status, find_cord, find_structure, grade
 from rtsim.geometry.grid import Grid
-from rtsim.optimize.plan import Certificate
+from rtsim.optimize.plan import Certificate, PositionsHeld
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Goal, Prescription, Priority, Sense, Source, Standing
 from rtsim.protocol.load import load_protocol
@@ -129,6 +129,40 @@ def test_a_broken_certificate_shows_first() -> None:
     report = grade(bent_dose(), spine(), RX, [], certificates=[broken])
     assert not report.hard_limits_held
     assert "exceeded: 18 Gy" in report.headline
+
+
+def test_the_limit_in_every_position_is_a_line_of_its_own() -> None:
+    positions = PositionsHeld(
+        scenarios="+-1 mm along each axis",
+        promised=True,
+        count=7,
+        held=7,
+        worst="1 mm posterior",
+        worst_gy=15.92,
+        recomputed=("1 mm posterior",),
+        margin_percent=0.4,
+    )
+    certificate = Certificate(
+        structure="SpinalCord",
+        metric="D0.035cc",
+        limit_gy=17.0,
+        reached_gy=14.5,
+        held=True,
+        statement="In words." + positions.sentence,
+        positions=positions,
+    )
+    text = str(grade(bent_dose(), spine(), RX, [], certificates=[certificate]))
+    assert "Cord limit HELD in 7 of 7 positions (worst 15.92 of 17 Gy D0.035cc, 1 mm posterior)" in text.splitlines()
+    assert "1 computed by the engine (1 mm posterior), 5 read in the displaced dose cloud, 0.4 % added" in " ".join(
+        text.split()
+    )
+    broken = replace(certificate, held=False, positions=replace(positions, held=6))
+    report = grade(bent_dose(), spine(), RX, [], certificates=[broken])
+    assert not report.hard_limits_held
+    assert "Cord limit NOT HELD in 6 of 7 positions" in str(report)
+    beside = replace(certificate, positions=replace(positions, promised=False, held=6))
+    assert beside.headline == "Cord limit HELD as planned (14.50 of 17 Gy D0.035cc; 15.92 Gy when 1 mm posterior)"
+    assert "positions" not in str(grade(bent_dose(), spine(), RX, [], certificates=[beside])).splitlines()[2]
 
 
 def test_names_pairs_and_roles() -> None:

@@ -16,7 +16,7 @@ from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError, MissingDependencyError
 from rtsim.evaluate import grade
 from rtsim.machine import load_machine
-from rtsim.optimize.plan import Certificate
+from rtsim.optimize.plan import Certificate, PositionsHeld
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
 from rtsim.view import (
@@ -210,6 +210,16 @@ def test_report_is_one_file_that_escapes_and_leads_with_the_limits(tmp_path: Pat
         reached_gy=5.5,
         held=False,
         statement="<script>alert('x')</script> exceeded",
+        positions=PositionsHeld(
+            scenarios="+-1 mm",
+            promised=True,
+            count=7,
+            held=2,
+            worst="1 mm left",
+            worst_gy=6.1,
+            recomputed=(),
+            margin_percent=0.0,
+        ),
     )
     limit = goal("spinal_cord", "D0.035cc", Sense.AT_MOST, 3.0, "Gy", Priority.HARD)
     report = grade(bent_dose(), spine(), RX, [limit], certificates=[broken])
@@ -223,6 +233,7 @@ def test_report_is_one_file_that_escapes_and_leads_with_the_limits(tmp_path: Pat
     html = path.read_text(encoding="utf-8")
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+    assert "<b>Cord limit NOT HELD in 2 of 7 positions (worst 6.10 of 3 Gy D0.035cc, 1 mm left)</b>" in html
     assert "not a medical device" in html.lower()
     assert html.index("HARD LIMIT VIOLATED") < html.index("<h2>Goals</h2>") < html.index("data:image/png;base64,")
     assert SOURCE.standing.label in html

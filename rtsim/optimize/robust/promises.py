@@ -43,7 +43,8 @@ def promises_of(
     volume, or nobody drew it.
     """
     own = tuple(_promise(limit, scenarios) for limit in hard)
-    cord = find_structure(phantom, CORD_KEYS[0])
+    found = find_structure(phantom, CORD_KEYS[0])
+    cord = None if found is None or found.role is Role.PRV else found
     limited = {(p.limit.goal.metric, p.limit.mean) for p in own if _key(p.limit) == CORD_KEYS[0]}
     inside = []
     for limit in hard:
