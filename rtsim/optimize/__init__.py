@@ -9,6 +9,7 @@ or, in one call and with the hard limits certified in the forward dose of what i
     planned = rt.optimize.plan_stereotactic(phantom, prescription, protocol, machine, engine=engine)
 """
 
+from rtsim.optimize.arcs import Arcs
 from rtsim.optimize.constraints import (
     Constraint,
     MaximumDose,
@@ -55,6 +56,7 @@ from rtsim.optimize.tradeoff import Tradeoff, tradeoff
 from rtsim.optimize.wishes import Weights
 
 __all__ = [
+    "Arcs",
     "AugmentedLagrangian",
     "Certificate",
     "Complication",
