@@ -95,7 +95,7 @@ def posterior_with_wedged_obliques(
     isocenter_mm: Vector3 | None = None,
     target: Structure | None = None,
     oblique_deg: float = 120.0,
-    wedge_deg: float = 30.0,
+    wedge_deg: float | None = 30.0,
 ) -> tuple[Beam, ...]:
     """PA and two wedged posterior obliques at gantry ``oblique_deg`` and ``360 - oblique_deg``.
 
@@ -106,18 +106,20 @@ def posterior_with_wedged_obliques(
 
     Args:
         oblique_deg: gantry of the left oblique, 90 < oblique_deg < 180.
-        wedge_deg: angle of the physical wedge of the machine.
+        wedge_deg: angle of the physical wedge of the machine; None leaves the obliques open, to be evened by subfields.
 
     Raises:
         InputError: an oblique that is not posterior, or no physical wedge of that angle.
     """
     if not 90.0 < oblique_deg < 180.0:
         raise InputError(f"oblique_deg is {oblique_deg}; a left posterior oblique has 90 < oblique_deg < 180")
-    wedge = _physical_wedge(machine, wedge_deg)
+    wedge = None if wedge_deg is None else _physical_wedge(machine, wedge_deg)
     angles = (180.0, oblique_deg, 360.0 - oblique_deg)
     pa, left, right = _named(
         coplanar(machine, gantry_deg=angles, isocenter_mm=isocenter_mm, target=target), ("PA", "LPO", "RPO")
     )
+    if wedge is None:
+        return pa, left, right
     return pa, wedge_toward(left, wedge, ANTERIOR), wedge_toward(right, wedge, ANTERIOR)
 
 

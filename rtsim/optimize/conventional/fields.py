@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +92,12 @@ class Weighted:
             parts = tuple((s.aperture, float(u)) for s, u in zip(field, own, strict=True) if u > 0.0)
             out.append(field[0].beam.with_segments(parts))
         return tuple(out)
+
+    def dose(self, dose_gy: float) -> Dose:
+        """The sum over the segments with which the mean dose of the target is ``dose_gy``."""
+        parts = self.monitor_units(dose_gy) / UNIT_MU
+        total = sum(s.dose.values_gy * np.float32(p) for s, p in zip(self.segments, parts, strict=True))
+        return replace(self.segments[0].dose, values_gy=np.asarray(total))
 
     def target_percent(self, percent: float) -> float:
         """D(percent) of the target in % of its median dose, from the points that were weighed."""

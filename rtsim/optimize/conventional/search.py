@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rtsim.beams import anterior_posterior, lateral_pair, posterior_anterior, posterior_with_wedged_obliques
 from rtsim.beams.model import Beam
+from rtsim.dose.dvh import dvh
 from rtsim.machine.model import Machine
 from rtsim.optimize.conventional.fields import Weighted, Workshop
 from rtsim.optimize.conventional.settings import ConventionalSettings, FieldArrangement
@@ -38,7 +39,7 @@ def search(workshop: Workshop, technique: FieldArrangement, machine: Machine, se
     }[technique]
     plain = _open(workshop, arrange(machine, target=workshop.target))
     best = with_subfields(workshop, plain, settings.subfields)
-    return Choice(best=best, plain=plain, said=_said_of_subfields(plain, best, settings, machine))
+    return Choice(best=best, plain=plain, said=_said_of_subfields(workshop, plain, best, settings))
 
 
 def _open(workshop: Workshop, beams: tuple[Beam, ...]) -> Weighted:
@@ -48,6 +49,12 @@ def _open(workshop: Workshop, beams: tuple[Beam, ...]) -> Weighted:
 
 def _obliques(workshop: Workshop, machine: Machine, settings: ConventionalSettings) -> Choice:
     """Wedges, wedges with subfields, subfields instead of wedges."""
+    if settings.subfields and machine.mlc and not settings.wedge_deg and not any(w.physical for w in machine.wedges):
+        plain = _best_open(workshop, machine, settings)
+        best = with_subfields(workshop, plain, settings.subfields)
+        return Choice(
+            best=best, plain=plain, said=(f"{machine.name} has no physical wedge.", *_gained(workshop, plain, best))
+        )
     wedged, tried = _best_wedges(workshop, machine, settings)
     if not settings.subfields or machine.mlc is None:
         return Choice(best=wedged, plain=wedged, said=(tried,))
@@ -57,7 +64,7 @@ def _obliques(workshop: Workshop, machine: Machine, settings: ConventionalSettin
         "subfields in the wedged fields": with_subfields(workshop, wedged, most),
     }
     if settings.wedge_deg is None:  # wedges that are named are wanted
-        rivals["subfields in open fields"] = with_subfields(workshop, _best_open(workshop, wedged, settings), most)
+        rivals["subfields in open fields"] = with_subfields(workshop, _best_open(workshop, machine, settings), most)
     kept = "wedges alone"
     for name, rival in rivals.items():
         if rival.cost < rivals[kept].cost - LEAST_GAIN:
@@ -65,7 +72,7 @@ def _obliques(workshop: Workshop, machine: Machine, settings: ConventionalSettin
     scores = "; ".join(f"{name} {_scores(rival)}" for name, rival in rivals.items())
     compared = f"Wedges against field-in-field, sums of both tolerances: {scores}. Kept: {kept}."
     best = rivals[kept]
-    return Choice(best=best, plain=wedged, said=(tried, compared, *_gained(wedged, best)))
+    return Choice(best=best, plain=wedged, said=(tried, compared, *_gained(workshop, wedged, best)))
 
 
 def _best_wedges(workshop: Workshop, machine: Machine, settings: ConventionalSettings) -> tuple[Weighted, str]:
@@ -96,19 +103,12 @@ def _best_wedges(workshop: Workshop, machine: Machine, settings: ConventionalSet
     return tried[kept], said
 
 
-def _best_open(workshop: Workshop, wedged: Weighted, settings: ConventionalSettings) -> Weighted:
-    """The same three fields without wedges, at the widest of the gantries: what subfields then have to make up for is
-    least there."""
-    pa, left, right = (field[0].beam for field in wedged.fields)
-    widest = min(settings.oblique_deg)
-    return _open(
-        workshop,
-        (
-            pa,
-            replace(left, wedge=None, gantry_deg=widest, control_points=()),
-            replace(right, wedge=None, gantry_deg=360.0 - widest, control_points=()),
-        ),
+def _best_open(workshop: Workshop, machine: Machine, settings: ConventionalSettings) -> Weighted:
+    """The three fields without wedges, at the widest of the gantries: subfields have least to make up for there."""
+    beams = posterior_with_wedged_obliques(
+        machine, target=workshop.target, oblique_deg=min(settings.oblique_deg), wedge_deg=None
     )
+    return _open(workshop, beams)
 
 
 def _scores(weighted: Weighted) -> str:
@@ -116,28 +116,34 @@ def _scores(weighted: Weighted) -> str:
 
 
 def _said_of_subfields(
-    plain: Weighted, best: Weighted, settings: ConventionalSettings, machine: Machine
+    workshop: Workshop, plain: Weighted, best: Weighted, settings: ConventionalSettings
 ) -> tuple[str, ...]:
-    if not settings.subfields or machine.mlc is None:
+    if not settings.subfields or plain.segments[0].aperture.leaf_pairs_mm is None:
         return ()
     if best is plain:
         return ("Field-in-field was tried; no subfield earned its place.",)
-    return _gained(plain, best)
+    return _gained(workshop, plain, best)
 
 
-def _gained(before: Weighted, after: Weighted) -> tuple[str, ...]:
+def _gained(workshop: Workshop, before: Weighted, after: Weighted) -> tuple[str, ...]:
     """What the better plan does to the figures that ICRU 83 names, in % of the median dose."""
     if after is before:
         return ()
     changes = ", ".join(
         f"{name} {old:.1f} -> {new:.1f} %"
-        for name, old, new in (
-            ("D98%", before.target_percent(98.0), after.target_percent(98.0)),
-            ("D95%", before.target_percent(95.0), after.target_percent(95.0)),
-            ("D2%", before.target_percent(2.0), after.target_percent(2.0)),
-            ("maximum", before.maximum_percent, after.maximum_percent),
+        for name, old, new in zip(
+            ("D98%", "D95%", "D2%", "maximum"), _figures(workshop, before), _figures(workshop, after), strict=True
         )
     )
     return (
         f"Field-in-field, {len(after.segments)} segments in {len(after.fields)} fields, of the median dose: {changes}.",
     )
+
+
+def _figures(workshop: Workshop, weighted: Weighted) -> tuple[float, float, float, float]:
+    """D98%, D95%, D2% of the target and the maximum anywhere, in % of the target's median dose."""
+    dose = weighted.dose(workshop.prescription.dose_gy)
+    found = dvh(dose, workshop.target)
+    at = [found.dose_gy_at_percent(p) for p in (98.0, 95.0, 2.0)]
+    low, covered, high = (100.0 * d / found.dose_gy_at_percent(50.0) for d in at)
+    return low, covered, high, 100.0 * dose.max_gy / found.dose_gy_at_percent(50.0)

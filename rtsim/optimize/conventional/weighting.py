@@ -7,7 +7,8 @@ With s the shares of the target's mean dose that the segments give (sum 1), and 
 
 a convex problem in one unknown a segment. The tolerances are those of ICRU 50: 95 to 107 % in the target, and outside
 it a hot spot above 100 % matters from 15 mm across (a sphere of 1.8 cm3). The high power makes the second term follow
-the hottest tissue; the mean square of the target alone buys evenness with hot entrances.
+the hottest tissue; the mean square of the target alone buys evenness with hot entrances. A single field has no second
+term: it is hottest behind its entrance whatever its weights, and shielding that would make the target behind it cold.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Columns:
     Attributes:
         inside: (points, segments) in the target; ``inside_share`` (points,) of its volume, sum 1.
         outside: (voxels, segments) where the body outside the target can be hot; ``outside_cm3`` (voxels,).
-        field: (segments,) number of the field that each belongs to.
+        field: (segments,) number of the field that each belongs to; a single field has no second term.
     """
 
     inside: FloatArray
@@ -65,6 +66,8 @@ class Columns:
 
     def heat(self, shares: FloatArray) -> tuple[float, FloatArray]:
         """The second term, and its slope in the dose of each voxel outside."""
+        if not self.field.any():
+            return 0.0, np.zeros(self.outside_cm3.size)
         excess = np.maximum(self.outside @ shares - 1.0, 0.0) / HOT_ABOVE
         weight = self.outside_cm3 / HOT_SPOT_CM3
         norm = float(weight @ excess**_HOT_POWER) ** (1.0 / _HOT_POWER)
