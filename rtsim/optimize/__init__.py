@@ -21,7 +21,13 @@ from rtsim.optimize.constraints import (
     MinimumMean,
 )
 from rtsim.optimize.constraints_volume import DoseOutsideVolume, MinimumDoseAtVolume
-from rtsim.optimize.conventional import ConventionalSettings, FieldArrangement, plan_conventional
+from rtsim.optimize.conventional import (
+    ConventionalSettings,
+    FieldArrangement,
+    PrescribedTo,
+    emergency,
+    plan_conventional,
+)
 from rtsim.optimize.decomposition import Decomposition, decompose, least_beam_on_time
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.fluence import FluencePlan, fluence
@@ -82,6 +88,7 @@ __all__ = [
     "Objective",
     "Plan",
     "Planned",
+    "PrescribedTo",
     "PositionsHeld",
     "Problem",
     "Region",
@@ -104,6 +111,7 @@ __all__ = [
     "Uniformity",
     "Weights",
     "decompose",
+    "emergency",
     "find_structure",
     "fluence",
     "least_beam_on_time",
