@@ -18,6 +18,7 @@ from rtsim.dose.result import Dose, Influence
 from rtsim.dose.statistics import structure_points
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
+from rtsim.optimize.goals import points_dose
 from rtsim.optimize.objectives import Region
 from rtsim.optimize.robust.scenarios import Displacement
 from rtsim.phantom.phantom import Phantom
@@ -93,9 +94,9 @@ class Rows:
         return sparse.csr_array((stacked * np.float32(fractions)).astype(np.float32))
 
     def dose_of(self, dose: Dose) -> FloatArray:
-        """(rows,) Gy of a dose on any grid."""
+        """(rows,) Gy of a dose on any grid; 0 outside of it."""
         at_voxels = dose.on(self.grid).values_gy.ravel()[self.voxels].astype(np.float64)
-        return np.concatenate((at_voxels, dose.at(self.points_mm))) if len(self.points_mm) else at_voxels
+        return np.concatenate((at_voxels, points_dose(dose, self.points_mm))) if len(self.points_mm) else at_voxels
 
 
 def limit_name(structure: str) -> str:

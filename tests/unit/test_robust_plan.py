@@ -219,6 +219,17 @@ def test_the_optimizer_sees_the_cord_in_all_positions_with_as_many_rows(phantom:
     assert np.ptp(moved[:, 1]) == pytest.approx(np.ptp(still[:, 1]), abs=1.5)
 
 
+def test_rows_beyond_another_dose_grid_get_nothing(phantom: Phantom) -> None:
+    """The grid of the forward dose may end before that of the matrix, and a displaced cord may reach across its end."""
+    grid = phantom.grid
+    rows = build_rows(phantom, grid, phantom["PTV"], (), (phantom["spinal_cord"],), Sampling(limit_points=300))
+    smaller = Grid.covering((-90.0, -90.0, -20.0), (90.0, 90.0, 20.0), (4.0,) * 3)
+    dose = rows.dose_of(Dose(values_gy=np.full(smaller.shape, 2.0, dtype=np.float32), grid=smaller))
+    of_points = dose[rows.voxels.size :]
+    assert of_points.max() == pytest.approx(2.0)
+    assert (of_points[np.abs(rows.points_mm[:, 2]) > 22.0] == 0.0).all()
+
+
 @pytest.mark.parametrize("at", [0.45, 0.62, 0.97])
 def test_whoever_stops_gets_a_certified_plan(phantom: Phantom, at: float) -> None:
     """In the fluence, in the first round, while positions are computed."""
