@@ -103,7 +103,7 @@ def _raster_of(beam: Beam) -> Raster:
     x, y = [math.inf, -math.inf], [math.inf, -math.inf]
     widest = 0.0
     for point in beam.control_points:
-        for low, high in (point.aperture.jaws_x_mm, point.aperture.jaws_y_mm):
+        for low, high in (_extent_x(machine, point.aperture), point.aperture.jaws_y_mm):
             widest = max(widest, high - low)
         box = _opening(machine, point.aperture)
         x, y = [min(x[0], box[0]), max(x[1], box[1])], [min(y[0], box[2]), max(y[1], box[3])]
@@ -114,6 +114,16 @@ def _raster_of(beam: Beam) -> Raster:
         return Raster.covering((-half, half), (-half, half), pitch)
     margin = _MARGIN_SIGMAS * sigma
     return Raster.covering((x[0] - margin, x[1] + margin), (y[0] - margin, y[1] + margin), pitch)
+
+
+def _extent_x(machine: Machine, aperture: Aperture) -> tuple[float, float]:
+    """Of the x jaws; on a machine without, of the leaf pairs that are open: what x jaws it is said to have means
+    nothing."""
+    leaves = aperture.leaf_pairs_mm
+    if not machine.leaves_bound_x or machine.mlc is None or leaves is None:
+        return aperture.jaws_x_mm
+    wide = leaves[leaves[:, 1] - leaves[:, 0] > machine.mlc.min_gap_mm + 0.01]
+    return (float(wide[:, 0].min()), float(wide[:, 1].max())) if len(wide) else (0.0, 0.0)
 
 
 def _edge_distances(machine: Machine) -> list[tuple[int, float]]:
