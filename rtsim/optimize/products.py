@@ -85,7 +85,7 @@ class Waking:
         self._at: FloatArray | None = None
         self._dose = np.zeros(products.shape[0])
         self._radius = self._work = np.zeros(0)
-        self._order = np.zeros(0, dtype=np.int64)
+        self._order = self._rows = np.zeros(0, dtype=np.int64)
         self._awake = self._spent = 0
 
     def quiet_below(self, quiet_gy: FloatArray) -> None:
@@ -101,11 +101,12 @@ class Waking:
             np.maximum(step, 0.0, out=step)
         reach = float(np.sqrt(np.einsum("i,i->", step, step)))
         # a row that woke up stays awake until the next whole product: its dose may be above the level now
-        self._awake = max(self._awake, int(np.searchsorted(self._radius, reach, side="right")))
+        awake = int(np.searchsorted(self._radius, reach, side="right"))
+        if awake > self._awake:
+            self._awake, self._rows = awake, np.sort(self._order[:awake])
         self._spent += int(self._work[self._awake] - self._work[self._needed])
-        rows = self._order[: self._awake]
-        self._products.times(x, self._dose, rows)
-        self._dose[rows] += self._offset[rows]
+        self._products.times(x, self._dose, self._rows)
+        self._dose[self._rows] += self._offset[self._rows]
         return self._dose
 
     def _afresh(self, x: FloatArray) -> FloatArray:
@@ -118,6 +119,7 @@ class Waking:
         self._radius = radius[self._order]
         self._work = np.concatenate(([0], np.cumsum(self._products.entries[self._order])))
         self._needed = self._awake = int(np.searchsorted(self._radius, 0.0, side="right"))
+        self._rows = np.sort(self._order[: self._awake])
         self._at, self._spent = x.copy(), 0
         return self._dose
 

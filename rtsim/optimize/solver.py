@@ -149,6 +149,8 @@ class AugmentedLagrangian:
             violation does not fall. A stiff penalty makes the descent creep along the limits: the multipliers, not
             the penalty, are to hold them.
         memory: correction pairs of the quasi-Newton method.
+        enough: ends at the first point that holds the constraints with an objective no higher than this, as when an
+            older plan is to be equalled; default: goes on to the optimum.
     """
 
     max_iterations: int = 400
@@ -156,7 +158,8 @@ class AugmentedLagrangian:
     inner_iterations: int = 40
     penalty: float = 5.0
     penalty_growth: float = 4.0
-    memory: int = 60
+    memory: int = 150
+    enough: float = -math.inf
 
     def __post_init__(self) -> None:
         if self.max_iterations < 1 or self.inner_iterations < 1 or self.memory < 1:
@@ -172,6 +175,10 @@ class AugmentedLagrangian:
         ``StopOptimization`` raised by it ends the run early, with the best point so far.
         """
         return _Run(self, problem, start, progress).solve()
+
+
+class _Enough(Exception):  # noqa: N818 - a signal
+    """The objective is as low as was asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +257,8 @@ class _Run:
         self.iterations += 1
         self.y = point.x
         self._keep(point.x * self.scale, self.seen.objective, self.seen.violation)
+        if self.seen.violation <= self.settings.tolerance and self.seen.objective <= self.settings.enough:
+            raise _Enough
         if self.iterations <= 5 or self.iterations % 5 == 0:
             self._report()
 
@@ -289,6 +298,8 @@ class _Run:
                 self.iterations = max(self.iterations, before + 1)
                 previous, previous_violation = value, violation
                 self._report()
+        except _Enough:
+            converged = True
         except StopOptimization:
             stopped = True
             x = self.y * self.scale
