@@ -31,6 +31,9 @@ from rtsim.typing import FloatArray, Progress
 TRADEOFF_SOLVER = replace(FLUENCE_SOLVER, max_iterations=60)
 """A point starts from its neighbor, and its monitor units are scaled to its limit in the end."""
 
+SLACK_PERCENT = 0.1
+"""So much less than the wanted coverage still counts as it, as in a plan."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveredPoint:
@@ -85,12 +88,12 @@ class Tradeoff:
     @property
     def needed_gy(self) -> float | None:
         """The limit that the wanted coverage would need; None when no limit looked at is high enough."""
-        return self.limit_for(self.wanted_percent)
+        return self.limit_for(self.wanted_percent - SLACK_PERCENT)
 
     @property
     def is_reached(self) -> bool:
         """The wanted coverage is reached at the limit asked for: in the plan, or without one in the fluence."""
-        return self._coverage_here() >= self.wanted_percent - 0.1
+        return self._coverage_here() >= self.wanted_percent - SLACK_PERCENT
 
     def limit_for(self, coverage_percent: float) -> float | None:
         """The lowest limit in Gy that leaves this coverage, straight between the points; what delivery costs is in it.
@@ -228,7 +231,7 @@ def _curve(series: Series, delivered: DeliveredPoint | None) -> Tradeoff:
     coverage = np.maximum.accumulate([p.coverage_percent for p in points])
     d95_gy = np.maximum.accumulate([p.d95_gy for p in points])
     cost = d95_cost = 0.0
-    if delivered is not None and delivered.coverage_percent < series.prescription.coverage_percent - 0.1:
+    if delivered is not None and delivered.coverage_percent < series.prescription.coverage_percent - SLACK_PERCENT:
         cost = _shift_gy(limits_gy, coverage, delivered.limit_gy, delivered.coverage_percent)
         d95_cost = _shift_gy(limits_gy, d95_gy, delivered.limit_gy, delivered.d95_gy)
     return Tradeoff(

@@ -30,6 +30,9 @@ _UP = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5)
 _TRIES = 3
 """Optimizations of one point at most: where coverage lacks, the target's objective aims higher."""
 
+_LEAST_STEP = 1.02
+"""By which the aim rises at least: few iterations do not tell a per mille apart."""
+
 _FREE = 1.05
 """A fluence that keeps this far from every limit, and covers as wanted, is the best under any higher limit too."""
 
@@ -227,7 +230,7 @@ def _aiming_higher(planning: Planning, histogram: DVH, allowed: float) -> Planni
     """The target's objective aims higher by what coverage lacks when all is scaled to the limits."""
     prescription, weights = planning.prescription, planning.weights
     got = min(allowed, 1.1) * _coverage_dose(histogram, prescription) / prescription.dose_gy
-    aim = min(weights.aim * min(max(1.0 / max(got, 1e-9), 1.0), 1.06), weights.ceiling - 0.05)
+    aim = min(weights.aim * min(max(1.0 / max(got, 1e-9), _LEAST_STEP), 1.06), weights.ceiling - 0.05)
     weights = replace(weights, aim=max(aim, weights.aim))
     wishes = default_wishes(planning.goals, prescription, planning.rows, weights)
     return replace(planning, weights=weights, wishes=wishes)

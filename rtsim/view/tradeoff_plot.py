@@ -69,9 +69,10 @@ def tradeoff_picture(found: Tradeoff) -> Picture:
 
 def _right_end(found: Tradeoff, limits: Any) -> float:
     """A little beyond the limit and the one that is needed; what lies farther right says nothing more."""
-    needed = found.needed_gy
-    ends = [1.15 * found.limit_gy, float(limits[-1]) if needed is None else 1.15 * needed]
-    return max(ends) if needed is None or needed > found.limit_gy else ends[0]
+    needed, least = found.needed_gy, 1.15 * found.limit_gy
+    if found.is_reached:
+        return max(least, min(float(limits[-1]), 1.3 * found.limit_gy))
+    return max(least, float(limits[-1]) if needed is None else 1.15 * needed)
 
 
 def _left_end(found: Tradeoff, limits: Any) -> float:
