@@ -98,7 +98,7 @@ def _named(where: str, beam: Tags, wanted: str, energy: float | None, free: bool
     known = names()
     for keyword in ("TreatmentMachineName", "ManufacturerModelName"):
         if text(beam, keyword) in known:
-            return load_machine(text(beam, keyword))
+            return _bundled(text(beam, keyword))
     raise DicomError(
         f"{where}, {wanted}, is for the machine {text(beam, 'TreatmentMachineName')!r}, which rtsim does not know; "
         f"give machine=, fitted to its beam data (rtsim commission) or, for a first look, a generic one. Of this "
@@ -106,8 +106,14 @@ def _named(where: str, beam: Tags, wanted: str, energy: float | None, free: bool
     )
 
 
+@lru_cache(maxsize=32)
+def _bundled(name: str) -> Machine:
+    """One machine for all beams of a plan: its calibration is computed once a machine."""
+    return load_machine(name)
+
+
 def _close(energy: float | None, free: bool | None) -> str:
-    bundled = [load_machine(n) for n in names()]
+    bundled = [_bundled(n) for n in names()]
     close = [m.name for m in bundled if m.nominal_energy and energy is not None and _fits(m, energy, free)]
     return ", ".join(close) or "none"
 
