@@ -11,7 +11,7 @@ from typing import Final
 
 from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose
-from rtsim.evaluate import Comparison, GoalRow, GradeReport, SecondOpinion, Status, Verdict
+from rtsim.evaluate import Comparison, GoalRow, GradeReport, SecondOpinion, Status, Verdict, delivery_summary
 from rtsim.evaluate.opinion import signed
 from rtsim.evaluate.report import risk_text
 from rtsim.io.archive import RunRecord
@@ -34,6 +34,7 @@ def write_report(
     plan: Plan | None = None,
     record: RunRecord | None = None,
     pictures: ReportPictures | None = None,
+    tradeoff: Picture | None = None,
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
     not_checked: str = "",
@@ -46,6 +47,7 @@ def write_report(
         plan=plan,
         record=record,
         pictures=pictures,
+        tradeoff=tradeoff,
         check=check,
         check_picture=check_picture,
         not_checked=not_checked,
@@ -61,6 +63,7 @@ def report_html(
     plan: Plan | None = None,
     record: RunRecord | None = None,
     pictures: ReportPictures | None = None,
+    tradeoff: Picture | None = None,
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
     not_checked: str = "",
@@ -69,6 +72,7 @@ def report_html(
 
     Args:
         pictures: what :func:`rtsim.view.report_pictures` drew; None draws them.
+        tradeoff: what :func:`rtsim.view.tradeoff_picture` drew; it follows the hard limits, which it explains.
         check: a second opinion on the plan; its verdict joins the hard limits, its numbers follow the goals.
         check_picture: what :func:`rtsim.view.check_picture` drew of it.
         not_checked: why a second opinion that was wanted is not there.
@@ -80,6 +84,7 @@ def report_html(
         f"<h1>{escape(title)}</h1>",
         f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
         _limits_box(grade, check, not_checked),
+        "" if tradeoff is None else "<h2>What other cord limits would leave</h2>" + _figure(tradeoff),
         "<h2>Goals</h2>",
         _goal_table(grade),
         _check_section(check, check_picture),
@@ -292,9 +297,12 @@ def _plan_table(plan: Plan | None, grade: GradeReport) -> str:
         f"<tr class='total'><td colspan='6'>all beams, one fraction of {grade.prescription.fractions}"
         f"<td class='n'>{plan.monitor_units:.1f}</tr>"
     )
-    notes = "".join(f"<li>{escape(n)}</li>" for n in plan.notes)
-    return f"<h2>Beams</h2><table><thead>{head}</thead><tbody>{rows}{total}</tbody></table>" + (
-        f"<ul class='notes'>{notes}</ul>" if notes else ""
+    delivery = delivery_summary(plan)
+    notes = "".join(f"<li>{escape(n)}</li>" for n in (*delivery.obstacles, *plan.notes))
+    return (
+        f"<h2>Beams</h2><p>Delivery: {escape(str(delivery))}.</p>"
+        f"<table><thead>{head}</thead><tbody>{rows}{total}</tbody></table>"
+        + (f"<ul class='notes'>{notes}</ul>" if notes else "")
     )
 
 
