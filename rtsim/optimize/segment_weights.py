@@ -41,12 +41,12 @@ def columns_of(planning: Planning, segments: tuple[Segment, ...], machine: Machi
     for k, beam in enumerate(influence.beams):
         own = [s for s, segment in enumerate(segments) if segment.beam == k]
         if own and beam.beamlets is not None:
-            opening = np.stack([_opening(segments[s].aperture, beam.beamlets, machine) for s in own], axis=1)
+            opening = np.stack([opening_of(segments[s].aperture, beam.beamlets, machine) for s in own], axis=1)
             out[:, own] = planning.matrix[:, influence.columns_of(k)] @ opening.astype(np.float32)
     return out
 
 
-def _opening(aperture: Aperture, beamlets: Beamlets, machine: Machine) -> FloatArray:
+def opening_of(aperture: Aperture, beamlets: Beamlets, machine: Machine) -> FloatArray:
     """(n,) what each beamlet lets through: open part, and leakage of the leaves wherever the jaws are open."""
     mlc = multileaf(machine)
     jaws = beamlet_opening(replace(aperture, leaf_pairs_mm=None), beamlets, machine)
@@ -73,7 +73,7 @@ def openings_of(planning: Planning, segments: tuple[Segment, ...], machine: Mach
     for s, segment in enumerate(segments):
         beamlets = planning.influence.beams[segment.beam].beamlets
         if beamlets is not None:
-            out[s] = _opening(segment.aperture, beamlets, machine) @ (beamlets.width_x_mm * beamlets.width_y_mm)
+            out[s] = opening_of(segment.aperture, beamlets, machine) @ (beamlets.width_x_mm * beamlets.width_y_mm)
     return out
 
 

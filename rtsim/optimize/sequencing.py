@@ -9,7 +9,8 @@ from rtsim.beams.model import Aperture, Beam
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
 from rtsim.machine.model import Machine
-from rtsim.optimize.apertures.draft import Improvement, SegmentsDraft
+from rtsim.optimize.apertures.draft import SegmentsDraft
+from rtsim.optimize.apertures.improvement import Improvement
 from rtsim.optimize.decomposition import Decomposition, decompose, quantize
 from rtsim.optimize.fluence import FluencePlan
 from rtsim.optimize.leaves import BeamletMap, aperture, beam_jaws, check_leaves, multileaf

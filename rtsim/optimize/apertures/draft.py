@@ -12,10 +12,10 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.aperture_search import search
 from rtsim.optimize.apertures.direct import optimize_apertures
 from rtsim.optimize.apertures.frames import fitted, framed
-from rtsim.optimize.apertures.settings import DirectAperture
+from rtsim.optimize.apertures.improvement import Improvement
+from rtsim.optimize.apertures.merge import merged
 from rtsim.optimize.fluence import Planning
 from rtsim.optimize.segment_weights import (
-    WEIGHT_SOLVER,
     Correction,
     Segment,
     beams_of,
@@ -23,30 +23,11 @@ from rtsim.optimize.segment_weights import (
     optimize_weights,
     without_small,
 )
-from rtsim.optimize.solver import AugmentedLagrangian, Solution
+from rtsim.optimize.solver import Solution
 from rtsim.typing import FloatArray, Progress
 
-
-@dataclass(frozen=True, kw_only=True)
-class Improvement:
-    """How segments are improved.
-
-    Attributes:
-        direct: of leaf ends and monitor units together; None: monitor units alone.
-        weight_solver: of monitor units alone, before and after it.
-        searches: for new apertures before the first forward dose; ``searches_later`` before each of the others.
-        min_open_mm2: new apertures with a smaller open area in the isocenter plane are left out.
-    """
-
-    direct: DirectAperture | None = field(default_factory=DirectAperture)
-    weight_solver: AugmentedLagrangian = WEIGHT_SOLVER
-    searches: int = 3
-    searches_later: int = 1
-    min_open_mm2: float = 75.0
-
-    def __post_init__(self) -> None:
-        if min(self.searches, self.searches_later) < 0 or self.min_open_mm2 < 0:
-            raise InputError("searches, searches_later and min_open_mm2 must be >= 0")
+NEW_SHARE = 0.3
+"""New apertures start with this share of the mean monitor units of a segment."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,19 +78,13 @@ class SegmentsDraft:
         """See :class:`~rtsim.optimize.delivery.Draft`."""
         own = self.improvement
         searches = own.searches if first else own.searches_later
-        steps = _Steps(self, planning, levels_gy, progress, searches + 3)
-        parts = framed(planning, self.parts, self.machine)
+        steps = _Steps(self, planning, levels_gy, progress, searches)
+        steps.weigh()
         for _ in range(searches):
-            parts, solution = steps.weights(parts)
-            found = search(planning, solution, self.machine, {s.beam: s.aperture for s in parts}, own.min_open_mm2)
-            start = sum(s.monitor_units for s in parts) / len(parts)
-            parts += tuple(Segment(beam=k, aperture=a, monitor_units=0.1 * start) for k, a in found)
-        parts = without_small(planning, steps.weights(parts)[0], self.machine)
-        if own.direct is not None:
-            parts = without_small(planning, steps.apertures(parts, own.direct), self.machine)
-        parts = fitted(planning, parts, self.machine)
-        parts = without_small(planning, steps.weights(parts)[0], self.machine)
-        return replace(self, planning=planning, parts=parts)
+            steps.move(own.search_iterations)
+            steps.search()
+        steps.move(None)
+        return replace(self, planning=planning, parts=steps.finish())
 
     def kept(self, factor: float) -> SegmentsDraft:
         """See :class:`~rtsim.optimize.delivery.Draft`."""
@@ -126,7 +101,7 @@ class SegmentsDraft:
 
 
 class _Steps:
-    """The optimizations of one improvement, each with its share of the progress."""
+    """The optimizations of one improvement, each with its share of the progress, and the segments so far."""
 
     def __init__(
         self,
@@ -134,36 +109,64 @@ class _Steps:
         planning: Planning,
         levels_gy: dict[int, float],
         progress: Progress | None,
-        count: int,
+        searches: int,
     ) -> None:
         self._draft, self._planning, self._levels, self._progress = draft, planning, levels_gy, progress
-        self._count, self._done = count, 0
+        self._own, self._machine = draft.improvement, draft.machine
+        self._count, self._done = searches + 3, 0
+        self._price = 0.0
+        self._parts = framed(planning, draft.parts, draft.machine)
+        self._slope: Solution | None = None
 
-    def weights(self, parts: tuple[Segment, ...]) -> tuple[tuple[Segment, ...], Solution]:
-        """Monitor units alone."""
-        draft = self._draft
-        return optimize_weights(
+    def weigh(self) -> None:
+        """Monitor units alone; they say how much the objective is, for the price of monitor units."""
+        self._parts, self._slope = optimize_weights(
             self._planning,
-            parts,
-            draft.machine,
-            correction=draft.correction,
+            self._parts,
+            self._machine,
+            correction=self._draft.correction,
             levels_gy=self._levels,
-            solver=draft.improvement.weight_solver,
+            solver=self._own.weight_solver,
             progress=self._share(),
         )
+        self._price = self._own.monitor_unit_price * self._slope.objective
+        self._parts = without_small(self._planning, self._parts, self._machine)
 
-    def apertures(self, parts: tuple[Segment, ...], settings: DirectAperture) -> tuple[Segment, ...]:
-        """Leaf ends and monitor units."""
-        draft = self._draft
-        return optimize_apertures(
+    def move(self, iterations: int | None) -> None:
+        """Leaf ends and monitor units; monitor units alone where leaf ends stay."""
+        direct = self._own.direct
+        if direct is None:
+            self.weigh()
+            return
+        self._parts = merged(self._planning, self._parts, self._machine, self._own.merge)
+        self._parts, self._slope = optimize_apertures(
             self._planning,
-            parts,
-            draft.machine,
-            correction=draft.correction,
+            self._parts,
+            self._machine,
+            correction=self._draft.correction,
             levels_gy=self._levels,
-            settings=settings,
+            settings=replace(
+                direct,
+                monitor_units=direct.monitor_units + self._price,
+                max_iterations=min(iterations or direct.max_iterations, direct.max_iterations),
+            ),
             progress=self._share(),
-        )[0]
+        )
+        self._parts = without_small(self._planning, self._parts, self._machine)
+
+    def search(self) -> None:
+        """New apertures, with a part of the monitor units that the others have on average."""
+        assert self._slope is not None
+        frames = {s.beam: s.aperture for s in self._parts}
+        found = search(self._planning, self._slope, self._machine, frames, self._own.min_open_mm2)
+        units = NEW_SHARE * sum(s.monitor_units for s in self._parts) / len(self._parts)
+        self._parts += tuple(Segment(beam=k, aperture=a, monitor_units=units) for k, a in found)
+
+    def finish(self) -> tuple[Segment, ...]:
+        """Jaws fitted, monitor units optimized once more with leaf edges as they are."""
+        self._parts = fitted(self._planning, self._parts, self._machine)
+        self.weigh()
+        return tuple(sorted(self._parts, key=lambda s: s.beam))
 
     def _share(self) -> Progress | None:
         start, width, progress = self._done / self._count, 1.0 / self._count, self._progress

@@ -16,16 +16,16 @@ class DirectAperture:
         inner_iterations: at most these many between two updates of multipliers and of the lines between leaf ends.
         tolerance: relative change of the objective, and relative violation, at which it stops.
         edge_mm: half-width over which a leaf edge is rounded, so that the gradient is continuous.
-        monitor_units: weight of (monitor units of a fraction / Gy of a fraction / 100) in the objective, in Gy^2.
+        monitor_units: what 100 monitor units per Gy cost, in the unit of the objective (Gy^2).
         min_monitor_units: of each segment.
         penalty: first penalty of the limits relative to the objective; ``penalty_growth`` when violation does not fall.
         memory: correction pairs of L-BFGS-B.
     """
 
-    max_iterations: int = 160
+    max_iterations: int = 120
     inner_iterations: int = 30
     tolerance: float = 1e-3
-    edge_mm: float = 1.0
+    edge_mm: float = 0.5
     monitor_units: float = 0.0
     min_monitor_units: float = 0.0
     penalty: float = 30.0
