@@ -11,7 +11,7 @@ from typing import Final
 from rtsim.beams.model import Beam
 from rtsim.errors import DicomError
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
-from rtsim.io.dicom_plan_beams import Turned, read_beam
+from rtsim.io.dicom_plan_beams import Turned, read_beam, unmodeled
 from rtsim.io.dicom_plan_machine import leaf_reach_mm
 from rtsim.io.dicom_tags import NotDicomError, Tags, items, number, numbers, read_tags, text
 from rtsim.machine import Machine
@@ -60,6 +60,7 @@ class PlanFile:
         frame_of_reference_uid: of its coordinates; "" when not said.
         structure_set_uid: that it refers to; "" when not said.
         label: for people.
+        unmodeled: what lies in the beams and is not computed: "blocks", "boli", "compensators".
         notes: what was left out or taken otherwise.
     """
 
@@ -72,6 +73,7 @@ class PlanFile:
     frame_of_reference_uid: str
     structure_set_uid: str
     label: str
+    unmodeled: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -153,6 +155,7 @@ def read_plan_file(
         frame_of_reference_uid=text(tags, "FrameOfReferenceUID"),
         structure_set_uid=text(referenced[0], "ReferencedSOPInstanceUID") if referenced else "",
         label=long_name if long_name.startswith(label) else label,
+        unmodeled=tuple(dict.fromkeys(what for _, beam, _ in treating for what in unmodeled(beam))),
         notes=tuple(dict.fromkeys(notes)),
     )
 

@@ -84,9 +84,7 @@ def read_beam(
     unit = text(beam, "PrimaryDosimeterUnit", "MU")
     if unit != "MU":
         raise DicomError(f"{where} counts its dose in {unit}; only monitor units (MU) can be read")
-    for keyword, what in _ABSENT.items():
-        if (number(beam, keyword, 0.0) or 0.0) > 0:
-            notes.append(f"beam {name!r}: {what} are not modeled and were left out")
+    notes += [f"beam {name!r}: {what} are not modeled and were left out" for what in unmodeled(beam)]
     machine = with_leaves(where, machine_of(where, name, beam, given, notes), beam, reach_mm, notes)
     points = items(beam, "ControlPointSequence")
     if len(points) < 2:
@@ -124,6 +122,11 @@ def read_beam(
     if len(out) > 1:
         notes.append(f"beam {name!r}: its wedge is in for a part of it; read as {len(out)} beams")
     return tuple(out)
+
+
+def unmodeled(beam: Tags) -> tuple[str, ...]:
+    """What lies in the beam that rtsim does not compute."""
+    return tuple(what for keyword, what in _ABSENT.items() if (number(beam, keyword, 0.0) or 0.0) > 0)
 
 
 def _units(where: str, beam: Tags, points: list[Tags], meterset: float) -> list[float]:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from rtsim.beams.model import Aperture, Beam, ControlPoint, same_aperture
 from rtsim.errors import InputError
 from rtsim.io.dicom_common import NOT_CLINICAL, StudyIds, decimal, decimals, new_object, reference, save, uid
-from rtsim.io.dicom_plan_machine import nominal_energy_mv
+from rtsim.io.dicom_plan_machine import is_filter_free, nominal_energy_mv
 from rtsim.io.dicom_write_structures import RT_STRUCTURE_SET
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
@@ -139,9 +139,12 @@ def _beam(beam: Beam, number: int, phantom: Phantom, outline: BoolArray) -> Data
         for a, b in pairwise(points)
     )
     out.BeamType, out.RadiationType, out.TreatmentDeliveryType = "STATIC" if still else "DYNAMIC", "PHOTON", "TREATMENT"
-    if "FFF" in machine.nominal_energy.upper():
+    if machine.nominal_energy:
         mode = Dataset()
-        mode.FluenceMode, mode.FluenceModeID = "NON_STANDARD", "FFF"
+        if is_filter_free(machine):
+            mode.FluenceMode, mode.FluenceModeID = "NON_STANDARD", "FFF"
+        else:
+            mode.FluenceMode = "STANDARD"
         out.PrimaryFluenceModeSequence = [mode]
     with_leaves = any(p.aperture.leaf_pairs_mm is not None for p in points)
     out.BeamLimitingDeviceSequence = _devices(beam, with_leaves)

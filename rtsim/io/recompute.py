@@ -25,7 +25,7 @@ from rtsim.io.dicom_dose import read_dose
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
 from rtsim.io.dicom_plan import PlanFile, read_plan_file
 from rtsim.io.dicom_read import read_dicom
-from rtsim.io.recomputed import ComparedPoint, ComparedStructure, Recomputed, StructureDoses
+from rtsim.io.recomputed import BEAM_POINT, ComparedPoint, ComparedStructure, Recomputed, StructureDoses
 from rtsim.machine import Machine
 from rtsim.optimize.goals import is_target
 from rtsim.optimize.plan import Plan
@@ -86,7 +86,14 @@ def recompute(
     notes = [*file.notes, *phantom.ct.notes, *_check_frame(phantom, file)]
     given = _given(inventory, file, notes)
     chosen = engine or CollapsedCone(spacing_mm=_spacing_mm(given))
-    dose, stated = _computed(phantom, file, chosen, progress)
+    for beam in file.beams:
+        if not bool(phantom.grid.contains(np.array(beam.isocenter_mm))):
+            at = ", ".join(f"{v:.1f}" for v in beam.isocenter_mm)
+            raise GeometryError(f"the isocenter of {beam.label} lies at ({at}) mm, outside the CT. {_extent(phantom)}")
+    try:
+        dose, stated = _computed(phantom, file, chosen, progress)
+    except GeometryError as error:
+        raise GeometryError(f"{error}. {_extent(phantom)}") from error
     read = _plan(phantom, file, dose, target, notes)
     names = [s.name for s in _shown(phantom, read)]
     compared = tuple(_structure(phantom[name], dose, given, notes) for name in names)
@@ -103,6 +110,7 @@ def recompute(
         gammas=gammas,
         structures=tuple(c for c in compared if c is not None),
         points=points,
+        unmodeled=file.unmodeled,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -127,6 +135,15 @@ def _check_frame(phantom: Phantom, file: PlanFile) -> list[str]:
             "elsewhere. Put the CT of the plan into the folder, or choose it with series="
         )
     return [] if own and wanted else ["frame of reference missing in the CT or the plan; taken as the same"]
+
+
+def _extent(phantom: Phantom) -> str:
+    """Where the CT is, for a plan that is elsewhere; with what is known of missing slices."""
+    grid = phantom.grid
+    low, high = (", ".join(f"{v:.0f}" for v in corner) for corner in (grid.lower_mm, grid.upper_mm))
+    missing = "; ".join(n for n in phantom.ct.notes if "not in the series" in n)
+    text = f"The CT has {grid.shape[0]} slices, from ({low}) to ({high}) mm"
+    return text + (f"; {missing}" if missing else "") + ". Put the whole CT of the plan into the folder"
 
 
 def _spacing_mm(given: Dose | None) -> float:
@@ -184,7 +201,7 @@ def _computed(
             at_points[found.name] = at_points.get(found.name, 0.0) + here
     points = tuple(
         ComparedPoint(
-            name=f"beam {s.name}",
+            name=f"{BEAM_POINT}{s.name}",
             point_mm=s.point_mm,
             given_gy=s.dose_gy * file.fractions,
             recomputed_gy=at_points[s.name],
@@ -252,7 +269,7 @@ def _target(phantom: Phantom, file: PlanFile, asked: str | None, notes: list[str
         return wanted
     drawn = [s for s in phantom.structures.values() if is_target(s)]
     if not drawn:
-        notes.append("no target is drawn; gamma is all that compares the high doses")
+        notes.append("no target is drawn")
         return None
     largest = max(drawn, key=lambda s: (s.role is Role.PTV, s.volume_cm3))
     what = "does not say what it treats" if wanted is None else f"prescribes to {wanted!r}, which is not drawn"

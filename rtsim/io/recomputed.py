@@ -18,6 +18,8 @@ TOLERANCE_PERCENT: Final = 95.0
 ACTION_PERCENT: Final = 90.0
 """Pass rates of gamma 3 %/2 mm, global, above 10 %, that TG-218 (doi:10.1002/mp.12810) tolerates and acts on. They are
 for measurements of a commissioned machine; of a generic one they say how alike it is."""
+BEAM_POINT: Final = "beam "
+"""How the names of points start at which the plan states the dose of a beam."""
 _WIDTH: Final = 110
 
 
@@ -85,6 +87,7 @@ class Recomputed:
             above 10 %; empty without a given dose.
         structures: targets first, then the cord, then the others.
         points: isocenters, and what the plan states of its beams.
+        unmodeled: what lies in the beams of the plan and was not computed.
         notes: everything that was left out or taken otherwise.
     """
 
@@ -96,6 +99,7 @@ class Recomputed:
     gammas: tuple[GammaResult, ...]
     structures: tuple[ComparedStructure, ...]
     points: tuple[ComparedPoint, ...]
+    unmodeled: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -105,10 +109,16 @@ class Recomputed:
 
     @property
     def headline(self) -> str:
-        """One sentence: do the two doses agree?"""
+        """Do the two doses agree?"""
+        without = f"COMPUTED WITHOUT {' AND '.join(self.unmodeled).upper()}. " if self.unmodeled else ""
+        return without + self._agreement
+
+    @property
+    def _agreement(self) -> str:
         found = self.pass_percent
-        if found is None or self.given is None:
-            return "No dose came with the plan: nothing to compare with but what its beams are said to give."
+        if found is None:
+            stated = any(p.name.startswith(BEAM_POINT) for p in self.points)
+            return "No dose to compare with" + (" but what the plan states of its beams." if stated else ".")
         verdict = (
             "within the tolerance"
             if found >= TOLERANCE_PERCENT
@@ -131,7 +141,8 @@ class Recomputed:
         )
         given = "" if self.given is None else f"given: {self.given.engine}"
         lines = ["=" * _WIDTH, *textwrap.wrap(head, _WIDTH), *textwrap.wrap(given, _WIDTH)]
-        lines += [*textwrap.wrap(self.headline, _WIDTH), "=" * _WIDTH, "", self.structure_table()]
+        lines += [*textwrap.wrap(self.headline, _WIDTH), "=" * _WIDTH]
+        lines += ["", self.structure_table()] if self.structures else []
         lines += ["", self.point_table()] if self.points else []
         lines += ["", *map(str, self.gammas)] if self.gammas else []
         for note in self.notes:
