@@ -220,9 +220,7 @@ def test_each_beam_takes_the_machine_of_its_energy_and_filter(spoiled: Callable[
     for beam in (tags := pydicom.dcmread(path)).BeamSequence:
         beam.TreatmentMachineName, beam.ManufacturerModelName = "LA4", "Versa"
     tags.save_as(path, enforce_file_format=True)
-    with pytest.raises(
-        DicomError, match=r"10 MV, is for the machine 'LA4'.*Of this energy: generic_10x"
-    ):
+    with pytest.raises(DicomError, match=r"10 MV, is for the machine 'LA4'.*Of this energy: generic_10x"):
         read_plan(path)
 
 
