@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-DELIVERIES: Final = ("step_and_shoot", "sliding_window")
+DELIVERIES: Final = ("step_and_shoot", "sliding_window", "arc")
 """Techniques of delivery of a stereotactic plan; the first is the default."""
+DEFAULT_ARCS: Final = 2
+MOST_ARCS: Final = 3
+EMERGENCY_PROTOCOL: Final = "spine_conventional_1fx"
+"""8 Gy once: what an emergency field gives unless --protocol says otherwise."""
 
 CHECK_ENGINES: Final = ("monte_carlo",)
 """Engines that can give a second opinion on a plan of the collapsed cone."""

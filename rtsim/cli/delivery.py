@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Final
 
-from rtsim.cli.choices import DELIVERIES
+from rtsim.cli.choices import DEFAULT_ARCS, DELIVERIES, MOST_ARCS
 from rtsim.errors import InputError, unknown_name
-from rtsim.optimize import Scenarios, StepAndShoot
+from rtsim.optimize import Arcs, Scenarios, StepAndShoot
 from rtsim.optimize.delivery import Delivery
 from rtsim.optimize.sliding_window import SlidingWindow
 from rtsim.protocol import Technique
 
-_MADE_BY: Final[dict[str, Callable[[], Delivery]]] = dict(zip(DELIVERIES, (StepAndShoot, SlidingWindow), strict=True))
-
 _PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(mm|deg)")
 
 
-def delivery_of(name: str | None, technique: Technique) -> Delivery | None:
+def delivery_of(name: str | None, technique: Technique, arcs: int | None = None) -> Delivery | None:
     """The technique of delivery of that name; None leaves it to the planner.
 
+    Args:
+        arcs: how many, where they were counted.
+
     Raises:
-        InputError: a name that is not known, or any for a conventional plan.
+        InputError: a name that is not known, any for a conventional plan, arcs of what is not delivered in arcs.
     """
+    if technique is Technique.CONVENTIONAL and (name is not None or arcs is not None):
+        given = "--arcs" if name is None else f"--delivery {name}"
+        raise InputError(
+            f"{given} is about a stereotactic plan; a conventional one is delivered in fields with wedges and segments "
+            "(--fields, --subfields)"
+        )
+    if name is not None and name not in DELIVERIES:
+        raise InputError(unknown_name("delivery", name, DELIVERIES))
+    if arcs is not None and name != "arc":
+        raise InputError(f"--arcs counts the arcs of --delivery arc; the delivery here is {name or DELIVERIES[0]}")
+    if arcs is not None and not 1 <= arcs <= MOST_ARCS:
+        raise InputError(f"--arcs is {arcs}; 1 to {MOST_ARCS} arcs can be planned")
     if name is None:
         return None
-    if technique is Technique.CONVENTIONAL:
-        raise InputError(
-            f"--delivery {name} is about a stereotactic plan; a conventional one is delivered as open, wedged fields "
-            "(--fields)"
-        )
-    if name not in _MADE_BY:
-        raise InputError(unknown_name("delivery", name, DELIVERIES))
-    return _MADE_BY[name]()
+    if name == "arc":
+        return Arcs(count=DEFAULT_ARCS if arcs is None else arcs)
+    return SlidingWindow() if name == "sliding_window" else StepAndShoot()
 
 
 def scenarios_of(text: str | None, technique: Technique) -> Scenarios | None:

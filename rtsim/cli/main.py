@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtsim import __version__
-from rtsim.cli.choices import CHECK_ENGINES, CHECK_UNCERTAINTY_PERCENT, DELIVERIES
+from rtsim.cli.choices import (
+    CHECK_ENGINES,
+    CHECK_UNCERTAINTY_PERCENT,
+    DEFAULT_ARCS,
+    DELIVERIES,
+    EMERGENCY_PROTOCOL,
+    MOST_ARCS,
+)
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors, exit_code_of
 from rtsim.cli.recompute_arguments import add_recompute
 from rtsim.errors import RtsimError
@@ -77,6 +84,24 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--delivery",
         choices=DELIVERIES,
         help=f"technique of a stereotactic plan (default: of the case, or {DELIVERIES[0]})",
+    )
+    run.add_argument(
+        "--arcs",
+        type=int,
+        metavar="N",
+        help=f"how many arcs, 1 to {MOST_ARCS}, with --delivery arc (default {DEFAULT_ARCS})",
+    )
+    run.add_argument(
+        "--subfields",
+        type=int,
+        metavar="N",
+        help="segments that a conventional field may have beside its open one (field-in-field), 0 to 10 (default 3)",
+    )
+    run.add_argument(
+        "--emergency",
+        action="store_true",
+        help=f"open PA (or --fields ap_pa) fields with monitor units, in one step; protocol {EMERGENCY_PROTOCOL} "
+        "unless --protocol says otherwise",
     )
     run.add_argument(
         "--scenarios",

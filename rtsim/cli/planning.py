@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rtsim.beams.model import Beam
 from rtsim.cli.console import errors
 from rtsim.cli.request import Request
 from rtsim.dose import CollapsedCone
 from rtsim.errors import RtsimError
-from rtsim.optimize import Planned, StepAndShoot, Tradeoff, plan_conventional, plan_stereotactic, tradeoff
+from rtsim.optimize import (
+    Arcs,
+    ConventionalSettings,
+    Planned,
+    StepAndShoot,
+    Tradeoff,
+    emergency,
+    plan_conventional,
+    plan_stereotactic,
+    tradeoff,
+)
 from rtsim.optimize.delivery import Delivery
 from rtsim.protocol import Technique
 from rtsim.typing import Progress
@@ -19,7 +31,10 @@ PLANNING_SPACING_MM = 2.5
 def plan_of(request: Request, progress: Progress | None) -> Planned:
     """Plan by the technique of the protocol; the dose is the forward dose of what is delivered."""
     engine = CollapsedCone(spacing_mm=request.spacing_mm)
+    if request.is_emergency:
+        return _emergency(request, engine, progress)
     if request.protocol.technique is Technique.CONVENTIONAL:
+        usual = ConventionalSettings()
         return plan_conventional(
             request.phantom,
             request.prescription,
@@ -27,6 +42,7 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
             request.machine,
             engine=engine,
             technique=request.arrangement,
+            settings=usual if request.subfields is None else replace(usual, subfields=request.subfields),
             progress=progress,
         )
     delivery = request.delivery or StepAndShoot()
@@ -45,9 +61,25 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
     )
 
 
+def _emergency(request: Request, engine: CollapsedCone, progress: Progress | None) -> Planned:
+    """Open fields: the margin of the target is in its PTV already, so that only the penumbra is added."""
+    return emergency(
+        request.phantom,
+        request.prescription.target,
+        request.machine,
+        dose_gy=request.prescription.dose_gy,
+        fractions=request.prescription.fractions,
+        technique=request.arrangement,
+        margin_mm=ConventionalSettings().margin_mm,
+        protocol=request.protocol,
+        engine=engine,
+        progress=progress,
+    )
+
+
 def _beams(request: Request, delivery: Delivery) -> tuple[Beam, ...] | None:
-    """The beams that the case names, with beamlets; None leaves them to the delivery."""
-    if not request.gantry_deg:
+    """The static beams that the case names, with beamlets; None leaves them to the delivery."""
+    if not request.gantry_deg or isinstance(delivery, Arcs):
         return None
     target = request.phantom[request.prescription.target]
     return delivery.planning_beams(request.machine, target, request.gantry_deg)

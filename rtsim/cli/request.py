@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from rtsim.biology import Histology, histology
-from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT, MOST_SEED
+from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT, EMERGENCY_PROTOCOL, MOST_SEED
 from rtsim.cli.delivery import delivery_of, scenarios_of
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
 from rtsim.evaluate import find_cord
-from rtsim.io.case import Arrangement, Case, load_case
+from rtsim.io.case import Arrangement, Case, ProtocolChoice, load_case
 from rtsim.io.dicom_read import read_dicom
 from rtsim.machine import Machine, load_machine
 from rtsim.optimize import FieldArrangement, Scenarios
@@ -69,6 +69,8 @@ class Request:
     Attributes:
         delivery, scenarios: of a stereotactic plan; None leaves them to the planner.
         has_tradeoff: the trade-off between cord limit and coverage is wanted even where coverage is reached.
+        subfields: of each conventional field; None leaves them to the planner.
+        is_emergency: open fields, nothing optimized.
     """
 
     phantom: Phantom
@@ -85,6 +87,8 @@ class Request:
     delivery: Delivery | None = None
     scenarios: Scenarios | None = None
     has_tradeoff: bool = False
+    subfields: int | None = None
+    is_emergency: bool = False
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -125,7 +129,13 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
     tumor = arguments.histology or (case.histology if case else None)
     cells = None if tumor is None else histology(tumor)
     fields = _fields(arguments, case, protocol.technique)
-    delivery = delivery_of(arguments.delivery or (case.beams.delivery if case else None), protocol.technique)
+    is_stereotactic = protocol.technique is Technique.STEREOTACTIC
+    delivery = delivery_of(
+        arguments.delivery or (case.beams.delivery if case and is_stereotactic else None),
+        protocol.technique,
+        arguments.arcs,
+    )
+    subfields = _subfields(arguments, protocol.technique)
     scenarios = scenarios_of(arguments.scenarios, protocol.technique)
     has_tradeoff = _tradeoff_wanted(arguments, protocol.technique)
     phantom = _phantom(arguments, case, progress)
@@ -146,6 +156,8 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
         delivery=delivery,
         scenarios=scenarios,
         has_tradeoff=has_tradeoff,
+        subfields=subfields,
+        is_emergency=arguments.emergency,
     )
 
 
@@ -172,6 +184,8 @@ def _check_wanted(arguments: argparse.Namespace) -> CheckRequest | None:
 
 def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol, Prescription]:
     choice = None if case is None else case.protocol
+    if arguments.emergency and arguments.protocol is None:
+        choice = ProtocolChoice(name=EMERGENCY_PROTOCOL)
     name = arguments.protocol or (choice.name if choice else None)
     if name is None:
         return _by_its_own_goals(arguments, case)
@@ -276,7 +290,19 @@ def _cord(arguments: argparse.Namespace, phantom: Phantom) -> tuple[str, bool]:
     return found.name, named == [found.name]
 
 
+def _subfields(arguments: argparse.Namespace, technique: Technique) -> int | None:
+    given: int | None = arguments.subfields
+    if given is not None and (technique is Technique.STEREOTACTIC or arguments.emergency):
+        raise InputError(
+            "--subfields is about the wedged and conformal fields of a conventional plan; stereotactic plans choose "
+            "their segments themselves, and emergency fields are open"
+        )
+    return given
+
+
 def _fields(arguments: argparse.Namespace, case: Case | None, technique: Technique) -> Fields:
+    if arguments.emergency:
+        return _emergency_fields(arguments, technique)
     if arguments.fields is not None:
         if technique is Technique.STEREOTACTIC:
             raise InputError(
@@ -291,6 +317,17 @@ def _fields(arguments: argparse.Namespace, case: Case | None, technique: Techniq
             unknown_name("arrangement of a conventional plan", named.value, [a.value for a in _CASE_ARRANGEMENTS])
         )
     return _CASE_ARRANGEMENTS[named]
+
+
+def _emergency_fields(arguments: argparse.Namespace, technique: Technique) -> Fields:
+    if technique is Technique.STEREOTACTIC:
+        raise InputError(
+            f"--emergency gives open fields; protocol {arguments.protocol} is stereotactic. Leave --protocol out "
+            f"({EMERGENCY_PROTOCOL}) or choose a conventional one"
+        )
+    if arguments.fields not in (None, "pa", "ap_pa"):
+        raise InputError(f"--fields {arguments.fields} with --emergency; open emergency fields are pa or ap_pa")
+    return Fields(arguments.fields or "pa")
 
 
 def _gantry_deg(case: Case | None) -> tuple[float, ...]:

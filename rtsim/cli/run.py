@@ -19,6 +19,7 @@ from rtsim.cli.stopping import STOPPED, stoppable
 from rtsim.evaluate import GradeReport, delivery_summary, grade
 from rtsim.io.files import refuse_existing, whole_folder
 from rtsim.optimize import Planned, Tradeoff
+from rtsim.protocol import Technique
 from rtsim.typing import Progress
 
 
@@ -77,7 +78,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _planned(request: Request, clock: Clock, bars: Steps) -> tuple[Planned, bool]:
     """The plan, and whether the user stopped its search."""
-    with clock.timed(bars, "plan") as progress, stoppable(bars) as stopping:
+    has_search = request.protocol.technique is Technique.STEREOTACTIC
+    with clock.timed(bars, "plan") as progress, stoppable(bars, has_search=has_search) as stopping:
         planned = plan_of(request, stopping.stops(progress))
     if not stopping.asked:
         return planned, False

@@ -41,8 +41,11 @@ class Stopping:
 
 
 @contextmanager
-def stoppable(bars: Steps) -> Iterator[Stopping]:
+def stoppable(bars: Steps, *, has_search: bool = True) -> Iterator[Stopping]:
     """Let the first Ctrl-C stop the optimizer instead of the program.
+
+    Args:
+        has_search: False: there is no search whose best could be kept, and Ctrl-C ends the program as ever.
 
     Where Ctrl-C was to mean something else (another handler, another thread), it still does.
 
@@ -51,7 +54,7 @@ def stoppable(bars: Steps) -> Iterator[Stopping]:
     """
     stopping = Stopping()
     here = threading.current_thread() is threading.main_thread()
-    is_ours = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_ours = has_search and here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
     def stop(number: int, frame: FrameType | None) -> None:
         if stopping.asked:

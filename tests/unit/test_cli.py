@@ -33,7 +33,7 @@ from rtsim.errors import ConvergenceError, InputError, ResourceError
 from rtsim.evaluate import second_opinion
 from rtsim.io.archive import read_archive, read_check
 from rtsim.machine import load_machine
-from rtsim.optimize import FieldArrangement, Plan, Planned
+from rtsim.optimize import Arcs, FieldArrangement, Plan, Planned
 from rtsim.protocol import Priority, Sense, Technique, load_protocol
 from rtsim.view import report_pictures
 from tests.properties.test_monte_carlo_statistics import ONES, Noise
@@ -166,6 +166,7 @@ def test_conventional_fields_are_refused_for_a_stereotactic_plan(
     ("options", "words"),
     [
         (["spine_l3_conventional", "--delivery", "sliding_window"], "is about a stereotactic plan"),
+        (["spine_l3_conventional", "--arcs", "2"], "--arcs is about a stereotactic plan"),
         (["spine_l3_conventional", "--tradeoff"], "choose a stereotactic protocol"),
         (["spine_l3_conventional", "--scenarios", "1mm"], "--scenarios is about a stereotactic plan"),
     ],
@@ -178,13 +179,41 @@ def test_options_of_stereotactic_plans_are_refused_for_conventional_ones(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--arcs", "2"], "--arcs counts the arcs of --delivery arc; the delivery here is step_and_shoot"),
+        (["--delivery", "sliding_window", "--arcs", "1"], "the delivery here is sliding_window"),
+        (["--delivery", "arc", "--arcs", "4"], "1 to 3 arcs"),
+        (["--subfields", "2"], "about the wedged and conformal fields of a conventional plan"),
+        (["--emergency", "--subfields", "2"], "emergency fields are open"),
+        (["--emergency", "--protocol", "spine_sbrt_1fx"], "spine_sbrt_1fx is stereotactic"),
+        (["--emergency", "--fields", "laterals"], "pa or ap_pa"),
+        (["--emergency", "--delivery", "arc"], "--delivery arc is about a stereotactic plan"),
+    ],
+)
+def test_combinations_that_cannot_be_are_refused_before_any_work(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["run", "spine_t8_epidural", "-o", str(tmp_path / "out"), "--quiet", *options]
+    assert main(argv) == ExitCode.BAD_INPUT
+    assert words in _error(capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arcs_are_counted() -> None:
+    found = delivery_of("arc", Technique.STEREOTACTIC, 3)
+    assert isinstance(found, Arcs)
+    assert found.count == 3
+
+
 def test_a_delivery_of_no_such_name_is_said_with_those_that_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["run", "spine_t8_epidural", "--delivery", "tomotherapy", "-o", str(tmp_path / "out")])
     assert stop.value.code == ExitCode.BAD_INPUT
-    assert "'step_and_shoot', 'sliding_window'" in _error(capsys)
+    assert "'step_and_shoot', 'sliding_window', 'arc'" in _error(capsys)
     with pytest.raises(InputError, match="did you mean 'sliding_window'"):
         delivery_of("sliding_windw", Technique.STEREOTACTIC)
 
