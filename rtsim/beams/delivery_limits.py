@@ -8,11 +8,12 @@ own speeds say, and none of them, nor any change of the gantry's, may pass a lim
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from rtsim.beams.delivery_time import DeliveryTime, IntervalTime, delivery_time
-from rtsim.beams.model import Beam
+from rtsim.beams.model import Beam, ControlPoint
 from rtsim.errors import MachineLimitError
 from rtsim.machine.model import Machine
 from rtsim.typing import FloatArray
@@ -115,17 +116,23 @@ def _check_monitor_units(beam: Beam) -> None:
             f"{beam.label} gives {meterset[-1]:.6g} MU; {beam.machine.name} gives at most "
             f"{limits.max_monitor_units_per_beam:g} MU a beam"
         )
-    if beam.is_arc:
-        return
-    for k, (a, b) in enumerate(zip(beam.control_points, beam.control_points[1:], strict=False)):
+    intervals = list(pairwise(beam.control_points))
+    if beam.is_arc or any(_leaves_move(a, b) for a, b in intervals):
+        return  # where the leaves of a beam that moves rest for a while, that is no segment
+    for k, (a, b) in enumerate(intervals):
         units = b.cumulative_monitor_units - a.cumulative_monitor_units
-        moves = a.aperture.leaf_pairs_mm is not None and b.aperture.leaf_pairs_mm is not None
-        moves = moves and not np.array_equal(a.aperture.leaf_pairs_mm, b.aperture.leaf_pairs_mm)  # type: ignore[arg-type]
-        if not moves and 0.0 < units < limits.min_monitor_units_per_segment * (1.0 - _SLACK):
+        if 0.0 < units < limits.min_monitor_units_per_segment * (1.0 - _SLACK):
             raise MachineLimitError(
                 f"{beam.label}, control points {k} and {k + 1}: the segment has {units:.4g} MU; {beam.machine.name} "
                 f"gives at least {limits.min_monitor_units_per_segment:g} MU a segment"
             )
+
+
+def _leaves_move(a: ControlPoint, b: ControlPoint) -> bool:
+    """While the beam is on."""
+    p, q = a.aperture.leaf_pairs_mm, b.aperture.leaf_pairs_mm
+    on = b.cumulative_monitor_units > a.cumulative_monitor_units
+    return on and p is not None and q is not None and not np.array_equal(p, q)
 
 
 def _check_gantry_range(beam: Beam) -> None:
