@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from rtsim.beams import beamlet_opening
+from rtsim.beams import beamlet_opening, check_delivery
 from rtsim.beams.model import Aperture, Beam
 from rtsim.dose import PencilBeam, fluence_maps
 from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
@@ -104,6 +104,24 @@ def test_leaves_keep_speed_gap_and_range(name: str) -> None:
     assert (leaves[..., 1] - leaves[..., 0]).min() >= machine.mlc.min_gap_mm - 1e-9
     assert (np.diff(leaves, axis=0) >= -1e-9).all()
     assert np.abs(leaves).max() <= machine.mlc.max_position_mm
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_check_of_deliveries_finds_its_time_and_its_limits(name: str) -> None:
+    """The check shares nothing with the sequencer: leaves at full speed all the time, at the full dose rate."""
+    machine = load_machine(name)
+    assert machine.mlc is not None
+    swept = swept_beam(replace(BEAM, machine=machine), smooth(), machine, SweepSettings())
+    assert swept is not None
+    found = check_delivery(swept.beam)
+    rate = machine.limits.max_dose_rate_mu_min
+    assert found.dose_rate_mu_min == pytest.approx((rate, rate))
+    assert found.leaf_speed_mm_s == pytest.approx(machine.mlc.max_speed_mm_s)
+    assert found.time.seconds == pytest.approx(60.0 * swept.beam.monitor_units / rate)
+    # fewer monitor units for the same sweep: the machine lowers its dose rate, where leaves run as fast as they can
+    scaled = check_delivery(swept.beam.scaled(0.8))
+    assert scaled.leaf_speed_mm_s == pytest.approx(machine.mlc.max_speed_mm_s)
+    assert scaled.dose_rate_mu_min[0] == pytest.approx(0.8 * rate)
 
 
 @pytest.mark.parametrize(("position", "radius", "gap"), [("light_field", 0.0, 2.0), ("tip", 80.0, 0.0)])
