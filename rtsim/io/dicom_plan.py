@@ -55,6 +55,7 @@ class PlanFile:
         file: it was read from; ``plan_uid`` its SOP Instance UID.
         beams: deliverable.
         stated: the doses that the beams are said to give.
+        surfaces_mm: source to surface along the axis, as planned: (beam, distance) where it is said.
         prescription: None when the file gives neither a prescribed dose nor beam doses.
         fractions: how often the beams are given.
         frame_of_reference_uid: of its coordinates; "" when not said.
@@ -68,6 +69,7 @@ class PlanFile:
     plan_uid: str
     beams: tuple[Beam, ...]
     stated: tuple[StatedDose, ...]
+    surfaces_mm: tuple[tuple[Beam, float], ...]
     prescription: Prescription | None
     fractions: int
     frame_of_reference_uid: str
@@ -135,10 +137,13 @@ def read_plan_file(
     reach = leaf_reach_mm([beam for _, beam, _ in treating])
     beams: list[Beam] = []
     stated: list[StatedDose] = []
+    surfaces: list[tuple[Beam, float]] = []
     for name, beam, given_to in treating:
         units = number(given_to, "BeamMeterset", 0.0) or 0.0
         parts = read_beam(f"{file}: beam {name!r}", name, beam, units, machine, reach, turned, notes)
         beams += parts
+        distance = number(items(beam, "ControlPointSequence")[0], "SourceToSurfaceDistance", 0.0) or 0.0
+        surfaces += [(parts[0], distance)] if distance > 0.0 else []
         dose, point = number(given_to, "BeamDose", 0.0) or 0.0, numbers(given_to, "BeamDoseSpecificationPoint", 3)
         if dose > 0.0:
             at = None if point is None else (float(point[0]), float(point[1]), float(point[2]))
@@ -150,6 +155,7 @@ def read_plan_file(
         plan_uid=entries[0].sop_instance_uid,
         beams=tuple(beams),
         stated=tuple(stated),
+        surfaces_mm=tuple(surfaces),
         prescription=_prescription(tags, fractions, target, inventory, notes),
         fractions=fractions,
         frame_of_reference_uid=text(tags, "FrameOfReferenceUID"),

@@ -25,6 +25,8 @@ from rtsim.io.dicom_dose import read_dose
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
 from rtsim.io.dicom_plan import PlanFile, read_plan_file
 from rtsim.io.dicom_read import read_dicom
+from rtsim.io.dicom_tags import items, number, read_tags, text
+from rtsim.io.dicom_write_plan import surface_distance_mm
 from rtsim.io.recomputed import BEAM_POINT, ComparedPoint, ComparedStructure, Recomputed, StructureDoses
 from rtsim.machine import Machine
 from rtsim.optimize.goals import is_target
@@ -39,6 +41,7 @@ GAMMA_CRITERIA: Final = ((3.0, 2.0), (2.0, 2.0))
 _SPACING_MM: Final = 2.0
 _SPACINGS_MM: Final = (1.5, 3.0)
 _DOSE_SHARE: Final = 0.8
+_SURFACE_TOLERANCE_MM: Final = 10.0
 _MEAN_OF_TARGET: Final = "the mean recomputed dose of the target"
 
 
@@ -83,7 +86,8 @@ def recompute(
         structure_set=structure_set or _structure_set(inventory, file),
         calibration=calibration,
     )
-    notes = [*file.notes, *phantom.ct.notes, *_check_frame(phantom, file)]
+    notes = [*file.notes, *phantom.ct.notes, *_check_frame(phantom, file), *_densities(inventory, phantom)]
+    notes += _surfaces(phantom, file)
     given = _given(inventory, file, notes)
     chosen = engine or CollapsedCone(spacing_mm=_spacing_mm(given))
     for beam in file.beams:
@@ -135,6 +139,34 @@ def _check_frame(phantom: Phantom, file: PlanFile) -> list[str]:
             "elsewhere. Put the CT of the plan into the folder, or choose it with series="
         )
     return [] if own and wanted else ["frame of reference missing in the CT or the plan; taken as the same"]
+
+
+def _surfaces(phantom: Phantom, file: PlanFile) -> list[str]:
+    """Beams that meet the patient elsewhere than planned: another CT or outline, a bolus, a patient the other way."""
+    outline = phantom.external_mask()
+    out = []
+    for beam, planned in file.surfaces_mm:
+        here = surface_distance_mm(beam, phantom, outline)
+        if here is None or abs(here - planned) > _SURFACE_TOLERANCE_MM:
+            found = "the axis misses the patient" if here is None else f"it is {here:.0f} mm"
+            out.append(
+                f"{beam.label}: source to surface {planned:.0f} mm in the plan; on this CT {found}. Is it the CT of "
+                "the plan, is there a bolus, a couch or another outline?"
+            )
+    return out
+
+
+def _densities(inventory: DicomInventory, phantom: Phantom) -> list[str]:
+    """Structures to which the structure sets assign matter: the CT counts here."""
+    found: dict[str, None] = {}
+    for entry in inventory.structure_sets:
+        tags = read_tags(entry.file)
+        names = {number(r, "ROINumber"): text(r, "ROIName") for r in items(tags, "StructureSetROISequence")}
+        for observed in items(tags, "RTROIObservationsSequence"):
+            if items(observed, "ROIPhysicalPropertiesSequence"):
+                found[names.get(number(observed, "ReferencedROINumber"), "") or "a structure"] = None
+    own = [n for n in found if n in phantom.structures]
+    return [f"densities assigned to {', '.join(own)} were left out; those of the CT count"] if own else []
 
 
 def _extent(phantom: Phantom) -> str:

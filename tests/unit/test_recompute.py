@@ -158,6 +158,20 @@ def test_a_plan_that_says_little_is_still_computed(spoil: Spoil) -> None:
     assert found.headline.startswith("COMPUTED WITHOUT BOLI. ")
 
 
+def test_a_patient_that_lies_otherwise_than_planned_shows_in_the_distances(spoil: Spoil) -> None:
+    def elsewhere(tags: Dataset) -> None:
+        tags.BeamSequence[0].ControlPointSequence[0].SourceToSurfaceDistance = "850"
+
+    def assigned(tags: Dataset) -> None:
+        matter = Dataset()
+        matter.ROIPhysicalProperty, matter.ROIPhysicalPropertyValue = "REL_ELEC_DENSITY", "1.2"
+        tags.RTROIObservationsSequence[1].ROIPhysicalPropertiesSequence = [matter]
+
+    found = recompute(spoil({"RTPLAN.dcm": elsewhere, "RTSTRUCT.dcm": assigned}), engine=ENGINE)
+    assert any("'G0': source to surface 850 mm in the plan; on this CT it is 93" in n for n in found.notes)
+    assert any("densities assigned to spinal_cord were left out" in n for n in found.notes)
+
+
 def test_what_it_treats_can_be_said_and_must_be_drawn(spoil: Spoil, stored: tuple[Path, Plan, Dose]) -> None:
     def elsewhere(tags: Dataset) -> None:
         tags.DoseReferenceSequence[0].ReferencedROINumber = "99"
