@@ -9,7 +9,7 @@ from scipy import sparse
 
 from rtsim.optimize.arcs.layout import ArcLayout, Layouts
 from rtsim.optimize.arcs.shapes import ArcShapes
-from rtsim.typing import FloatArray
+from rtsim.typing import AnyFloatArray, FloatArray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,6 +43,24 @@ class ArcDose:
         return np.array(
             [_fluence(a, s, self.layouts.columns)[1] for a, s in zip(self.layouts.arcs, shapes, strict=True)]
         )
+
+    def columns(self, shapes: tuple[ArcShapes, ...]) -> AnyFloatArray:
+        """(rows, intervals of all arcs) float32: Gy per monitor unit of each interval."""
+        found = []
+        for n, (layout, own) in enumerate(zip(self.layouts.arcs, shapes, strict=True)):
+            opened = np.where(layout.index >= 0, layout.openings(own.left_mm, own.right_mm)[0], 0.0)
+            there = layout.index >= 0
+            interval = np.broadcast_to(np.arange(len(opened))[:, None, None], opened.shape)
+            which = (layout.index[there], interval[there])
+            spread = sparse.csr_array(
+                (opened[there].astype(np.float32), which), shape=(self.layouts.columns, len(opened))
+            )
+            dense = (self.matrix @ spread).toarray().astype(np.float32)
+            if self.missing is not None:
+                area = (opened * layout.area_mm2).sum(axis=(1, 2))
+                dense += (self.missing[:, n, None] * area).astype(np.float32)
+            found.append(dense)
+        return np.concatenate(found, axis=1)
 
     def evaluate(self, shapes: tuple[ArcShapes, ...]) -> Evaluated:
         """The dose, and what its gradient needs."""

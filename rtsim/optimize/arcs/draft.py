@@ -11,11 +11,12 @@ from rtsim.beams.apertures import parked_leaves
 from rtsim.beams.model import Aperture, Beam, ControlPoint
 from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.machine.model import Machine
-from rtsim.optimize.arcs.descent import Aims, Descent, Motion, motion_of, optimized
+from rtsim.optimize.arcs.descent import Descent, optimized
 from rtsim.optimize.arcs.dose import ArcDose
+from rtsim.optimize.arcs.lagrangian import Aims
 from rtsim.optimize.arcs.layout import ArcLayout, Layouts
 from rtsim.optimize.arcs.paths import ArcPath
-from rtsim.optimize.arcs.shapes import ArcShapes
+from rtsim.optimize.arcs.shapes import ArcShapes, Motion, within_limits
 from rtsim.optimize.arcs.start import first_shapes
 from rtsim.optimize.fluence import FluencePlan, Planning
 from rtsim.optimize.leaves import JAW_MARGIN_MM, multileaf
@@ -35,6 +36,7 @@ class ArcDraft:
     shapes: tuple[ArcShapes, ...]
     leaf_mm_per_deg: float
     descent: Descent
+    scale: float
     missing: FloatArray | None = None
 
     @classmethod
@@ -58,14 +60,28 @@ class ArcDraft:
         if not units.any():
             raise InfeasiblePlanError("the optimized fluence is zero everywhere: there is nothing to deliver as arcs")
         shapes = tuple(first_shapes(layout, units) for layout in layouts.arcs)
-        return cls(
+        first = cls(
             planning=plan.planning,
             machine=machine,
             layouts=layouts,
             shapes=shapes,
             leaf_mm_per_deg=leaf_mm_per_deg,
             descent=descent,
+            scale=max(abs(plan.solution.objective), 1e-6 * plan.prescription.dose_gy**2),
         )
+        return first._with_the_target_dose_of(plan)
+
+    def _with_the_target_dose_of(self, plan: FluencePlan) -> ArcDraft:
+        """All monitor units scaled to the mean target dose of the fluence."""
+        region = self.planning.rows.regions[plan.prescription.target]
+        wanted, own = plan.solution.dose_gy, self.model.of(self.shapes)
+        factor = float(region.share @ wanted[region.rows]) / max(float(region.share @ own[region.rows]), 1e-9)
+        pairs = zip(self.layouts.arcs, self.shapes, strict=True)
+        scaled = [
+            within_limits(replace(own, monitor_units=factor * own.monitor_units), self._motion(layout))
+            for layout, own in pairs
+        ]
+        return replace(self, shapes=tuple(scaled))
 
     @property
     def beams(self) -> tuple[Beam, ...]:
@@ -116,6 +132,7 @@ class ArcDraft:
             objectives=planning.wishes.objectives,
             constraints=planning.wishes.constraints(levels_gy),
             dose_per_fraction_gy=planning.prescription.dose_per_fraction_gy,
+            scale=self.scale,
         )
         shapes = optimized(
             self.model,
@@ -153,7 +170,8 @@ class ArcDraft:
         limits, step = self.machine.limits, layout.path.step_deg
         most = limits.max_monitor_units_per_degree
         return Motion(
-            way_mm=motion_of(layout, self.leaf_mm_per_deg),
+            way_mm=self.leaf_mm_per_deg * step,
+            least_gap_mm=layout.least_gap_mm,
             least_units=ROOM * limits.min_monitor_units_per_degree * step,
             most_units=np.inf if most is None else most * step / ROOM,
         )

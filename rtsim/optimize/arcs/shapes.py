@@ -23,6 +23,32 @@ class ArcShapes:
     monitor_units: FloatArray
 
 
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """What a machine can do in one interval of an arc.
+
+    Attributes:
+        way_mm: of a leaf at most.
+        least_gap_mm: between opposing leaves.
+        least_units, most_units: monitor units.
+    """
+
+    way_mm: float
+    least_gap_mm: float
+    least_units: float
+    most_units: float
+
+
+def within_limits(shapes: ArcShapes, motion: Motion) -> ArcShapes:
+    """The shapes with gaps widened, steps shortened and monitor units cut to what the machine can do."""
+    lack = 0.5 * np.maximum(motion.least_gap_mm - (shapes.right_mm - shapes.left_mm), 0.0)
+    return ArcShapes(
+        left_mm=within_reach(shapes.left_mm - lack, motion.way_mm),
+        right_mm=within_reach(shapes.right_mm + lack, motion.way_mm),
+        monitor_units=np.clip(shapes.monitor_units, motion.least_units, motion.most_units),
+    )
+
+
 def within_reach(ends_mm: FloatArray, way_mm: float) -> FloatArray:
     """The nearest thing to ``ends_mm`` (control points, ...) whose steps are at most ``way_mm``, without a preference
     for either direction of the arc: the mean of following from the first and from the last control point.
