@@ -146,6 +146,30 @@ def test_an_even_target_gets_no_subfield(machine: Machine) -> None:
     assert "Field-in-field was tried; no subfield earned its place." in plan.plan.notes
 
 
+def test_wedges_and_subfields_compete(stepped: Phantom, machine: Machine) -> None:
+    """A machine whose only wedge is too flat for three fields through the back."""
+    flat = replace(machine, wedges=(machine.wedge("physical_30"),))
+    seen: list[float] = []
+    plan = plan_conventional(
+        stepped,
+        RX,
+        PROTOCOL,
+        flat,
+        engine=ENGINE,
+        settings=ConventionalSettings(oblique_deg=(110.0,), subfields=1),
+        progress=lambda done, _: seen.append(done),
+    )
+    (said,) = [n for n in plan.plan.notes if n.startswith("Wedges against field-in-field")]
+    names = ["wedges alone", "subfields in the wedged fields", "subfields in open fields"]
+    scores = {name: float(re.search(rf"{name} ([\d.]+) \(", said)[1]) for name in names}  # type: ignore[index]
+    (kept,) = re.findall(r"Kept: ([\w ]+)\.", said)
+    assert kept == min(scores, key=lambda name: scores[name]) != "wedges alone"
+    assert (plan.plan.beams[1].wedge is None) == (kept == names[2])
+    assert max(len(b.segments()) for b in plan.plan.beams) == 2
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
 def test_without_leaves_or_wedges(stepped: Phantom, machine: Machine) -> None:
     jaws_only = replace(machine, mlc=None)
     plan = planned(stepped, jaws_only, FieldArrangement.AP_PA, 3)

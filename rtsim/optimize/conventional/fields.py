@@ -134,6 +134,7 @@ class Workshop:
         self._open: dict[tuple[str, float, str], Segment] = {}
         self._outside: tuple[Grid, FloatArray] | None = None
         self._parts, self._begun, self._progress = parts + 1, 0, progress
+        self._reached = 0.0
 
     def forward(self, beams: tuple[Beam, ...]) -> Dose:
         """The delivered dose of all fractions."""
@@ -141,10 +142,17 @@ class Workshop:
         return self._engine.forward(self.phantom, beams, fractions=fractions, progress=self._next_part())
 
     def _next_part(self) -> Progress | None:
-        """Progress of the next of the equal parts of the work."""
+        """Progress of the next of the equal parts of the work; how many there will be is not known to the last one."""
         n, self._begun = min(self._begun, self._parts - 1), self._begun + 1
+        if self._progress is None:
+            return None
         report = self._progress
-        return None if report is None else lambda done, text: report((n + done) / self._parts, text)
+
+        def on(done: float, text: str) -> None:
+            self._reached = max(self._reached, (n + done) / self._parts)
+            report(self._reached, text)
+
+        return on
 
     def open_segment(self, beam: Beam) -> Segment:
         """The beam conformed to the target; a name, gantry and wedge that were computed before are not again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rtsim.beams.delivery_limits import check_delivery
 from rtsim.beams.model import Beam
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.engine import Engine
@@ -56,6 +57,8 @@ def plan_conventional(
         beams, dose, sentence = _delivered(workshop, choice.plain, reader, technique)
         said = (*said, f"Planned without subfields after all: {error}.")
         choice = type(choice)(best=choice.plain, plain=choice.plain, said=said)
+    if progress is not None:
+        progress(1.0, "plan")
     certificates, unchecked = certify(protocol.goals_for(prescription), phantom, prescription, dose, COVERED_AT)
     notes = (
         *made,
@@ -93,6 +96,8 @@ def _delivered(
     for beam in beams:
         check_monitor_units(beam)
         check_segment_units(beam)
+        if beam.machine.calibration is not None:
+            check_delivery(beam)
     return beams, dose.scaled(factor), sentence
 
 

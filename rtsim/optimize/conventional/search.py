@@ -10,7 +10,7 @@ from rtsim.dose.dvh import dvh
 from rtsim.machine.model import Machine
 from rtsim.optimize.conventional.fields import Weighted, Workshop
 from rtsim.optimize.conventional.settings import ConventionalSettings, FieldArrangement
-from rtsim.optimize.conventional.subfields import LEAST_GAIN, with_subfields
+from rtsim.optimize.conventional.subfields import ENOUGH, LEAST_GAIN, no_worse, with_subfields
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,6 +58,9 @@ def _obliques(workshop: Workshop, machine: Machine, settings: ConventionalSettin
     wedged, tried = _best_wedges(workshop, machine, settings)
     if not settings.subfields or machine.mlc is None:
         return Choice(best=wedged, plain=wedged, said=(tried,))
+    if wedged.cost <= ENOUGH:
+        enough = f"Even and cool enough with wedges alone, {_scores(wedged)} of both tolerances: no subfields."
+        return Choice(best=wedged, plain=wedged, said=(tried, enough))
     most = settings.subfields
     rivals = {
         "wedges alone": wedged,
@@ -67,7 +70,7 @@ def _obliques(workshop: Workshop, machine: Machine, settings: ConventionalSettin
         rivals["subfields in open fields"] = with_subfields(workshop, _best_open(workshop, machine, settings), most)
     kept = "wedges alone"
     for name, rival in rivals.items():
-        if rival.cost < rivals[kept].cost - LEAST_GAIN:
+        if rival.cost < rivals[kept].cost - LEAST_GAIN and no_worse(rival, wedged):
             kept = name
     scores = "; ".join(f"{name} {_scores(rival)}" for name, rival in rivals.items())
     compared = f"Wedges against field-in-field, sums of both tolerances: {scores}. Kept: {kept}."

@@ -51,6 +51,9 @@ WORSE_PERCENT = 0.5
 ALIKE = 1.05
 """Segments whose parts differ by less are mirrored ones, or as good as."""
 
+ENOUGH = 1.0
+"""Sum of both tolerances at which a plan is even and cool enough: simpler is better then."""
+
 ROUNDS = 5
 
 
@@ -58,6 +61,8 @@ def with_subfields(workshop: Workshop, start: Weighted, most: int) -> Weighted:
     """The same fields with at most ``most`` subfields each, where they earn their place; else ``start``."""
     best = start
     for _ in range(ROUNDS if most else 0):
+        if best.cost <= ENOUGH:
+            break
         grown = []
         for n, field in enumerate(best.fields):
             shape = next_aperture(workshop, best, n) if len(field) <= most else None
@@ -65,13 +70,13 @@ def with_subfields(workshop: Workshop, start: Weighted, most: int) -> Weighted:
         if all(len(a) == len(b) for a, b in zip(grown, best.fields, strict=True)):
             break
         found = _thinned(workshop, workshop.weighted(tuple(grown), best))
-        if found.cost > best.cost - LEAST_GAIN or not _acceptable(found, start):
+        if found.cost > best.cost - LEAST_GAIN or not no_worse(found, start):
             break
         best = found
     return best
 
 
-def _acceptable(found: Weighted, start: Weighted) -> bool:
+def no_worse(found: Weighted, start: Weighted) -> bool:
     """Neither a colder target nor a hotter maximum buys the better sum."""
     return (
         found.target_percent(95.0) >= start.target_percent(95.0) - WORSE_PERCENT

@@ -120,4 +120,6 @@ def _minimum(columns: Columns, start: FloatArray) -> FloatArray:
         options={"ftol": 1e-7, "maxiter": 300},
     )
     shares = np.maximum(found.x, 0.0)
-    return np.asarray(shares / shares.sum(), dtype=np.float64)
+    shares = shares / shares.sum()
+    better = np.isfinite(shares).all() and columns.cost(shares)[0] <= columns.cost(start)[0]
+    return np.asarray(shares if better else start, dtype=np.float64)
