@@ -156,6 +156,7 @@ def optimize_fluence(
     offset_gy: FloatArray | None = None,
     levels_gy: dict[int, float] | None = None,
     start: FloatArray | None = None,
+    differences: sparse.csr_array | None = None,
     progress: Progress | None = None,
 ) -> FluencePlan:
     """The same for a planning that was prepared before; ``levels_gy`` replaces limits by position.
@@ -163,6 +164,7 @@ def optimize_fluence(
     Args:
         offset_gy: (rows,) the same as ``dose_offset``, where it is known at the rows only; both add up.
         start: (beamlets,) monitor units to start from; default uniform fluence.
+        differences: (n, beamlets) that smoothing keeps small, instead of those of neighbors along the leaf direction.
     """
     influence, prescription, rows = planning.influence, planning.prescription, planning.rows
     offset = np.zeros(rows.count) if dose_offset is None else rows.dose_of(dose_offset)
@@ -174,7 +176,7 @@ def optimize_fluence(
         offset_gy=offset,
         objectives=planning.wishes.objectives,
         constraints=planning.wishes.constraints(levels_gy or {}),
-        smoothing=smoothing,
+        smoothing=smoothing if differences is None else differences,
         smoothing_weight=planning.weights.smoothness * unit,
     )
     _check_offset(problem)
