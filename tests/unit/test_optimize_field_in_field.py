@@ -12,11 +12,13 @@ import pytest
 from rtsim.beams import check_delivery, conformal_aperture, posterior_anterior
 from rtsim.dose import CollapsedCone
 from rtsim.dose.dvh import dvh
+from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.geometry.grid import Grid
 from rtsim.machine import Machine, load_machine
 from rtsim.optimize import ConventionalSettings, FieldArrangement, Planned, plan_conventional
 from rtsim.optimize.conventional.fields import Workshop
+from rtsim.optimize.conventional.normalization import scale
 from rtsim.optimize.conventional.subfields import (
     LEAST_OPEN_MM2,
     LEAST_WIDTH_MM,
@@ -24,8 +26,9 @@ from rtsim.optimize.conventional.subfields import (
     next_aperture,
 )
 from rtsim.optimize.conventional.weighting import LEAST_SHARE, Columns, weigh
+from rtsim.optimize.delivered import Reader
 from rtsim.phantom.phantom import Phantom
-from rtsim.phantom.structure import Role
+from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.model import DoseLevel, Prescription, Protocol, Technique
 from rtsim.typing import FloatArray
 
@@ -257,3 +260,23 @@ def _lowest(price: FloatArray, edges: FloatArray) -> tuple[float, float] | None:
             if edges[b] - edges[a] >= LEAST_WIDTH_MM - 1e-9 and price[a:b].sum() < best:
                 best, where = float(price[a:b].sum()), (float(edges[a]), float(edges[b]))
     return where
+
+
+@pytest.mark.parametrize(("hot", "raised"), [(1.0, True), (1.068, False)])
+def test_a_target_that_just_misses_is_raised_while_it_is_not_hot(hot: float, raised: bool) -> None:
+    """6 % of the target get 94.5 %, 4 % get ``hot``; 0.5 % more covers 95 % of it, unless D2% then passes 107 %."""
+    grid = Grid((100, 20, 20), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0))
+    target = Structure.from_coverage("PTV", Role.PTV, grid, np.ones(grid.shape, dtype=np.float32))
+    values = np.ones(grid.shape)
+    values[:6], values[-4:] = 0.945, hot
+    dose = Dose(values_gy=RX.dose_gy * values, grid=grid)
+    factor, said = scale(target, RX, dose, Reader(target, (), RX), FieldArrangement.AP_PA)
+    covered = 100.0 * dvh(dose.scaled(factor), target).dose_gy_at_percent(95.0) / RX.dose_gy
+    if raised:
+        assert 1.003 < factor < 1.008
+        assert covered == pytest.approx(95.0, abs=0.05)
+        assert "then raised by 0." in said
+    else:
+        assert factor == pytest.approx(1.0, abs=1e-4)
+        assert covered < 95.0
+        assert "raised" not in said

@@ -122,7 +122,8 @@ class HandCalculation:
     def describe(self) -> str:
         """One sentence for the sheet."""
         warning = (
-            f" MORE THAN {LOOK_AT_PERCENT:g} %: find out why before treating."
+            f" MORE THAN {LOOK_AT_PERCENT:g} %: scatter that a thin neck or lung does not give, or an error; find out "
+            "which before treating."
             if abs(self.difference_percent) > LOOK_AT_PERCENT
             else ""
         )

@@ -17,7 +17,7 @@ class FieldArrangement(Enum):
 
     PA = "PA"
     AP_PA = "AP/PA"
-    PA_AND_OBLIQUES = "PA and two wedged posterior obliques"
+    PA_AND_OBLIQUES = "PA and two posterior obliques"
     LATERALS = "two laterals"
 
 
