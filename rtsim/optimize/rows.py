@@ -39,6 +39,9 @@ NORMAL_TISSUE = "normal tissue"
 class Sampling:
     """How many rows the optimizer gets.
 
+    Between the voxels of a sparse sample an optimizer hides dose: of the tissue of an L2 case that got half the
+    prescription 12 to 30 mm from the target, a sample of 3 % saw a fifth.
+
     Attributes:
         normal_fraction: of the body's voxels outside the target beyond ``shell_mm``; ``shell_fraction`` nearer than
             that.
@@ -48,10 +51,10 @@ class Sampling:
         seed: of the samples.
     """
 
-    normal_fraction: float = 0.03
+    normal_fraction: float = 0.06
     shell_fraction: float = 0.2
-    shell_mm: float = 12.0
-    reach_mm: float = 60.0
+    shell_mm: float = 30.0
+    reach_mm: float = 100.0
     organ_voxels: int = 800
     limit_points: int = 2500
     seed: int = 1

@@ -64,7 +64,7 @@ class Weights:
     target_under: float = 3.0
     coverage: float = 3000.0
     target_over: float = 3.0
-    falloff: float = 50.0
+    falloff: float = 120.0
     gradient: float = 1000.0
     organ: float = 10.0
     smoothness: float = 4.0
@@ -74,7 +74,7 @@ class Weights:
     falloff_start: float = 0.95
     falloff_floor: float = 0.2
     falloff_rate_per_mm: float = 0.2
-    gradient_index: float = 3.0
+    gradient_index: float = 2.9
     goals: tuple[GoalWeight, ...] = ()
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ UNIFORM_WEIGHTS = Weights(
     target_under=100.0,
     coverage=500.0,
     target_over=200.0,
-    falloff=2.0,
+    falloff=5.0,
     gradient=0.0,
     organ=10.0,
     organ_aim=0.7,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -161,11 +162,25 @@ def test_bundled_cases() -> None:
         "spine_l2_body",
         "spine_t5_sclerotic",
         "spine_c6",
+        "spine_t11_cord",
+        "spine_l1_conus",
+        "tg119_c_shape_harder",
         "spine_l3_conventional",
         "spine_t10_myeloma_conventional",
     }
     assert expected <= set(case_names())
     assert all((cases_folder() / f"{n}.toml").is_file() for n in expected)
+
+
+def test_stereotactic_cases_are_of_every_grade_and_region() -> None:
+    cases = [load_case(n) for n in case_names() if n.startswith("spine_")]
+    stereotactic = [c for c in cases if c.beams.technique is Technique.STEREOTACTIC]
+    specs = [tomllib.loads(Path(c.path).read_text(encoding="utf-8"))["spine"] for c in stereotactic]
+    assert {s["epidural"] for s in specs} == {"0", "1a", "1b", "1c"}
+    assert {s["level"][0] for s in specs} == {"C", "T", "L"}
+    assert all(load_case("tg119_c_shape_harder").goals[k].metric == m for k, m in enumerate(("D95%", "D10%", "D10%")))
+    easier, harder = (load_case(n).goals[2].value for n in ("tg119_c_shape", "tg119_c_shape_harder"))
+    assert (easier, harder) == (25.0, 10.0)
 
 
 def test_arrangement_and_angles_exclude_each_other(tmp_path: Path) -> None:
