@@ -14,7 +14,7 @@ from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned, Tradeoff
 from rtsim.typing import Progress
-from rtsim.view import check_picture, report_pictures, tradeoff_picture, write_picture, write_report
+from rtsim.view import arc_picture, check_picture, report_pictures, tradeoff_picture, write_picture, write_report
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,8 @@ def write_outputs(
         at = plan.beams[0].isocenter_mm
         difference = check_picture(phantom, dose, checked.dose, plan.prescription, at_mm=at)
     traded = None if extras.tradeoff is None else tradeoff_picture(extras.tradeoff)
-    for picture in (*pictures.all, *(p for p in (traded, difference) if p)):
+    arcs = tuple(arc_picture(b) for b in plan.beams if b.is_arc)
+    for picture in (*pictures.all, *arcs, *(p for p in (traded, difference) if p)):
         write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)
     if pictures.problem:
         # The report says so too; a machine without OpenGL still gets its plan.
@@ -170,6 +171,7 @@ def write_outputs(
         record=record,
         pictures=pictures,
         tradeoff=traded,
+        arcs=arcs,
         check=checked.opinion if isinstance(checked, Checked) else None,
         check_picture=difference,
         not_checked=checked.reason if isinstance(checked, NotChecked) else "",

@@ -1,6 +1,7 @@
 """Pictures: 3-D scenes, slices, DVH, curves, and the HTML report. matplotlib and PyVista load when one is drawn."""
 
 from rtsim.view._backend import RenderingError, require_rendering, write_picture
+from rtsim.view.arc_plot import arc_figure, arc_picture
 from rtsim.view.check_picture import check_picture
 from rtsim.view.dvh_plot import dvh_figure
 from rtsim.view.profiles import Curve, curve_figure, depth_curve
@@ -17,6 +18,8 @@ __all__ = [
     "RenderingError",
     "ReportPictures",
     "Scene",
+    "arc_figure",
+    "arc_picture",
     "check_picture",
     "curve_figure",
     "depth_curve",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ def write_report(
     record: RunRecord | None = None,
     pictures: ReportPictures | None = None,
     tradeoff: Picture | None = None,
+    arcs: Sequence[Picture] = (),
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
     not_checked: str = "",
@@ -48,6 +49,7 @@ def write_report(
         record=record,
         pictures=pictures,
         tradeoff=tradeoff,
+        arcs=arcs,
         check=check,
         check_picture=check_picture,
         not_checked=not_checked,
@@ -64,6 +66,7 @@ def report_html(
     record: RunRecord | None = None,
     pictures: ReportPictures | None = None,
     tradeoff: Picture | None = None,
+    arcs: Sequence[Picture] = (),
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
     not_checked: str = "",
@@ -73,6 +76,7 @@ def report_html(
     Args:
         pictures: what :func:`rtsim.view.report_pictures` drew; None draws them.
         tradeoff: what :func:`rtsim.view.tradeoff_picture` drew; it follows the hard limits, which it explains.
+        arcs: what :func:`rtsim.view.arc_picture` drew of each arc; they follow the beams.
         check: a second opinion on the plan; its verdict joins the hard limits, its numbers follow the goals.
         check_picture: what :func:`rtsim.view.check_picture` drew of it.
         not_checked: why a second opinion that was wanted is not there.
@@ -96,6 +100,7 @@ def report_html(
         _target_table(grade),
         _biology(grade),
         _plan_table(plan, grade),
+        *(_figure(p) for p in arcs),
         _run_table(phantom, dose, grade, record),
         _sources(grade),
     ]

@@ -19,6 +19,8 @@ _D95: Final = "#7A7A7A"
 _LIMIT: Final = "#D55E00"
 _WANTED: Final = "#009E73"
 _ALLOWED: Final = "#EEF6F1"
+_HIGHEST_PERCENT: Final = 112.0
+"""Of D95; above it nobody asks."""
 _TITLE_WIDTH: Final = 84
 """Characters of a line of the title."""
 
@@ -39,7 +41,7 @@ def tradeoff_figure(found: Tradeoff) -> Any:
     axes.plot(limits, coverage, linestyle="none", marker="o", markersize=4, color=_CURVE)
     low = _lower_end(found, d95, limits, right)
     axes.set_xlim(_left_end(found, limits), right)
-    axes.set_ylim(low, 101.0)
+    axes.set_ylim(low, max(101.0, min(_HIGHEST_PERCENT, 1.02 * float(d95[limits <= right].max()))))
     _draw_limit(axes, found, low)
     _draw_wanted(axes, found, low)
     _draw_plan(axes, found)
