@@ -82,10 +82,16 @@ def _check(reader: PositionsReader, planned: Reading, positions: tuple[InPositio
         for p in positions
         if p.promise.everywhere and p.held < len(p.names)
     ]
-    if broken or not planned.coverage_dose_gy > 0:
+    if broken:
         raise InfeasiblePlanError(
             f"the hard limits could not be held: {' '.join(broken)} Raise the limit, lower the prescription or choose "
             "other beams"
+        )
+    if not planned.coverage_dose_gy > 0:
+        raise InfeasiblePlanError(
+            f"within the hard limits ({'; '.join(limit.describe() for limit in reader.limits) or 'none'}) "
+            f"{reader.prescription.coverage_percent:g} % of {reader.target.name} get no dose at all. Raise the limit "
+            "or choose other beams"
         )
 
 

@@ -26,6 +26,9 @@ from rtsim.typing import Progress
 
 logger = logging.getLogger(__name__)
 
+EXPECTED_AGAIN = 0.5
+"""Share of what a corrected matrix predicted too low that is expected to be too low again [A]."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Bench:
@@ -54,6 +57,7 @@ class Rounds:
         self.planning = bench.planning
         self.levels = {k: _aim_gy(limit) for k, limit in enumerate(bench.planning.wishes.limits)}
         self.notes: list[str] = []
+        self._is_corrected = False
 
     def run(self, draft: Draft) -> Candidate:
         """All rounds; the best candidate.
@@ -76,7 +80,7 @@ class Rounds:
                 break
             if best is None or candidate.rank > best.rank:
                 best = candidate
-            if self._progress.stopped or (k > 0 and self._covers(candidate)):
+            if self._progress.stopped or (k > 0 and self._covers(best)):
                 break
             draft = self.learned(candidate)
         assert best is not None
@@ -100,6 +104,7 @@ class Rounds:
         """The draft that knows what was delivered; levels and aim move with it."""
         self._move_levels(candidate)
         self._move_aim(candidate)
+        self._is_corrected = True
         return candidate.draft.corrected(candidate.rows_gy)
 
     def _covers(self, candidate: Candidate) -> bool:
@@ -175,12 +180,18 @@ class Rounds:
         self.planning = replace(planning, weights=weights, wishes=wishes)
 
     def _move_levels(self, candidate: Candidate) -> None:
-        """Raise each level by what its constraint, a maximum or a mean, reads above D(cc) in the delivered dose."""
+        """Raise each level by what its constraint, a maximum or a mean, reads above D(cc) in the delivered dose.
+
+        After a correction a constraint that still reads above the level that it was held at was predicted too low: what
+        an optimization moves it moves where the matrix errs in its favor, and so it will next time. Part of the excess
+        is taken off; the next correction takes the rest.
+        """
         rows = candidate.rows_gy.sum(axis=1)
         aims = {k: _aim_gy(limit) for k, limit in enumerate(self.planning.wishes.limits)}
         for k, (constraint, region) in self.planning.wishes.numbered_constraints(aims).items():
             own = (float(constraint.residual(rows[region.rows], region).max()) + 1.0) * constraint.dose_gy
-            level = aims[k] + own - candidate.reading.reached_gy[k]
+            excess = max(0.0, own - self.levels[k]) if self._is_corrected else 0.0
+            level = aims[k] + own - candidate.reading.reached_gy[k] - EXPECTED_AGAIN * excess
             self.levels[k] = min(max(level, 0.7 * aims[k]), 1.4 * aims[k])
 
 

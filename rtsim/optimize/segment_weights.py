@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from rtsim.beams import beamlet_opening
 from rtsim.beams.model import Aperture, Beam, Beamlets
@@ -21,6 +22,9 @@ from rtsim.optimize.fluence import Planning
 from rtsim.optimize.leaves import check_leaves, dosimetric, multileaf
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.typing import AnyFloatArray, FloatArray, Progress
+
+LEAST_SHARE = 0.7
+"""Where less of a prediction is delivered it came from few half open beamlets; others would deliver theirs [E]."""
 
 WEIGHT_SOLVER = AugmentedLagrangian(max_iterations=120, tolerance=2e-3, inner_iterations=30)
 
@@ -79,16 +83,20 @@ def openings_of(planning: Planning, segments: tuple[Segment, ...], machine: Mach
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Correction:
-    """By how much the matrix falls short of the delivered dose, beam by beam.
+    """By how much the matrix errs of the delivered dose, beam by beam.
 
-    Most of it is scatter beyond the reach of the beamlets' columns, so that it goes with open area times
-    monitor units: a change of apertures takes its share along.
+    What is missing is mostly scatter beyond the reach of the beamlets' columns, so that it goes with open area times
+    monitor units: a change of apertures takes its share along. What is too much (half open beamlets beside a steep
+    fall) goes with the dose itself, as a factor: taken off with the open area it would make dose negative where little
+    is left, and an optimizer would find these places.
 
     Attributes:
-        gy_per_mm2_mu: (rows, beams).
+        gy_per_mm2_mu: (rows, beams) >= 0, missing.
+        share: (rows, beams) of what the matrix predicts that is delivered, ``LEAST_SHARE`` to 1; None: all of it.
     """
 
     gy_per_mm2_mu: FloatArray
+    share: FloatArray | None = None
 
     @classmethod
     def of(
@@ -106,20 +114,34 @@ class Correction:
         units = np.array([s.monitor_units for s in segments])
         output = units * openings_of(planning, segments, machine)
         beam = np.array([s.beam for s in segments])
-        out = np.zeros_like(delivered_gy)
+        missing, share = np.zeros_like(delivered_gy), np.ones_like(delivered_gy)
         delivers = [k for k in range(delivered_gy.shape[1]) if output[beam == k].sum() > 0]
         for k in delivers:
             own = beam == k
-            missing = delivered_gy[:, k] - columns[:, own].astype(np.float64) @ units[own]
-            out[:, k] = missing / output[own].sum()
-        rest = [k for k in range(delivered_gy.shape[1]) if k not in delivers]
-        out[:, rest] = out[:, delivers].mean(axis=1)[:, None]
-        return cls(gy_per_mm2_mu=out)
+            predicted = columns[:, own].astype(np.float64) @ units[own]
+            share[:, k] = np.clip(delivered_gy[:, k] / np.maximum(predicted, 1e-12), LEAST_SHARE, 1.0)
+            missing[:, k] = np.maximum(delivered_gy[:, k] - predicted, 0.0) / output[own].sum()
+        for array in (missing, share):
+            rest = [k for k in range(delivered_gy.shape[1]) if k not in delivers]
+            array[:, rest] = array[:, delivers].mean(axis=1)[:, None]
+        return cls(gy_per_mm2_mu=missing, share=share)
+
+    def applied_to(self, planning: Planning) -> Planning:
+        """The planning with the matrix times ``share``; what is missing is left to :meth:`added_to`."""
+        if self.share is None:
+            return planning
+        matrix = planning.matrix
+        beamlets = [0 if b.beamlets is None else b.beamlets.count for b in planning.influence.beams]
+        beam = np.repeat(np.arange(len(beamlets)), beamlets)
+        row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        values = matrix.data * self.share.astype(np.float32)[row, beam[matrix.indices]]
+        known = sparse.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+        return replace(planning, matrix=known, adjoint=sparse.csr_array(known.T))
 
     def added_to(
         self, columns: AnyFloatArray, planning: Planning, segments: tuple[Segment, ...], machine: Machine
     ) -> AnyFloatArray:
-        """(rows, segments) columns with the correction."""
+        """(rows, segments) columns with what is missing in them."""
         beam = [s.beam for s in segments]
         area = openings_of(planning, segments, machine)
         return np.asarray(columns + (self.gy_per_mm2_mu[:, beam] * area).astype(np.float32))

@@ -8,18 +8,19 @@ the certificates say which coverage that left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
-from rtsim.errors import InputError
+from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.machine.model import Machine
 from rtsim.optimize.confirmed import confirm
 from rtsim.optimize.delivery import Delivery
 from rtsim.optimize.finished import finished
 from rtsim.optimize.fluence import FLUENCE_SOLVER, optimize_fluence, prepare
-from rtsim.optimize.goals import sort_goals
+from rtsim.optimize.goals import DoseVolumeLimit, sort_goals
 from rtsim.optimize.interruptible import Interruptible
 from rtsim.optimize.plan import Planned
 from rtsim.optimize.robust.positions import PositionsReader
@@ -112,8 +113,9 @@ def plan_stereotactic(
         sampling=sampling,
         displaced={p.limit.structure.name: reader.displacements for p in reader.promises if p.everywhere},
     )
-    plan = optimize_fluence(planning, solver=chosen.fluence_solver, progress=bar.part(INFLUENCE_DONE, FLUENCE_DONE))
-    draft = technique.draft(plan, machine, progress=bar.calm(FLUENCE_DONE, FLUENCE_DONE))
+    with _naming(reader.limits):
+        plan = optimize_fluence(planning, solver=chosen.fluence_solver, progress=bar.part(INFLUENCE_DONE, FLUENCE_DONE))
+        draft = technique.draft(plan, machine, progress=bar.calm(FLUENCE_DONE, FLUENCE_DONE))
     bench = Bench(
         phantom=phantom, planning=planning, engine=engine, rounds=chosen.rounds, recomputed=uncertain.recomputed
     )
@@ -122,6 +124,16 @@ def plan_stereotactic(
     notes = (*made, *plan.notes, *rounds.notes)
     levels = tuple(rounds.levels[k] for k in sorted(rounds.levels))
     return finished(best, bench, rounds.reader, uncertain, protocol.goals_for(prescription), plan, notes, levels)
+
+
+@contextmanager
+def _naming(limits: tuple[DoseVolumeLimit, ...]) -> Iterator[None]:
+    """An infeasible plan is told with the limits that leave none."""
+    try:
+        yield
+    except InfeasiblePlanError as error:
+        held = "; ".join(limit.describe() for limit in limits) or "none"
+        raise InfeasiblePlanError(f"{error}. Hard limits: {held}") from error
 
 
 def _reader(

@@ -21,6 +21,7 @@ from rtsim.optimize import (
     StepAndShoot,
     StereotacticSettings,
     StopOptimization,
+    fluence,
     plan_stereotactic,
 )
 from rtsim.optimize.apertures.draft import Improvement
@@ -33,6 +34,8 @@ from rtsim.optimize.robust.positions import PositionsReader
 from rtsim.optimize.robust.promises import promises_of
 from rtsim.optimize.robust.recomputed import recomputed
 from rtsim.optimize.rows import Sampling, build_rows, limit_name
+from rtsim.optimize.segment_weights import LEAST_SHARE, Correction, columns_of
+from rtsim.optimize.sequencing import segments_of
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
@@ -228,6 +231,26 @@ def test_rows_beyond_another_dose_grid_get_nothing(phantom: Phantom) -> None:
     of_points = dose[rows.voxels.size :]
     assert of_points.max() == pytest.approx(2.0)
     assert (of_points[np.abs(rows.points_mm[:, 2]) > 22.0] == 0.0).all()
+
+
+def test_a_corrected_matrix_gives_what_was_delivered_and_no_negative_dose(phantom: Phantom) -> None:
+    """Exactly at the segments that were delivered, where not less than LEAST_SHARE of a prediction came."""
+    protocol = toy.protocol(cord_gy=CORD_GY)
+    influence = toy.PencilEngine().influence(phantom, toy.beams(BEAMS))
+    made = fluence(influence, phantom, protocol.prescription("PTV"), protocol, solver=QUICK.fluence_solver)
+    planning, machine = made.planning, toy.machine()
+    parts = segments_of(made, machine, FEW)
+    columns, units = columns_of(planning, parts, machine), np.array([s.monitor_units for s in parts])
+    rng, beam = np.random.default_rng(2), np.array([s.beam for s in parts])
+    predicted = np.stack([columns[:, beam == k] @ units[beam == k] for k in range(len(BEAMS))], axis=1)
+    delivered = predicted * rng.uniform(0.75, 1.2, predicted.shape)
+    correction = Correction.of(planning, columns, parts, machine, delivered)
+    known = correction.applied_to(planning)
+    corrected = correction.added_to(columns_of(known, parts, machine), known, parts, machine)
+    assert corrected @ units == pytest.approx(delivered.sum(axis=1), rel=1e-4, abs=1e-4)
+    assert (corrected >= 0.0).all()
+    little = Correction.of(planning, columns, parts, machine, 0.1 * predicted).applied_to(planning)
+    assert columns_of(little, parts, machine) == pytest.approx(LEAST_SHARE * columns, rel=1e-4)
 
 
 @pytest.mark.parametrize("at", [0.45, 0.62, 0.97])

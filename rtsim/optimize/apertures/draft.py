@@ -78,7 +78,8 @@ class SegmentsDraft:
         """See :class:`~rtsim.optimize.delivery.Draft`."""
         own = self.improvement
         searches = own.searches if first else own.searches_later
-        steps = _Steps(self, planning, levels_gy, progress, searches)
+        known = planning if self.correction is None else self.correction.applied_to(planning)
+        steps = _Steps(self, known, levels_gy, progress, searches)
         steps.weigh()
         for _ in range(searches):
             steps.move(own.search_iterations)
