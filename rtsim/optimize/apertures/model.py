@@ -15,6 +15,7 @@ from rtsim.optimize.constraints import Constraint
 from rtsim.optimize.fluence import Planning
 from rtsim.optimize.leaves import multileaf
 from rtsim.optimize.objectives import Region
+from rtsim.optimize.products import Products
 from rtsim.optimize.segment_weights import Correction, Segment
 from rtsim.typing import FloatArray, IntArray
 
@@ -32,6 +33,7 @@ class ApertureDose:
     """Dose of leaf ends and monitor units, and the objective on it.
 
     Attributes:
+        products: with the influence matrix.
         segments: where it starts; pairs that do not move stay as they are in them.
         openings: the map to beamlets.
         constraints: hard limits at their levels.
@@ -40,6 +42,7 @@ class ApertureDose:
     """
 
     planning: Planning
+    products: Products
     segments: tuple[Segment, ...]
     machine: Machine
     openings: Openings
@@ -67,6 +70,7 @@ class ApertureDose:
         counts = [0 if b.beamlets is None else b.beamlets.count for b in influence.beams]
         return cls(
             planning=planning,
+            products=Products(planning.matrix),
             segments=segments,
             machine=machine,
             openings=openings(influence, [(s.beam, s.aperture) for s in segments], machine, settings.edge_mm),
@@ -110,7 +114,8 @@ class ApertureDose:
     def dose(self, point: Point) -> FloatArray:
         """(rows,) Gy of all fractions."""
         fluence = self.openings.fluence(point.ends_mm, point.monitor_units)
-        gy = np.asarray(self.planning.matrix @ fluence.astype(np.float32), dtype=np.float64)
+        gy = np.empty(self.planning.rows.count)
+        self.products.times(fluence, gy)
         if self.scatter is not None:
             output = np.bincount(self.beam, weights=fluence * self.area_mm2, minlength=self.scatter.shape[1])
             gy += np.einsum("ij,j->i", self.scatter, output)
@@ -118,7 +123,7 @@ class ApertureDose:
 
     def pullback(self, point: Point, slope: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Gradients (m, 2) and (segments,) of a gradient (rows,) with respect to dose."""
-        of_fluence = np.asarray(self.planning.adjoint @ slope.astype(np.float32), dtype=np.float64)
+        of_fluence = self.products.transposed_times(slope)
         if self.scatter is not None:
             of_fluence += np.einsum("ij,i->j", self.scatter, slope)[self.beam] * self.area_mm2
         return self.openings.pullback(point.ends_mm, point.monitor_units, of_fluence)

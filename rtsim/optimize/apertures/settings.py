@@ -30,7 +30,7 @@ class DirectAperture:
     min_monitor_units: float = 0.0
     penalty: float = 30.0
     penalty_growth: float = 4.0
-    memory: int = 20
+    memory: int = 12
 
     def __post_init__(self) -> None:
         if min(self.max_iterations, self.inner_iterations, self.memory) < 1:
