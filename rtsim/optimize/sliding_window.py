@@ -21,6 +21,7 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence
 from rtsim.optimize.leaves import multileaf
 from rtsim.optimize.sliding_window_beam import SweepSettings, SweptBeam, swept_beam
+from rtsim.optimize.sliding_window_rises import Rises
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.phantom.structure import Structure
 from rtsim.typing import AnyFloatArray, FloatArray, Progress
@@ -36,8 +37,9 @@ class SlidingWindow:
     Attributes:
         sweep: how a map is swept: dose rate, control points.
         solver: of the fluences after the first.
-        smoothing: how much more than in the planning the differences of neighboring beamlets count in these: leaves pay
-            for every rise in monitor units.
+        smoothing: how much more than in the planning the differences of neighboring beamlets count in these, those
+            most that the monitor units of a beam depend on.
+        smoothings: how often these are weighed anew (``sliding_window_rises``).
         beams: how many posterior beams, where no gantry angles are given.
         beamlet_width_mm: along the leaf direction.
         beamlet_margin_mm: how far beamlets reach beyond the target's projection.
@@ -45,7 +47,8 @@ class SlidingWindow:
 
     sweep: SweepSettings = field(default_factory=SweepSettings)
     solver: AugmentedLagrangian = AGAIN_SOLVER
-    smoothing: float = 10.0
+    smoothing: float = 40.0
+    smoothings: int = 3
     beams: int = 9
     beamlet_width_mm: float = 5.0
     beamlet_margin_mm: float = 5.0
@@ -53,6 +56,8 @@ class SlidingWindow:
     def __post_init__(self) -> None:
         if not 0.0 <= self.smoothing < math.inf:
             raise InputError(f"smoothing is {self.smoothing}; a factor >= 0 is needed")
+        if self.smoothings < 1:
+            raise InputError(f"smoothings is {self.smoothings}; the fluence is optimized once at least")
         if self.beams < 1:
             raise InputError(f"beams is {self.beams}; at least one is needed")
 
@@ -154,17 +159,21 @@ class SlidingWindowDraft:
         own = replace(self, planning=planning)
         given, least = own.given_units, own.least_units
         offset = np.asarray(planning.matrix @ least.astype(np.float32), dtype=np.float64) + own._missing_of(given)
-        above = np.maximum(given - least, 0.0)
         weights = replace(planning.weights, smoothness=self.settings.smoothing * planning.weights.smoothness)
-        plan = optimize_fluence(
-            replace(planning, weights=weights),
-            solver=self.settings.solver,
-            offset_gy=offset,
-            levels_gy=levels_gy,
-            start=above,
-            progress=progress,
-        )
-        new = _sequenced(self.settings, planning, self.machine, least + plan.solution.weights)
+        smooth, rises = replace(planning, weights=weights), Rises.of(planning.influence.beams)
+        above, count = np.maximum(given - least, 0.0), self.settings.smoothings
+        for n in range(count):
+            plan = optimize_fluence(
+                smooth,
+                solver=self.settings.solver,
+                offset_gy=offset,
+                levels_gy=levels_gy,
+                start=above,
+                differences=rises.weighted(least + above),
+                progress=_part(progress, n, count),
+            )
+            above = plan.solution.weights
+        new = _sequenced(self.settings, planning, self.machine, least + above)
         return replace(new, missing_gy=self.missing_gy)
 
     def kept(self, factor: float) -> SlidingWindowDraft:
@@ -208,6 +217,12 @@ class SlidingWindowDraft:
             if part is not None:
                 out[influence.columns_of(k)] = part
         return out
+
+
+def _part(progress: Progress | None, n: int, count: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, text: progress((n + done) / count, text)
 
 
 def _sequenced(

@@ -18,6 +18,7 @@ from rtsim.optimize.fluence import optimize_fluence, prepare
 from rtsim.optimize.leaves import BeamletMap, dosimetric
 from rtsim.optimize.sliding_window import SlidingWindow
 from rtsim.optimize.sliding_window_beam import SweepSettings, swept_beam
+from rtsim.optimize.sliding_window_rises import Rises
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.phantom.phantom import Phantom
 from tests.unit import optimize_toy as toy
@@ -200,7 +201,7 @@ def test_what_cannot_be_swept_is_refused() -> None:
     for wrong in ({"leaf_step_mm": 0.0}, {"most_control_points": 2}, {"tolerance": 0.0}, {"dose_rate_mu_min": -1.0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             SweepSettings(**wrong)  # type: ignore[arg-type]
-    for wrong in ({"smoothing": -1.0}, {"beams": 0}):
+    for wrong in ({"smoothing": -1.0}, {"smoothings": 0}, {"beams": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             SlidingWindow(**wrong)  # type: ignore[arg-type]
 
@@ -280,6 +281,25 @@ def test_an_improved_draft_holds_the_limit_in_its_forward_dose(case: Toy) -> Non
     assert dose[region].max() <= 1.01 * level
     target = case.planning.rows.regions["PTV"]
     assert target.share[dose[target.rows] >= 18.0].sum() > 0.6
+
+
+def test_smoothing_takes_from_the_rows_that_the_monitor_units_depend_on(case: Toy) -> None:
+    rises = Rises.of(case.planning.influence.beams)
+    given = case.draft.given_units
+    sums = rises.sums(given)
+    maps = [BeamletMap.of(b.beamlets) for b in case.planning.influence.beams]  # type: ignore[arg-type]
+    expected = [
+        np.maximum(np.diff(m.fluence(given[case.planning.influence.columns_of(k)]), prepend=0.0), 0.0).sum(axis=1)
+        for k, m in enumerate(maps)
+    ]
+    np.testing.assert_allclose(sums, np.concatenate(expected))
+    levels = {0: 0.99 * case.planning.wishes.limits[0].limit_gy}
+    rough, smoother = (
+        replace(case.draft, settings=replace(case.delivery, smoothing=s)).improved(case.planning, levels, first=True)
+        for s in (0.1, 400.0)
+    )
+    units = [sum(b.monitor_units for b in d.beams) for d in (rough, smoother)]
+    assert units[1] < 0.95 * units[0]
 
 
 def test_beams_that_scaling_leaves_too_little_are_left_out(case: Toy) -> None:
