@@ -58,7 +58,7 @@ def header(suites: list[str], threads: int) -> dict[str, Any]:
     """What was run where: commit, CPU and how busy it was, threads, versions."""
     return {
         "suites": suites,
-        "commit": _commit(),
+        "commit": commit(),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -80,7 +80,8 @@ def write_json(path: Path, head: dict[str, Any], rows: list[Row]) -> None:
     partial.replace(path)
 
 
-def _commit() -> str:
+def commit() -> str:
+    """What ``git describe`` calls this state of the repository; unknown outside one."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
