@@ -110,6 +110,10 @@ class Steps:
         finally:
             self._display.line = self._display.notice = ""
 
+    def say(self, text: str) -> None:
+        """Print a sentence above the bars; with ``quiet``, too."""
+        self._display.console.print(text, markup=False)
+
     def notice(self, text: str) -> None:
         """A line that stays below the bars until the step ends. Safe to call from a signal handler."""
         self._display.notice = text

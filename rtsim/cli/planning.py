@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from rtsim.beams.model import Beam
-from rtsim.cli.console import errors
 from rtsim.cli.request import Request
 from rtsim.dose import CollapsedCone
 from rtsim.errors import RtsimError
@@ -92,11 +92,13 @@ def wants_tradeoff(request: Request, planned: Planned, coverage_percent: float) 
     return request.has_tradeoff or coverage_percent < request.prescription.coverage_percent - 0.1
 
 
-def tradeoff_or_none(request: Request, planned: Planned, progress: Progress) -> Tradeoff | None:
+def tradeoff_or_none(
+    request: Request, planned: Planned, progress: Progress, say: Callable[[str], None]
+) -> Tradeoff | None:
     """The trade-off; None where no limit can be moved, which is said when it was asked for. The plan is finished."""
     try:
         return tradeoff(planned, progress=progress)
     except RtsimError as error:
         if request.has_tradeoff:
-            errors().print(f"no trade-off: {error}", markup=False)
+            say(f"no trade-off: {error}")
         return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rtsim import __version__
 from rtsim.cli.check import Checked, NotChecked, check_or_reason
-from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, errors, steps, terminal
+from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, steps, terminal
 from rtsim.cli.outputs import Extras, record_of, write_outputs
 from rtsim.cli.planning import plan_of, tradeoff_or_none, wants_tradeoff
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
@@ -83,7 +83,7 @@ def _planned(request: Request, clock: Clock, bars: Steps) -> tuple[Planned, bool
         planned = plan_of(request, stopping.stops(progress))
     if not stopping.asked:
         return planned, False
-    errors().print(STOPPED, markup=False)
+    bars.say(STOPPED)
     return replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, STOPPED))), True
 
 
@@ -91,7 +91,7 @@ def _traded(request: Request, planned: Planned, report: GradeReport, clock: Cloc
     if not wants_tradeoff(request, planned, report.target.coverage_percent):
         return None
     with clock.timed(bars, "trade-off") as progress, stoppable(bars) as stopping:
-        return tradeoff_or_none(request, planned, stopping.stops(progress))
+        return tradeoff_or_none(request, planned, stopping.stops(progress), bars.say)
 
 
 def _checked(request: Request, planned: Planned, clock: Clock, bars: Steps) -> Checked | NotChecked | None:
@@ -100,7 +100,7 @@ def _checked(request: Request, planned: Planned, clock: Clock, bars: Steps) -> C
     with clock.timed(bars, f"check ({request.check.engine})") as progress:
         checked = check_or_reason(request, request.check, planned, progress)
     if isinstance(checked, NotChecked):
-        errors().print(checked.reason, markup=False)
+        bars.say(checked.reason)
     return checked
 
 
