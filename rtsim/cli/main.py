@@ -11,16 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtsim import __version__
-from rtsim.cli.choices import (
-    CHECK_ENGINES,
-    CHECK_UNCERTAINTY_PERCENT,
-    DEFAULT_ARCS,
-    DELIVERIES,
-    EMERGENCY_PROTOCOL,
-    MOST_ARCS,
-)
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors, exit_code_of
 from rtsim.cli.recompute_arguments import add_recompute
+from rtsim.cli.run_arguments import add_run
 from rtsim.errors import RtsimError
 
 
@@ -33,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"rtsim {__version__}")
     top.add_argument("--verbose", action="store_true", help="log what is being done; show tracebacks")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_run(commands)
+    add_run(commands)
     info = commands.add_parser("info", help="what a DICOM folder holds; or the bundled cases, machines and protocols")
     info.add_argument("folder", type=Path, nargs="?", help="a DICOM folder; left out: list what is bundled")
     phantom = commands.add_parser("phantom", help="write a case as a DICOM CT series and RTSTRUCT")
@@ -49,88 +42,6 @@ def parser() -> argparse.ArgumentParser:
         "bench", help="run the benchmark tables (needs a checkout of the repository); 'rtsim bench --help': its options"
     )
     return top
-
-
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    run = commands.add_parser("run", help="plan a case: from CT to a graded plan, a report and a DICOM set")
-    run.add_argument("case", nargs="?", help="a bundled case by name, or a TOML file")
-    run.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
-    run.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
-    run.add_argument("--dicom", type=Path, metavar="FOLDER", help="plan on this CT series and RTSTRUCT")
-    run.add_argument("--series", help="SeriesInstanceUID, when the folder holds several CT series")
-    run.add_argument("--target", help="structure to treat; for --dicom")
-    run.add_argument("--cord", help="structure that is the spinal cord, when its name does not tell")
-    run.add_argument("--protocol", help="protocol by name or TOML file, e.g. spine_sbrt_2fx")
-    run.add_argument("--dose", type=float, metavar="GY", help="one of the protocol's dose levels")
-    run.add_argument("--cord-limits", metavar="SET", help="one of the protocol's sets of cord limits, e.g. hytec")
-    run.add_argument(
-        "--machine", help="machine by name or TOML file (default: of the case, or generic_6fff / generic_6x)"
-    )
-    run.add_argument("--histology", help="tumor histology, for TCP and for judging the dose, e.g. renal")
-    run.add_argument("--calibration", type=Path, help="HU to density curve (CSV or TOML)")
-    run.add_argument(
-        "--override",
-        action="append",
-        default=[],
-        metavar="STRUCTURE=G_CM3",
-        help="density override of a structure, e.g. Screw=4.43; may be given several times",
-    )
-    run.add_argument(
-        "--fields",
-        choices=["pa", "ap_pa", "pa_obliques", "laterals"],
-        help="arrangement of a conventional plan (default: of the case, or pa_obliques)",
-    )
-    run.add_argument(
-        "--delivery",
-        choices=DELIVERIES,
-        help=f"technique of a stereotactic plan (default: of the case, or {DELIVERIES[0]})",
-    )
-    run.add_argument(
-        "--arcs",
-        type=int,
-        metavar="N",
-        help=f"how many arcs, 1 to {MOST_ARCS}, with --delivery arc (default {DEFAULT_ARCS})",
-    )
-    run.add_argument(
-        "--subfields",
-        type=int,
-        metavar="N",
-        help="segments that a conventional field may have beside its open one (field-in-field), 0 to 10 (default 3)",
-    )
-    run.add_argument(
-        "--emergency",
-        action="store_true",
-        help=f"open PA (or --fields ap_pa) fields with monitor units, in one step; protocol {EMERGENCY_PROTOCOL} "
-        "unless --protocol says otherwise",
-    )
-    run.add_argument(
-        "--scenarios",
-        metavar="SET",
-        help="where the patient may lie in a stereotactic plan: the cord's hard limits hold there, too; e.g. 1mm,1deg "
-        "(each way; the default), 2mm, or none",
-    )
-    run.add_argument(
-        "--tradeoff",
-        action="store_true",
-        help="draw what other cord limits would leave of the target's coverage (pictures/tradeoff.png, and in the "
-        "report); done by itself where a stereotactic plan does not reach the coverage wanted",
-    )
-    run.add_argument("--spacing", type=float, metavar="MM", help="dose grid spacing")
-    run.add_argument("--seed", type=int, default=1, help="seed of voxel sampling and of the check (default 1)")
-    run.add_argument(
-        "--check",
-        choices=CHECK_ENGINES,
-        help="compute the final plan again with this engine, grade it again and compare: do the hard limits hold there "
-        "too? A limit that is broken there ends in exit status 3",
-    )
-    run.add_argument(
-        "--check-uncertainty",
-        type=float,
-        metavar="PERCENT",
-        help="statistical uncertainty of the check: one standard deviation, mean of the voxels above half the maximum "
-        f"(default {CHECK_UNCERTAINTY_PERCENT:g})",
-    )
-    run.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _add_commission(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -103,7 +103,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             "give either a case (rtsim run spine_t8_epidural -o out) or --dicom FOLDER, not both and not neither"
         )
     if arguments.dicom is not None:
-        for name in ("target", "protocol"):
+        for name in ("target",) if arguments.emergency else ("target", "protocol"):
             if getattr(arguments, name) is None:
                 raise InputError(
                     f"--dicom needs --{name}; 'rtsim info {arguments.dicom}' lists the structures, "

@@ -60,6 +60,8 @@ def _error(capsys: pytest.CaptureFixture[str]) -> str:
         (["run", "spine_t8_epidural", "--seed", str(2**58), "-o", "x"], "a whole number from 0 to 2^58"),
         (["run", "water_tank", "-o", "x"], "--protocol"),
         (["run", "--dicom", "nowhere", "-o", "x"], "--target"),
+        (["run", "--dicom", "nowhere", "--target", "PTV", "-o", "x"], "--protocol"),
+        (["run", "--dicom", "nowhere", "--target", "PTV", "--emergency", "-o", "x"], "nowhere"),
         (["run", "--dicom", "nowhere", "--target", "PTV", "--protocol", "spine_sbrt_1fx", "-o", "x"], "nowhere"),
         (["info", "nowhere"], "nowhere"),
         (["phantom", "water_tnk", "-o", "x"], "water_tank"),
