@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -108,6 +110,11 @@ def body_of(phantom: Phantom, margin_mm: float = 5.0) -> Body:
     return Body(crop, density[slices], phantom.material_index[slices])
 
 
+_LAST_OF: Final[WeakKeyDictionary[Phantom, tuple[tuple[float | None, float], Medium]]] = WeakKeyDictionary()
+"""The last medium of each phantom, as long as that lives: planning takes dozens of doses of one phantom, a beam each,
+and averaging the voxels of a CT takes as long as some of these."""
+
+
 def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0) -> Medium:
     """The phantom on the dose grid: its own grid (None) or volume means at ``spacing_mm``, cropped to what is not air.
 
@@ -116,6 +123,14 @@ def medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float = 5.0
         GeometryError: nothing but air.
         ResourceError: a dose grid that does not fit in memory.
     """
+    key, last = (spacing_mm, margin_mm), _LAST_OF.get(phantom)
+    if last is None or last[0] != key:
+        last = key, _medium_of(phantom, spacing_mm, margin_mm)
+        _LAST_OF[phantom] = last
+    return last[1]
+
+
+def _medium_of(phantom: Phantom, spacing_mm: float | None, margin_mm: float) -> Medium:
     body = body_of(phantom, margin_mm)
     density, index = body.density_g_cm3, body.material_index
     weights = default_basis().weight_matrix(phantom.materials)
