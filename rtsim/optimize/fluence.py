@@ -11,11 +11,14 @@ from scipy import sparse
 from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InfeasiblePlanError, InputError
+from rtsim.optimize.beam_on_time import LeafRows, MaximumMonitorUnits, WeightLimit
+from rtsim.optimize.contradictions import check_goals, check_reach
 from rtsim.optimize.goals import SortedGoals, sort_goals
 from rtsim.optimize.leaves import BeamletMap
 from rtsim.optimize.robust.scenarios import Displacement
 from rtsim.optimize.rows import Rows, Sampling, build_rows
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
+from rtsim.optimize.stages import in_two_stages
 from rtsim.optimize.wishes import Weights, Wishes, default_wishes, suited_weights
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
@@ -89,9 +92,11 @@ def prepare(
 
     Raises:
         InfeasiblePlanError: goals contradict each other, or no beamlet reaches the target.
+        MachineLimitError: all monitor units of the machine do not suffice for the prescription.
     """
     target = phantom.structures[prescription.target]
     goals = sort_goals(goals_of(wanted, prescription), prescription, phantom)
+    check_goals(goals, prescription, phantom, influence.grid)
     organs = {limit.structure.name: limit.structure for limit in (*goals.sought, *goals.hard)}
     organs |= {structure.name: structure for structure, _, _ in goals.target_doses}
     limited = {limit.structure.name: limit.structure for limit in goals.hard}
@@ -106,6 +111,7 @@ def prepare(
     )
     matrix = rows.matrix_of(influence, prescription.fractions)
     _check_reach(matrix, rows, target)
+    _check_machine(influence, matrix, rows, prescription)
     chosen = weights or suited_weights(goals, prescription)
     return Planning(
         prescription=prescription,
@@ -176,11 +182,16 @@ def optimize_fluence(
         offset_gy=offset,
         objectives=planning.wishes.objectives,
         constraints=planning.wishes.constraints(levels_gy or {}),
+        limits=_limits(planning, float(uniform.mean())),
         smoothing=smoothing if differences is None else differences,
         smoothing_weight=planning.weights.smoothness * unit,
     )
     _check_offset(problem)
-    solution = (solver or FLUENCE_SOLVER).solve(problem, uniform if start is None else start, progress=progress)
+    chosen = solver or FLUENCE_SOLVER
+    if start is None:
+        solution = in_two_stages(chosen, problem, uniform, progress)
+    else:
+        solution = chosen.solve(problem, start, progress=progress)
     if not solution.weights.any():
         raise InfeasiblePlanError(
             "the optimal fluence is zero everywhere: the limits leave no dose for the target. "
@@ -198,6 +209,25 @@ def optimize_fluence(
         dose=influence.dose(solution.weights, prescription.fractions),
         notes=_notes(planning, solution),
     )
+
+
+def _check_machine(influence: Influence, matrix: sparse.csr_array, rows: Rows, prescription: Prescription) -> None:
+    """Whether the monitor units of the machine suffice; those without calibration count photons, and have no limit."""
+    if any(b.machine.calibration is None for b in influence.beams):
+        return
+    most = np.empty(matrix.shape[1], dtype=np.float32)
+    for k, beam in enumerate(influence.beams):
+        most[influence.columns_of(k)] = beam.machine.limits.max_monitor_units_per_beam
+    target = rows.regions[prescription.target]
+    check_reach(np.asarray(matrix @ most, dtype=np.float64), target, prescription, influence.beams, prescription.target)
+
+
+def _limits(planning: Planning, uniform: float) -> tuple[WeightLimit, ...]:
+    per_gy = planning.weights.monitor_units_per_gy
+    if per_gy is None:
+        return ()
+    units = per_gy * planning.prescription.dose_per_fraction_gy
+    return (MaximumMonitorUnits(rows=LeafRows.of(planning.influence.beams), monitor_units=units, uniform=uniform),)
 
 
 def _check_reach(matrix: sparse.csr_array, rows: Rows, target: Structure) -> None:

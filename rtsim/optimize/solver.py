@@ -1,6 +1,6 @@
 """The solver: objectives under hard constraints and weights >= 0, by an augmented Lagrangian over projected L-BFGS.
 
-minimize   sum_s w_s f_s(A x + o) + smoothing |G x|^2   subject to   g_c(A x + o) <= 0,  x >= 0
+minimize   sum_s w_s f_s(A x + o) + smoothing |G x|^2   subject to   g_c(A x + o) <= 0,  h_l(x) <= 0,  x >= 0
 
 L(x, m) = f(x) + sum_i (max(0, m_i + r g_i)^2 - m_i^2) / (2 r);  m <- max(0, m + r g)  after each inner minimization.
 
@@ -17,6 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from rtsim.errors import InputError
+from rtsim.optimize.beam_on_time import WeightLimit
 from rtsim.optimize.constraints import Constraint, MaximumDose
 from rtsim.optimize.objectives import Objective, OneSided, Region
 from rtsim.optimize.products import Matrix, Products, Waking, quiet_levels
@@ -33,8 +34,8 @@ INNER = 0.03
 WARM_UP = 10
 """Iterations before the penalty is set by the objective."""
 
-LEAST = 1e-3
-"""The penalty falls no further than to this share of its first value."""
+LEAST = 1e-9
+"""The penalty falls with the objective no further than to this share of its first value."""
 
 
 class StopOptimization(Exception):  # noqa: N818 - a signal, as KeyboardInterrupt is
@@ -49,6 +50,7 @@ class Problem:
         matrix: (rows, n) Gy per unit weight; sparse CSR or dense, float32 or float64. Products add up in float64.
         offset_gy: (rows,) dose that does not depend on the weights.
         objectives, constraints: each with its region (rows of the matrix).
+        limits: on the weights themselves, e.g. on the monitor units that they will need.
         smoothing: (m, n) differences between neighboring weights, or None; ``smoothing_weight`` times their squared
             sum.
     """
@@ -57,6 +59,7 @@ class Problem:
     offset_gy: FloatArray
     objectives: tuple[tuple[Objective, Region], ...]
     constraints: tuple[tuple[Constraint, Region], ...] = ()
+    limits: tuple[WeightLimit, ...] = ()
     smoothing: sparse.csr_array | None = None
     smoothing_weight: float = 0.0
     products: Products = field(init=False, repr=False)
@@ -99,13 +102,13 @@ class Problem:
             direct = 2.0 * self.smoothing_weight * (self.smoothing.T @ steps)
         return value, slope, direct
 
-    def violation(self, dose: FloatArray) -> float:
-        """The worst constraint: how far above its limit, relative to it; 0 when all hold."""
-        return self.worst(dose)[0]
+    def worst(self, weights: FloatArray, dose: FloatArray) -> tuple[float, str]:
+        """The worst constraint or limit: how far above it, relative to it, 0 when all hold; and its name.
 
-    def worst(self, dose: FloatArray) -> tuple[float, str]:
-        """The same with the name of the constraint; the name is empty where there are none."""
+        The name is empty where there are none.
+        """
         found = [(float(c.residual(dose[r.rows], r).max()), c.describe()) for c, r in self.constraints]
+        found += [(float(limit.residual(weights).max()), limit.describe()) for limit in self.limits]
         worst, name = max(found, default=(0.0, ""))
         return max(0.0, worst), name
 
@@ -204,13 +207,14 @@ class _Run:
         self.y = x / self.scale
         dose = problem.dose(x)
         value = problem.objective(x, dose)[0]
-        self.rho = self.stiffest = settings.penalty * max(abs(value), 1e-12)
-        self.grown = False
+        self.scale_of_value = self.highest = max(abs(value), 1e-12)
+        self.rho, self.growth = settings.penalty * self.scale_of_value, 1.0
         self.multipliers = [np.zeros(c.residual(dose[r.rows], r).shape) for c, r in problem.constraints]
+        self.limit_multipliers = [np.zeros(limit.residual(x).shape) for limit in problem.limits]
         self.evaluations = self.iterations = 0
         self.history: list[tuple[float, float]] = []
         self.best: tuple[tuple[float, float], FloatArray] | None = None
-        self.seen = _Seen(value, *problem.worst(dose))
+        self.seen = _Seen(value, *problem.worst(x, dose))
         self._keep(x, value, self.seen.violation)
         self.descent = Descent(x.size, settings.memory)
         self.waking = Waking(problem.products, problem.offset_gy, self._quiet())
@@ -249,6 +253,13 @@ class _Run:
             if active.any() or m.any():
                 value += float(np.einsum("i,i->", active, active) - np.einsum("i,i->", m, m)) / (2.0 * self.rho)
                 slope[region.rows] += constraint.pullback(own, region, active)
+        for limit, m in zip(p.limits, self.limit_multipliers, strict=True):
+            residual = limit.residual(x)
+            if not name or float(residual.max()) > worst:
+                worst, name = max(worst, float(residual.max())), limit.describe()
+            active = np.maximum(m + self.rho * residual, 0.0)
+            value += float(np.einsum("i,i->", active, active) - np.einsum("i,i->", m, m)) / (2.0 * self.rho)
+            direct += limit.pullback(x, active)
         self.seen = _Seen(objective, worst, name)
         return value, (p.pullback(slope) + direct) * self.scale
 
@@ -287,12 +298,12 @@ class _Run:
                 x = self.y * self.scale
                 dose = self.problem.dose(x)
                 value = self.problem.objective(x, dose)[0]
-                self.seen = _Seen(value, *self.problem.worst(dose))
+                self.seen = _Seen(value, *self.problem.worst(x, dose))
                 violation = self.seen.violation
                 self._keep(x, value, violation)
                 self._keep_scaled_down(x, dose)
                 self.history.append((value, violation))
-                self._update(dose, value, violation, previous_violation)
+                self._update(x, dose, value, violation, previous_violation)
                 settled = abs(previous - value) <= settings.tolerance * max(abs(value), 1e-12)
                 converged = settled and violation <= settings.tolerance
                 self.iterations = max(self.iterations, before + 1)
@@ -308,32 +319,37 @@ class _Run:
 
     def _inner_iterations(self) -> int:
         """A few at first, until the scale of the objective is known."""
-        first = self.problem.constraints and not self.history
+        first = (self.problem.constraints or self.problem.limits) and not self.history
         return min(WARM_UP, self.settings.inner_iterations) if first else self.settings.inner_iterations
 
-    def _update(self, dose: FloatArray, value: float, violation: float, previous: float) -> None:
-        for k, (constraint, region) in enumerate(self.problem.constraints):
-            residual = constraint.residual(dose[region.rows], region)
-            self.multipliers[k] = np.maximum(self.multipliers[k] + self.rho * residual, 0.0)
-        before = self.rho
-        if violation > max(0.3 * previous, self.settings.tolerance):
-            self.rho *= self.settings.penalty_growth
-            self.grown = True
-        elif not self.grown:
-            # the objective was far higher at the start, and its penalty too stiff
-            self.rho = min(self.rho, max(self.settings.penalty * abs(value), LEAST * self.stiffest))
-        if self.rho != before:
+    def _update(self, x: FloatArray, dose: FloatArray, value: float, violation: float, previous: float) -> None:
+        if abs(value) < 0.5 * self.scale_of_value and self.scale_of_value > LEAST * self.highest:
+            # still on the way down: the penalty was too stiff, and multipliers by it would be as far off
+            self.scale_of_value = max(abs(value), LEAST * self.highest)
+        else:
+            self._multiply(x, dose)
+            if violation > max(0.3 * previous, self.settings.tolerance):
+                self.growth *= self.settings.penalty_growth
+        before, self.rho = self.rho, self.settings.penalty * self.growth * self.scale_of_value
+        if abs(self.rho - before) > 0.5 * before:
             self.descent.forget()
         if self.problem.constraints:
             self.waking.quiet_below(self._quiet())
 
+    def _multiply(self, x: FloatArray, dose: FloatArray) -> None:
+        for k, (constraint, region) in enumerate(self.problem.constraints):
+            residual = constraint.residual(dose[region.rows], region)
+            self.multipliers[k] = np.maximum(self.multipliers[k] + self.rho * residual, 0.0)
+        for k, limit in enumerate(self.problem.limits):
+            self.limit_multipliers[k] = np.maximum(self.limit_multipliers[k] + self.rho * limit.residual(x), 0.0)
+
     def _keep_scaled_down(self, x: FloatArray, dose: FloatArray) -> None:
         """A point that violates upper limits a little holds them when all weights shrink: keep that one too."""
-        violation = self.problem.violation(dose)
+        violation = self.problem.worst(x, dose)[0]
         if self.settings.tolerance < violation < 0.2:
             smaller = x / (1.0 + violation * 1.001)
             less = self.problem.dose(smaller)
-            self._keep(smaller, self.problem.objective(smaller, less)[0], self.problem.violation(less))
+            self._keep(smaller, self.problem.objective(smaller, less)[0], self.problem.worst(smaller, less)[0])
 
     def _solution(self, converged: bool, stopped: bool) -> Solution:
         assert self.best is not None
@@ -347,7 +363,7 @@ class _Run:
             weights=x,
             dose_gy=dose,
             objective=value,
-            violation=self.problem.violation(dose),
+            violation=self.problem.worst(x, dose)[0],
             history=tuple(self.history),
             slope_gy=slope,
             evaluations=self.evaluations,

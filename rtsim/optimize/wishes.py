@@ -58,6 +58,8 @@ class Weights:
         organ_aim: an organ's dose counts from this part of its sought limit, so that what is delivered lies below it.
         gradient_index: tissue that gets more than half the prescription counts (with ``gradient``) beyond the volume
             that this V50% / V100% leaves outside a target covered as wanted.
+        monitor_units_per_gy: no weight, but a hard limit on the beam-on time that the fluence will need, all beams
+            together, for each Gy prescribed; default: the smoothness alone keeps it low.
         goals: factors on the weights of single goals.
     """
 
@@ -75,6 +77,7 @@ class Weights:
     falloff_floor: float = 0.2
     falloff_rate_per_mm: float = 0.2
     gradient_index: float = 2.9
+    monitor_units_per_gy: float | None = None
     goals: tuple[GoalWeight, ...] = ()
 
     def __post_init__(self) -> None:
@@ -87,6 +90,8 @@ class Weights:
             raise InputError(f"aim is {self.aim} and ceiling {self.ceiling}; 0 < aim < ceiling is needed")
         if not 0.0 < self.organ_aim <= 1.0:
             raise InputError(f"organ_aim is {self.organ_aim}; 0 < organ_aim <= 1 is needed")
+        if self.monitor_units_per_gy is not None and not self.monitor_units_per_gy > 0.0:
+            raise InputError(f"monitor_units_per_gy is {self.monitor_units_per_gy}; it must be > 0, or None")
         if not self.gradient_index > 1.0:
             raise InputError(f"gradient_index is {self.gradient_index}; V50% / V100% is > 1")
 
