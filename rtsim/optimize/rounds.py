@@ -80,7 +80,8 @@ class Rounds:
                 break
             if best is None or candidate.rank > best.rank:
                 best = candidate
-            if self._progress.stopped or (k > 0 and self._covers(best)):
+            promising = candidate is not best and candidate.objective < best.objective
+            if self._progress.stopped or (k > 0 and self._covers(best) and not promising):
                 break
             draft = self.learned(candidate)
         assert best is not None

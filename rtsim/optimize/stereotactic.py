@@ -48,8 +48,8 @@ class StereotacticSettings:
         weights: of the objectives; default: those that suit the goals, a uniform target or a steep fall-off.
         fluence_solver: settings of the solver of the fluence; those of what follows are the delivery's.
         sampling: which voxels the optimizer sees, with its seed.
-        rounds: forward doses of the delivered plan at most, each followed by a correction; from the second on the
-            first that covers as wanted ends it.
+        rounds: forward doses of the delivered plan at most, each followed by a correction. From the second on it ends
+            with a plan that covers as wanted, unless the last one is better but for a little coverage.
     """
 
     weights: Weights | None = None
