@@ -9,6 +9,7 @@ or, in one call and with the hard limits certified in the forward dose of what i
     planned = rt.optimize.plan_stereotactic(phantom, prescription, protocol, machine, engine=engine)
 """
 
+from rtsim.optimize.apertures import DirectAperture, Improvement, optimize_apertures
 from rtsim.optimize.arcs import Arcs
 from rtsim.optimize.constraints import (
     Constraint,
@@ -69,12 +70,14 @@ __all__ = [
     "Constraint",
     "ConventionalSettings",
     "Decomposition",
-    "DoseOutsideVolume",
+    "DirectAperture",
     "Displacement",
+    "DoseOutsideVolume",
     "Falloff",
     "FieldArrangement",
     "FluencePlan",
     "GEud",
+    "Improvement",
     "MaximumDose",
     "MaximumDoseAtVolume",
     "MaximumGEud",
@@ -88,14 +91,14 @@ __all__ = [
     "Objective",
     "Plan",
     "Planned",
-    "PrescribedTo",
     "PositionsHeld",
+    "PrescribedTo",
     "Problem",
     "Region",
     "Response",
     "Sampling",
-    "SlidingWindow",
     "Scenarios",
+    "SlidingWindow",
     "Solution",
     "SquaredDeviation",
     "SquaredOverEqd2",
@@ -115,6 +118,7 @@ __all__ = [
     "find_structure",
     "fluence",
     "least_beam_on_time",
+    "optimize_apertures",
     "plan_conventional",
     "plan_stereotactic",
     "sequence",
