@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rtsim as rt
 from rtsim.beams import check_delivery
+from rtsim.dose.result import Dose
 from rtsim.errors import InputError, MachineLimitError
+from rtsim.io import read_plan, write_dicom
 from rtsim.machine import load_machine, point_source
 from rtsim.optimize.arcs import ArcDraft, Arcs, Descent
 from rtsim.optimize.delivery import Delivery, Draft
 from rtsim.optimize.fluence import FluencePlan, optimize_fluence, prepare
+from rtsim.optimize.plan import Plan
 from rtsim.optimize.solver import AugmentedLagrangian, StopOptimization
 from tests.unit import optimize_toy as toy
 
@@ -90,6 +94,21 @@ def test_the_forward_dose_of_an_arc_is_what_the_matrix_says() -> None:
     assert said[high].mean() == pytest.approx(given[high].mean(), rel=0.02)
 
 
+def test_a_plan_of_arcs_comes_back_from_rtplan_within_the_same_limits(
+    plan: FluencePlan, draft: ArcDraft, tmp_path: Path
+) -> None:
+    phantom, beams = toy.phantom(6.0), draft.beams
+    dose = Dose(values_gy=np.ones(phantom.grid.shape), grid=phantom.grid)
+    written = write_dicom(tmp_path / "set", phantom, Plan(beams=beams, prescription=plan.prescription), dose, ct=False)
+    back = read_plan(written.plan)
+    for mine, its in zip(beams, back.beams, strict=True):
+        assert len(its.control_points) == len(mine.control_points)
+        assert check_delivery(its).time.seconds == pytest.approx(check_delivery(mine).time.seconds, rel=1e-6)
+        for a, b in zip(mine.control_points, its.control_points, strict=True):
+            np.testing.assert_allclose(b.aperture.leaf_pairs_mm, a.aperture.leaf_pairs_mm, atol=1e-6)
+            assert b.gantry_deg == pytest.approx(a.gantry_deg, abs=1e-6)
+
+
 def test_what_was_delivered_corrects_the_model(plan: FluencePlan, draft: ArcDraft) -> None:
     delivered = 1.07 * draft.model.of_each(draft.shapes) + 0.1
     knows = draft.corrected(delivered)
@@ -152,4 +171,4 @@ def test_machines_and_beams_that_have_no_arcs(plan: FluencePlan) -> None:
 def test_directions_alternate_unless_each_arc_has_its_own() -> None:
     assert [p.turn_deg for p in Arcs(count=3).paths] == [358.0, -358.0, 358.0]
     assert [p.turn_deg for p in ARCS.paths] == [159.0, 159.0]
-    assert [p.collimator_deg for p in Arcs(count=3).paths] == [10.0, 350.0, 80.0]
+    assert [p.collimator_deg for p in Arcs(count=3).paths] == [45.0, 315.0, 90.0]

@@ -43,11 +43,11 @@ class Descent:
             not fall.
     """
 
-    iterations: int = 240
-    iterations_later: int = 80
+    iterations: int = 180
+    iterations_later: int = 60
     inner_iterations: int = 30
     units_iterations: int = 120
-    leaf_scale_mm: float = 5.0
+    leaf_scale_mm: float = 10.0
     units_weight: float = 20.0
     penalty: float = 30.0
     penalty_growth: float = 4.0
