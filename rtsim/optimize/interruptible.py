@@ -16,13 +16,18 @@ class Interruptible:
     def __init__(self, progress: Progress | None) -> None:
         self._progress, self.stopped = progress, False
 
-    def part(self, start: float, stop: float) -> Progress:
-        """Progress of the work from ``start`` to ``stop`` (0..1); raises when the user wants to stop."""
+    def part(self, start: float, stop: float, stage: str = "") -> Progress:
+        """Progress of the work from ``start`` to ``stop`` (0..1); raises when the user wants to stop.
+
+        Args:
+            stage: put before what is reported.
+        """
+        head = f"{stage}: " if stage else ""
 
         def report(done: float, text: str) -> None:
             if not self.stopped and self._progress is not None:
                 try:
-                    self._progress(start + (stop - start) * done, text)
+                    self._progress(start + (stop - start) * done, head + text)
                 except StopOptimization:
                     self.stopped = True
             if self.stopped:
@@ -30,9 +35,9 @@ class Interruptible:
 
         return report
 
-    def calm(self, start: float, stop: float) -> Progress:
+    def calm(self, start: float, stop: float, stage: str = "") -> Progress:
         """The same of work without which there would be no plan: a stop is remembered, but does not end it."""
-        own = self.part(start, stop)
+        own = self.part(start, stop, stage)
 
         def report(done: float, text: str) -> None:
             try:

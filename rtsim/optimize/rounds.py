@@ -115,7 +115,8 @@ class Rounds:
         low, high = self._span
         width = (high - low) / self._bench.rounds
         span = min(high, low + width * (k + start)), min(high, low + width * (k + stop))
-        return self._progress.part(*span) if can_stop else self._progress.calm(*span)
+        stage = f"round {k + 1}"
+        return self._progress.part(*span, stage) if can_stop else self._progress.calm(*span, stage)
 
     def _improved(self, draft: Draft, k: int) -> Draft:
         try:

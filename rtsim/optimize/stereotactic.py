@@ -114,7 +114,8 @@ def plan_stereotactic(
         displaced={p.limit.structure.name: reader.displacements for p in reader.promises if p.everywhere},
     )
     with _naming(reader.limits):
-        plan = optimize_fluence(planning, solver=chosen.fluence_solver, progress=bar.part(INFLUENCE_DONE, FLUENCE_DONE))
+        part = bar.part(INFLUENCE_DONE, FLUENCE_DONE, "fluence")
+        plan = optimize_fluence(planning, solver=chosen.fluence_solver, progress=part)
         draft = technique.draft(plan, machine, progress=bar.calm(FLUENCE_DONE, FLUENCE_DONE))
     bench = Bench(
         phantom=phantom, planning=planning, engine=engine, rounds=chosen.rounds, recomputed=uncertain.recomputed
