@@ -18,9 +18,9 @@ from rtsim.phantom.structure import Structure
 from rtsim.protocol.metric import MetricKind
 from rtsim.protocol.model import Goal, Prescription, Priority, Sense
 
-SAFETY = 0.01
-"""Limits are aimed at this much below: what a certified D0.035cc moves by on a finer grid (1.0 % from 2 to
-1.5 mm, docs/accuracy.md), and the rounding of scaled doses to float32, may not break one."""
+SAFETY = 0.02
+"""Limits are aimed at this much below. A D0.035cc of the cord read on a grid of 2 mm rises by 1.0 % on 1.5 mm and by
+1.8 % on 1 mm (docs/accuracy.md); it shall hold there, too. Rounding of scaled doses to float32 is far less."""
 
 COVERAGE_SPARE = 0.05
 """Percent of the target that a plan covers beyond what is wanted, so that rounding leaves the goal met."""
