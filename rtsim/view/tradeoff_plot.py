@@ -141,14 +141,16 @@ def _draw_plan(axes: Any, found: Tradeoff) -> None:
         return
     at = found.limit_gy if not found.is_reached else plan.reached_gy
     axes.plot([at], [plan.coverage_percent], marker="D", markersize=10, color=_LIMIT, markeredgecolor="white", zorder=5)
+    low, high = axes.get_ylim()
+    is_low = plan.coverage_percent < low + 0.15 * (high - low)
     doses = f"D95 {plan.d95_gy:.1f} Gy, {found.structure} {plan.reached_gy:.1f} Gy"
     axes.annotate(
         f"this plan: {floored(plan.coverage_percent):g} %\n{doses}",
         (at, plan.coverage_percent),
-        xytext=(12, -10),
+        xytext=(12, 10 if is_low else -10),
         textcoords="offset points",
         ha="left",
-        va="top",
+        va="bottom" if is_low else "top",
         color=_INK,
         fontsize=10,
         bbox={"facecolor": "white", "edgecolor": "#CCCCCC", "boxstyle": "round,pad=0.3"},
