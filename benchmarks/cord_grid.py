@@ -11,8 +11,8 @@ from typing import Final
 
 import rtsim as rt
 from rtsim.cli.main import parser
+from rtsim.cli.planning import plan_of
 from rtsim.cli.request import request_of
-from rtsim.cli.run import plan_of
 from rtsim.optimize import Planned
 from rtsim.optimize.measured import Measured
 from rtsim.protocol import Metric
