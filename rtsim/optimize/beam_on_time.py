@@ -5,9 +5,8 @@ largest of its rows, and no sequence of intervals can be shorter (``decompositio
 the beams is convex in the fluence. Both kinks are rounded off to the safe side: a small step, and the largest row
 by the p-norm of the rows.
 
-Source: Engel, Discrete Appl Math 152 (2005) 35, DOI 10.1016/j.dam.2004.10.008 (least beam-on time); Craft et al., Phys
-Med Biol 52 (2007) 7333, DOI 10.1088/0031-9155/52/24/006 [M] (plan quality against monitor units: much can be had for
-little).
+Sources: Engel, Discrete Appl Math 152 (2005) 35, DOI 10.1016/j.dam.2004.10.008 (least beam-on time); Craft, Suss &
+Bortfeld, IJROBP 67 (2007) 1596 [M] (plan quality against monitor units: much can be had for little).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ d EQD2 / d D = (2 D / n + ab) / (2 + ab)
 Sources: Fowler, Br J Radiol 62 (1989) 679, DOI 10.1259/0007-1285-62-740-679 (LQ); Webb & Nahum, Phys Med Biol 38 (1993)
 653, DOI 10.1088/0031-9155/38/6/001 (Poisson); Kutcher & Burman, IJROBP 16 (1989) 1623, DOI
 10.1016/0360-3016(89)90972-3 (LKB); Niemierko, Med Phys 26 (1999) 1100 (logistic in gEUD); Romeijn et al., Phys Med Biol
-49 (2004) 1991, DOI 10.1088/0031-9155/49/10/003 (-ln TCP and the like are convex where the criteria are).
+49 (2004) 1991 [M] (which criteria are convex, and which become so by a logarithm).
 """
 
 from __future__ import annotations
