@@ -20,7 +20,7 @@ from rtsim.beams.arrangements import (
 )
 from rtsim.beams.beamlets import with_beamlets
 from rtsim.beams.conformal import conform, conformal_aperture, conformal_arc
-from rtsim.beams.delivery_limits import DeliveryCheck, check_delivery
+from rtsim.beams.delivery_limits import DeliveryCheck, check_delivery, largest_scale
 from rtsim.beams.delivery_time import DeliveryTime, IntervalTime, delivery_time, treatment_seconds
 from rtsim.beams.model import Aperture, Beam, Beamlets, ControlPoint, same_aperture, static_control_points
 from rtsim.beams.monitor_units import check_monitor_units
@@ -46,6 +46,7 @@ __all__ = [
     "coplanar",
     "delivery_time",
     "equidistant",
+    "largest_scale",
     "lateral_pair",
     "posterior",
     "posterior_anterior",

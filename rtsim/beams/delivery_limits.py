@@ -7,6 +7,7 @@ own speeds say, and none of them, nor any change of the gantry's, may pass a lim
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -75,6 +76,22 @@ def check_delivery(beam: Beam, time: DeliveryTime | None = None) -> DeliveryChec
         gantry_acceleration_deg_s2=_check_acceleration(beam, time),
         leaf_speed_mm_s=max((i.leaf_speed_mm_s for i in time.intervals), default=0.0),
     )
+
+
+def largest_scale(beam: Beam) -> float:
+    """By how much all monitor units can be multiplied before the machine gives no more, in all or per degree; inf where
+    nothing limits them (a machine without monitor units)."""
+    limits = beam.machine.limits
+    if beam.machine.calibration is None or not beam.monitor_units > 0.0:
+        return math.inf
+    allowed = [limits.max_monitor_units_per_beam / beam.monitor_units]
+    if limits.max_monitor_units_per_degree is not None:
+        for a, b in pairwise(beam.control_points):
+            turn = abs((b.gantry_deg - a.gantry_deg + 180.0) % 360.0 - 180.0)
+            units = b.cumulative_monitor_units - a.cumulative_monitor_units
+            if turn > _SLACK and units > 0.0:
+                allowed.append(limits.max_monitor_units_per_degree * turn / units)
+    return min(allowed)
 
 
 def _check_positions(beam: Beam) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rtsim.beams import largest_scale
 from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
@@ -114,8 +115,7 @@ def _factor(
     beams: Sequence[Beam], reading: Reading, limits: tuple[DoseVolumeLimit, ...], prescription: Prescription
 ) -> float:
     """The scale of all monitor units: no beam gets more than its machine gives."""
-    most = [b.machine.limits.max_monitor_units_per_beam / b.monitor_units for b in beams if b.machine.calibration]
-    return min([reading.factor(limits, prescription), *most])
+    return min([reading.factor(limits, prescription), *(largest_scale(b) for b in beams)])
 
 
 def objective_of(planning: Planning, rows_gy: FloatArray) -> float:

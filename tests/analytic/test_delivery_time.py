@@ -15,6 +15,7 @@ from rtsim.beams import (
     ControlPoint,
     check_delivery,
     delivery_time,
+    largest_scale,
     static_control_points,
     treatment_seconds,
 )
@@ -226,3 +227,13 @@ def test_the_check_refuses_a_motion_that_the_machine_does_not_make() -> None:
         with pytest.raises(MachineLimitError, match=message):
             check_delivery(turning, wrong)
     check_delivery(turning, good)
+
+
+def test_the_largest_scale_is_where_a_limit_binds() -> None:
+    assert largest_scale(arc(4.0, [8.0, 40.0, 4.0])) == pytest.approx(2.0)  # 10 MU per degree of 20
+    assert largest_scale(Beam.open_field(MACHINE, monitor_units=100.0)) == pytest.approx(99.99)
+    assert largest_scale(Beam.open_field(point_source())) == math.inf
+    turning = arc(4.0, [8.0, 40.0, 4.0])
+    check_delivery(turning.scaled(largest_scale(turning)))
+    with pytest.raises(MachineLimitError, match="MU per degree"):
+        check_delivery(turning.scaled(1.01 * largest_scale(turning)))

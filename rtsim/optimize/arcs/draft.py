@@ -161,7 +161,8 @@ class ArcDraft:
                     f"{own.monitor_units.max() * factor / layout.path.step_deg:.3g} MU per degree; "
                     f"{self.machine.name} gives at most {most:g}. Use more arcs or more fractions"
                 )
-            shapes.append(replace(own, monitor_units=np.maximum(own.monitor_units, least * (1.0 + 1e-9))))
+            few = own.monitor_units < least
+            shapes.append(replace(own, monitor_units=np.where(few, 1.05 * least, own.monitor_units)))
         if all(np.array_equal(a.monitor_units, b.monitor_units) for a, b in zip(shapes, self.shapes, strict=True)):
             return self
         return replace(self, shapes=tuple(shapes))
