@@ -49,7 +49,7 @@ class Weights:
     """How much each kind of objective counts (per Gy^2, mean over the volume), and where the objectives lie.
 
     Attributes:
-        target_under, target_over, falloff, gradient, organ, smoothness: the weights.
+        target_under, target_over, falloff, gradient, conformity, organ, smoothness: the weights.
         coverage: weight of the underdose of the hottest ``coverage_percent`` of the target alone, which gives up
             voxels that the cord makes unreachable.
         aim, ceiling: doses that underdose and overdose of the target are counted from, relative to the prescription.
@@ -68,6 +68,7 @@ class Weights:
     target_over: float = 3.0
     falloff: float = 120.0
     gradient: float = 1000.0
+    conformity: float = 3e4
     organ: float = 10.0
     smoothness: float = 4.0
     aim: float = 1.04
@@ -81,7 +82,7 @@ class Weights:
     goals: tuple[GoalWeight, ...] = ()
 
     def __post_init__(self) -> None:
-        falls = (self.falloff, self.gradient, self.organ, self.smoothness)
+        falls = (self.falloff, self.gradient, self.conformity, self.organ, self.smoothness)
         if min(self.target_under, self.coverage, self.target_over, *falls) < 0:
             raise InputError("weights of objectives must be >= 0")
         if self.target_under + self.coverage <= 0:
@@ -106,7 +107,8 @@ UNIFORM_WEIGHTS = Weights(
     target_over=200.0,
     falloff=5.0,
     gradient=0.0,
-    organ=10.0,
+    conformity=0.0,
+    organ=15.0,
     organ_aim=0.7,
     aim=1.06,
     falloff_rate_per_mm=0.15,
@@ -221,7 +223,7 @@ def _check_goals(goals: SortedGoals, weights: Weights) -> None:
 
 
 def _around(prescription: Prescription, rows: Rows, weights: Weights) -> tuple[Objective, ...]:
-    """Objectives of the tissue around the target: dose that falls with distance, and a small 50 % isodose."""
+    """Objectives of the tissue around the target: dose that falls with distance, small 100 % and 50 % isodoses."""
     dose, tissue = prescription.dose_gy, rows.regions[NORMAL_TISSUE]
     falling = Falloff(
         structure=NORMAL_TISSUE,
@@ -231,16 +233,17 @@ def _around(prescription: Prescription, rows: Rows, weights: Weights) -> tuple[O
         floor=weights.falloff_floor,
         rate_per_mm=weights.falloff_rate_per_mm,
     )
+    spilled = SquaredOverdose(structure=NORMAL_TISSUE, dose_gy=dose, weight=weights.conformity)
     target_cm3 = float(rows.regions[prescription.target].volume_cm3.sum())
     covered = prescription.coverage_percent / 100.0
     allowed_cm3 = max(weights.gradient_index * covered - 1.0, 0.0) * target_cm3
     percent = 100.0 * allowed_cm3 / float(tissue.volume_cm3.sum())
-    if weights.gradient == 0.0 or percent >= 100.0:
-        return (falling,)
+    if percent >= 100.0:
+        return falling, spilled
     half = SquaredOverdose(
         structure=NORMAL_TISSUE, dose_gy=HALF * dose, weight=weights.gradient, allowed_percent=percent
     )
-    return falling, half
+    return falling, spilled, half
 
 
 def _organ(limit: DoseVolumeLimit, weights: Weights) -> Objective:
