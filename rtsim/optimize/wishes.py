@@ -57,9 +57,8 @@ class Weights:
             prescription, at the target, far away, and how fast it falls between them.
         organ_aim: an organ's dose counts from this part of its sought limit, so that what is delivered lies below it.
         gradient_index: tissue that gets more than half the prescription counts (with ``gradient``) beyond the volume
-            that this V50% / V100% leaves outside a target covered as wanted.
-        monitor_units_per_gy: no weight, but a hard limit on the beam-on time that the fluence will need, all beams
-            together, for each Gy prescribed; default: the smoothness alone keeps it low.
+            that this V50% / V100% leaves outside a target covered as wanted; tissue that gets more than the whole
+            prescription counts with ``conformity``.
         goals: factors on the weights of single goals.
     """
 
