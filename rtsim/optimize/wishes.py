@@ -59,6 +59,8 @@ class Weights:
         gradient_index: tissue that gets more than half the prescription counts (with ``gradient``) beyond the volume
             that this V50% / V100% leaves outside a target covered as wanted; tissue that gets more than the whole
             prescription counts with ``conformity``.
+        monitor_units_per_gy: no weight, but a hard limit on the beam-on time that the fluence will need, all beams
+            together, for each Gy prescribed; default: the smoothness alone keeps it low.
         goals: factors on the weights of single goals.
     """
 
