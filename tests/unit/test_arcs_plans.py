@@ -80,9 +80,12 @@ def test_optimizing_holds_the_cord_and_covers_more_than_the_first_shapes(plan: F
 
 
 def test_the_forward_dose_of_an_arc_is_what_the_matrix_says() -> None:
-    """Both by the pencil beam, beamlets at the middle of every interval: what is left is the blur of leaf edges between
-    the edges of beamlets (5 mm), 2 % of the maximum on average where the arc gives half of it or more."""
-    arcs = Arcs(count=1, start_deg=190.0, stop_deg=220.0, spacing_deg=5.0, group=1)
+    """Both by the pencil beam, beamlets at the middle of every interval. What is left is dose between the edges of
+    beamlets (0.9 % of the maximum on average at 2.5 mm, where the arc gives half of it or more; 2.1 % at 5 mm), and what
+    the matrix does not know: tongue and groove, which takes away, and rounded ends of moving pairs, which add."""
+    arcs = Arcs(
+        count=1, start_deg=190.0, stop_deg=220.0, spacing_deg=5.0, group=1, beamlet_width_mm=2.5, collimator_deg=45.0
+    )
     engine, phantom, machine = rt.PencilBeam(spacing_mm=8.0), toy.phantom(8.0), load_machine("generic_6fff")
     influence = engine.influence(phantom, arcs.planning_beams(machine, phantom.structures["PTV"]))
     planning = prepare(influence, phantom, toy.prescription(9.0), toy.protocol(dose_gy=9.0))
