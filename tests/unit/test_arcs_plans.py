@@ -80,21 +80,24 @@ def test_optimizing_holds_the_cord_and_covers_more_than_the_first_shapes(plan: F
 
 
 def test_the_forward_dose_of_an_arc_is_what_the_matrix_says() -> None:
-    """Both by the pencil beam, beamlets at the middle of every interval. What is left is dose between the edges of
-    beamlets (0.9 % of the maximum on average at 2.5 mm, where the arc gives half of it or more; 2.1 % at 5 mm), and what
-    the matrix does not know: tongue and groove, which takes away, and rounded ends of moving pairs, which add."""
+    """Both by the pencil beam, without what the matrix does not know (tongue and groove, truncated tails), beamlets at
+    the middle of every interval: what is left is dose between the edges of beamlets. Measured 0.5 % of the maximum on
+    average at 2.5 mm, where the arc gives half of it or more, and 1.0 % at 5 mm: it falls with their width."""
     arcs = Arcs(
         count=1, start_deg=190.0, stop_deg=220.0, spacing_deg=5.0, group=1, beamlet_width_mm=2.5, collimator_deg=45.0
     )
-    engine, phantom, machine = rt.PencilBeam(spacing_mm=8.0), toy.phantom(8.0), load_machine("generic_6fff")
+    linac = load_machine("generic_6fff")
+    assert linac.mlc is not None
+    machine = replace(linac, mlc=replace(linac.mlc, tongue_groove_mm=0.0))
+    engine, phantom = rt.PencilBeam(spacing_mm=8.0, cutoff=0.0, lateral_cutoff_mm=150.0), toy.phantom(8.0)
     influence = engine.influence(phantom, arcs.planning_beams(machine, phantom.structures["PTV"]))
     planning = prepare(influence, phantom, toy.prescription(9.0), toy.protocol(dose_gy=9.0))
     plan = optimize_fluence(planning, solver=AugmentedLagrangian(max_iterations=40))
     draft = arcs.draft(plan, machine)
     said, given = draft.model.of(draft.shapes), planning.rows.dose_of(engine.forward(phantom, draft.beams))
     high = given > 0.5 * given.max()
-    assert np.abs(said[high] - given[high]).mean() < 0.02 * given.max()
-    assert said[high].mean() == pytest.approx(given[high].mean(), rel=0.02)
+    assert np.abs(said[high] - given[high]).mean() < 0.01 * given.max()
+    assert said[high].mean() == pytest.approx(given[high].mean(), rel=0.015)
 
 
 def test_a_plan_of_arcs_comes_back_from_rtplan_within_the_same_limits(
