@@ -22,8 +22,9 @@ from rtsim.optimize.fluence import FluencePlan, Planning
 from rtsim.optimize.leaves import JAW_MARGIN_MM, multileaf
 from rtsim.typing import FloatArray, Progress
 
-ROOM = 1.25
-"""Monitor units per degree keep this factor from both limits, so that the plan can still be scaled."""
+ROOM_BELOW = 1.25
+ROOM_ABOVE = 1.1
+"""Monitor units per degree keep these factors from both limits, so that the plan can still be scaled."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -173,8 +174,8 @@ class ArcDraft:
         return Motion(
             way_mm=self.leaf_mm_per_deg * step,
             least_gap_mm=layout.least_gap_mm,
-            least_units=ROOM * limits.min_monitor_units_per_degree * step,
-            most_units=np.inf if most is None else most * step / ROOM,
+            least_units=ROOM_BELOW * limits.min_monitor_units_per_degree * step,
+            most_units=np.inf if most is None else most * step / ROOM_ABOVE,
         )
 
 
