@@ -111,6 +111,8 @@ def test_a_plan_of_arcs_comes_back_from_rtplan_within_the_same_limits(
         assert len(its.control_points) == len(mine.control_points)
         assert check_delivery(its).time.seconds == pytest.approx(check_delivery(mine).time.seconds, rel=1e-6)
         for a, b in zip(mine.control_points, its.control_points, strict=True):
+            assert a.aperture.leaf_pairs_mm is not None
+            assert b.aperture.leaf_pairs_mm is not None
             np.testing.assert_allclose(b.aperture.leaf_pairs_mm, a.aperture.leaf_pairs_mm, atol=1e-6)
             assert b.gantry_deg == pytest.approx(a.gantry_deg, abs=1e-6)
 
