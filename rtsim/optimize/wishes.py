@@ -105,12 +105,12 @@ class Weights:
 UNIFORM_WEIGHTS = Weights(
     target_under=100.0,
     coverage=500.0,
-    target_over=200.0,
+    target_over=300.0,
     falloff=5.0,
     gradient=0.0,
     conformity=0.0,
-    organ=15.0,
-    organ_aim=0.7,
+    organ=50.0,
+    organ_aim=0.78,
     aim=1.06,
     falloff_rate_per_mm=0.15,
 )
