@@ -151,9 +151,11 @@ class Rounds:
             if kept is draft:
                 return candidate
             least = draft.beams[0].machine.limits.min_monitor_units_per_segment
+            out = draft.segments - kept.segments
             self.notes.append(
-                f"Round {k + 1}: {draft.segments - kept.segments} segments would have less than {least:g} MU after "
-                "scaling and were left out."
+                f"Round {k + 1}: {out} segments would have less than {least:g} MU after scaling and were left out."
+                if out
+                else f"Round {k + 1}: scaling would leave parts of an arc too few MU per degree; they were given more."
             )
             draft = kept
 

@@ -21,7 +21,7 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import Planning
 from rtsim.optimize.leaves import check_leaves, dosimetric, multileaf
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
-from rtsim.typing import AnyFloatArray, FloatArray, Progress
+from rtsim.typing import AnyFloatArray, FloatArray, IntArray, Progress
 
 LEAST_SHARE = 0.7
 """Where less of a prediction is delivered it came from few half open beamlets; others would deliver theirs [E]."""
@@ -83,7 +83,7 @@ def openings_of(planning: Planning, segments: tuple[Segment, ...], machine: Mach
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Correction:
-    """By how much the matrix errs of the delivered dose, beam by beam.
+    """By how much the matrix errs of the delivered dose, beam by beam (of arcs: arc by arc).
 
     What is missing is mostly scatter beyond the reach of the beamlets' columns, so that it goes with open area times
     monitor units: a change of apertures takes its share along. What is too much (half open beamlets beside a steep
@@ -114,27 +114,40 @@ class Correction:
         units = np.array([s.monitor_units for s in segments])
         output = units * openings_of(planning, segments, machine)
         beam = np.array([s.beam for s in segments])
-        missing, share = np.zeros_like(delivered_gy), np.ones_like(delivered_gy)
-        delivers = [k for k in range(delivered_gy.shape[1]) if output[beam == k].sum() > 0]
-        for k in delivers:
+        predicted, outputs = np.zeros_like(delivered_gy), np.zeros(delivered_gy.shape[1])
+        for k in np.unique(beam):
             own = beam == k
-            predicted = columns[:, own].astype(np.float64) @ units[own]
-            share[:, k] = np.clip(delivered_gy[:, k] / np.maximum(predicted, 1e-12), LEAST_SHARE, 1.0)
-            missing[:, k] = np.maximum(delivered_gy[:, k] - predicted, 0.0) / output[own].sum()
+            predicted[:, k], outputs[k] = columns[:, own].astype(np.float64) @ units[own], output[own].sum()
+        return cls.between(predicted, delivered_gy, outputs)
+
+    @classmethod
+    def between(cls, predicted_gy: FloatArray, delivered_gy: FloatArray, output_mm2_mu: FloatArray) -> Correction:
+        """From two doses (rows, parts), a part being a beam or an arc.
+
+        Args:
+            output_mm2_mu: (parts,) open area times monitor units; a part of 0 takes the mean of the others.
+        """
+        delivers = output_mm2_mu > 0.0
+        share = np.clip(delivered_gy / np.maximum(predicted_gy, 1e-12), LEAST_SHARE, 1.0)
+        missing = np.maximum(delivered_gy - predicted_gy, 0.0) / np.where(delivers, output_mm2_mu, 1.0)
         for array in (missing, share):
-            rest = [k for k in range(delivered_gy.shape[1]) if k not in delivers]
-            array[:, rest] = array[:, delivers].mean(axis=1)[:, None]
+            array[:, ~delivers] = array[:, delivers].mean(axis=1)[:, None]
         return cls(gy_per_mm2_mu=missing, share=share)
 
-    def applied_to(self, planning: Planning) -> Planning:
-        """The planning with the matrix times ``share``; what is missing is left to :meth:`added_to`."""
+    def applied_to(self, planning: Planning, part: IntArray | None = None) -> Planning:
+        """The planning with the matrix times ``share``; what is missing is left to :meth:`added_to`.
+
+        Args:
+            part: (columns of the matrix,) whose share each column takes; default: that of its beam.
+        """
         if self.share is None:
             return planning
         matrix = planning.matrix
-        beamlets = [0 if b.beamlets is None else b.beamlets.count for b in planning.influence.beams]
-        beam = np.repeat(np.arange(len(beamlets)), beamlets)
+        if part is None:
+            beamlets = [0 if b.beamlets is None else b.beamlets.count for b in planning.influence.beams]
+            part = np.repeat(np.arange(len(beamlets)), beamlets)
         row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        values = matrix.data * self.share.astype(np.float32)[row, beam[matrix.indices]]
+        values = matrix.data * self.share.astype(np.float32)[row, part[matrix.indices]]
         known = sparse.csr_array((values, matrix.indices, matrix.indptr), shape=matrix.shape)
         return replace(planning, matrix=known, adjoint=sparse.csr_array(known.T))
 

@@ -2,8 +2,8 @@
 
 What a sweep gives is never nothing: leaves leak, and a closed pair that passes by leaves its gap. The fluence is
 therefore optimized for u >= 0 above that least, w = least + u. What the matrix does not know (tongue and groove, head
-scatter, scatter beyond the reach of its columns) comes from the forward dose: what that has more than the matrix dose
-of what was given, beam by beam, goes with the monitor units times the area of what is open.
+scatter, scatter beyond the reach of its columns) comes from the forward dose, beam by beam: what that has more than the
+matrix dose of what was given goes with the monitor units times the area of what is open; what it has less, as a factor.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
 from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence
 from rtsim.optimize.leaves import multileaf
+from rtsim.optimize.segment_weights import Correction
 from rtsim.optimize.sliding_window_beam import SweepSettings, SweptBeam, swept_beam
 from rtsim.optimize.sliding_window_rises import Rises
 from rtsim.optimize.solver import AugmentedLagrangian
@@ -98,15 +99,14 @@ class SlidingWindowDraft:
     Attributes:
         settings, planning, machine: what it was made with.
         swept: one a beam of the influence matrix; None where nothing is wanted of it.
-        missing_gy: (rows, beams of the matrix) what a forward dose had more than the matrix, in Gy of all fractions per
-            mm2 MU of given fluence; None before the first.
+        correction: by how much the matrix errs of a forward dose; None before the first.
     """
 
     settings: SlidingWindow
     planning: Planning
     machine: Machine
     swept: tuple[SweptBeam | None, ...]
-    missing_gy: FloatArray | None = None
+    correction: Correction | None = None
 
     @property
     def beams(self) -> tuple[Beam, ...]:
@@ -138,14 +138,12 @@ class SlidingWindowDraft:
         """
         influence, given = self.planning.influence, self.given_units
         on = [k for k, s in enumerate(self.swept) if s is not None]
-        missing = np.zeros((self.planning.rows.count, len(self.swept)))
+        predicted, delivered = (np.zeros((self.planning.rows.count, len(self.swept))) for _ in range(2))
         for n, k in enumerate(on):
             own = influence.columns_of(k)
-            from_matrix = self.planning.matrix[:, own] @ given[own].astype(np.float32)
-            missing[:, k] = (rows_gy[:, n] - from_matrix) / (self._areas[own] @ given[own])
-        off = [k for k in range(len(self.swept)) if k not in on]
-        missing[:, off] = missing[:, on].mean(axis=1)[:, None]
-        return replace(self, missing_gy=missing)
+            predicted[:, k] = self.planning.matrix[:, own] @ given[own].astype(np.float32)
+            delivered[:, k] = rows_gy[:, n]
+        return replace(self, correction=Correction.between(predicted, delivered, self._outputs_of(given)))
 
     def improved(
         self, planning: Planning, levels_gy: dict[int, float], *, first: bool, progress: Progress | None = None
@@ -158,9 +156,10 @@ class SlidingWindowDraft:
         """
         own = replace(self, planning=planning)
         given, least = own.given_units, own.least_units
-        offset = np.asarray(planning.matrix @ least.astype(np.float32), dtype=np.float64) + own._missing_of(given)
+        known = planning if self.correction is None else self.correction.applied_to(planning)
+        offset = np.asarray(known.matrix @ least.astype(np.float32), dtype=np.float64) + own._missing_of(given)
         weights = replace(planning.weights, smoothness=self.settings.smoothing * planning.weights.smoothness)
-        smooth, rises = replace(planning, weights=weights), Rises.of(planning.influence.beams)
+        smooth, rises = replace(known, weights=weights), Rises.of(planning.influence.beams)
         above, count = np.maximum(given - least, 0.0), self.settings.smoothings
         for n in range(count):
             plan = optimize_fluence(
@@ -174,7 +173,7 @@ class SlidingWindowDraft:
             )
             above = plan.solution.weights
         new = _sequenced(self.settings, planning, self.machine, least + above)
-        return replace(new, missing_gy=self.missing_gy)
+        return replace(new, correction=self.correction)
 
     def kept(self, factor: float) -> SlidingWindowDraft:
         """Without the beams that the machine cannot give when all monitor units are multiplied by ``factor``.
@@ -204,11 +203,14 @@ class SlidingWindowDraft:
 
     def _missing_of(self, given: FloatArray) -> FloatArray:
         """(rows,) Gy that the matrix misses of the given monitor units."""
-        if self.missing_gy is None:
+        if self.correction is None:
             return np.zeros(self.planning.rows.count)
+        return np.asarray(self.correction.gy_per_mm2_mu @ self._outputs_of(given))
+
+    def _outputs_of(self, given: FloatArray) -> FloatArray:
+        """(beams of the matrix,) mm2 MU."""
         influence, output = self.planning.influence, self._areas * given
-        per_beam = [output[influence.columns_of(k)].sum() for k in range(len(self.swept))]
-        return np.asarray(self.missing_gy @ np.array(per_beam))
+        return np.array([output[influence.columns_of(k)].sum() for k in range(len(self.swept))])
 
     def _joined(self, parts: list[FloatArray | None]) -> FloatArray:
         influence = self.planning.influence

@@ -79,6 +79,22 @@ def test_optimizing_holds_the_cord_and_covers_more_than_the_first_shapes(plan: F
     assert judged(draft)[1] < 2e-3
 
 
+def test_what_the_matrix_has_too_much_is_a_factor_and_no_negative_dose(draft: ArcDraft) -> None:
+    """Two arcs, one 30 % too high in the matrix, one 10 % too low; then the same shapes with other monitor units."""
+    predicted = draft.model.of_each(draft.shapes)
+    delivered = predicted * np.array([0.7, 1.1])
+    knows = draft.corrected(delivered)
+    np.testing.assert_allclose(knows.model.of(knows.shapes), delivered.sum(axis=1), rtol=1e-4, atol=1e-4)
+    other = tuple(
+        replace(s, monitor_units=s.monitor_units * np.linspace(0.0, 2.0, s.monitor_units.size)) for s in draft.shapes
+    )
+    assert (knows.model.of(other) >= 0.0).all()
+    again = knows.corrected(delivered)  # a correction is of the bare matrix
+    assert again.correction is not None
+    assert knows.correction is not None
+    np.testing.assert_allclose(again.correction.gy_per_mm2_mu, knows.correction.gy_per_mm2_mu)
+
+
 def test_the_forward_dose_of_an_arc_is_what_the_matrix_says() -> None:
     """Both by the pencil beam, without what the matrix does not know (tongue and groove, truncated tails), beamlets at
     the middle of every interval: what is left is dose between the edges of beamlets. Measured 0.5 % of the maximum on

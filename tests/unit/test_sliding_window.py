@@ -271,6 +271,26 @@ def test_a_draft_learns_what_the_matrix_misses(case: Toy) -> None:
     np.testing.assert_allclose(matrix + taught._missing_of(taught.given_units), rows.sum(axis=1), atol=1e-4)
 
 
+def test_what_the_matrix_has_too_much_is_a_factor_and_no_negative_dose(case: Toy) -> None:
+    """A matrix 30 % too high, then the same for a fluence that is swept the other way round."""
+    given = case.draft.given_units
+    influence = case.planning.influence
+    predicted = np.stack(
+        [case.planning.matrix[:, c] @ given[c] for c in (influence.columns_of(k) for k in range(5))], axis=1
+    )
+    taught = case.draft.corrected(0.7 * predicted)
+    assert taught.correction is not None
+    known = taught.correction.applied_to(case.planning)
+    dose = known.matrix @ given.astype(np.float32) + taught._missing_of(given)
+    np.testing.assert_allclose(dose, 0.7 * predicted.sum(axis=1), rtol=1e-4, atol=1e-4)
+    other = given[::-1]
+    assert (known.matrix @ other.astype(np.float32) + taught._missing_of(other) >= 0.0).all()
+    # and it is what an improvement works with: the target needs more monitor units
+    more = taught.improved(case.planning, {0: 30.0}, first=False)
+    plain = case.draft.improved(case.planning, {0: 30.0}, first=False)
+    assert sum(b.monitor_units for b in more.beams) > 1.2 * sum(b.monitor_units for b in plain.beams)
+
+
 def test_an_improved_draft_holds_the_limit_in_its_forward_dose(case: Toy) -> None:
     (limit,) = case.planning.wishes.limits
     region = case.planning.rows.regions["spinal_cord (limit)"].rows
@@ -308,7 +328,8 @@ def test_beams_that_scaling_leaves_too_little_are_left_out(case: Toy) -> None:
     fewer = case.draft.kept(0.5 * (1.0 / units[0] + 1.0 / units[1]))
     assert len(fewer.beams) == 4
     weak = fewer.corrected(case.rows_gy(fewer))  # a beam that is off takes the mean of the others
-    assert np.isfinite(weak.missing_gy).all()  # type: ignore[arg-type]
+    assert weak.correction is not None
+    assert np.isfinite(weak.correction.gy_per_mm2_mu).all()
     with pytest.raises(MachineLimitError, match="no beam keeps the 1 MU"):
         case.draft.kept(1e-6)
 

@@ -18,7 +18,7 @@ class ArcDose:
 
     Attributes:
         matrix, adjoint: (rows, columns) float32 and its transpose; Gy of all fractions per monitor unit.
-        missing: (rows, arcs) Gy per mm2 and monitor unit that the matrix misses, from a forward dose; None: nothing.
+        missing: (rows, arcs) >= 0, Gy per mm2 MU that the matrix misses, from a forward dose; None: nothing.
     """
 
     layouts: Layouts

@@ -20,6 +20,7 @@ from rtsim.optimize.arcs.shapes import ArcShapes, Motion, within_limits
 from rtsim.optimize.arcs.start import first_shapes
 from rtsim.optimize.fluence import FluencePlan, Planning
 from rtsim.optimize.leaves import JAW_MARGIN_MM, multileaf
+from rtsim.optimize.segment_weights import Correction
 from rtsim.typing import FloatArray, Progress
 
 ROOM_BELOW = 1.25
@@ -38,7 +39,7 @@ class ArcDraft:
     leaf_mm_per_deg: float
     descent: Descent
     scale: float
-    missing: FloatArray | None = None
+    correction: Correction | None = None
 
     @classmethod
     def of(
@@ -111,19 +112,22 @@ class ArcDraft:
 
     @property
     def model(self) -> ArcDose:
-        """The dose of shapes at the rows."""
+        """The dose of shapes at the rows, with what forward doses taught."""
+        known, correction = self.planning, self.correction
+        if correction is not None:
+            known = correction.applied_to(known, self.layouts.arc_of_columns)
         return ArcDose(
             layouts=self.layouts,
-            matrix=self.planning.matrix,
-            adjoint=self.planning.adjoint,
-            missing=self.missing,
+            matrix=known.matrix,
+            adjoint=known.adjoint,
+            missing=None if correction is None else correction.gy_per_mm2_mu,
         )
 
     def corrected(self, rows_gy: FloatArray) -> ArcDraft:
-        """What the matrix misses of each arc goes with its open area times monitor units: most of it is scatter."""
-        model = replace(self.model, missing=None)
-        missing = (rows_gy - model.of_each(self.shapes)) / model.output(self.shapes)
-        return replace(self, missing=missing)
+        """See :class:`~rtsim.optimize.delivery.Draft`; ``rows_gy`` is (rows, arcs)."""
+        bare = replace(self, correction=None).model
+        found = Correction.between(bare.of_each(self.shapes), rows_gy, bare.output(self.shapes))
+        return replace(self, correction=found)
 
     def improved(
         self, planning: Planning, levels_gy: dict[int, float], *, first: bool, progress: Progress | None = None

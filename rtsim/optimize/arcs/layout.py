@@ -184,3 +184,11 @@ class Layouts:
         if at != len(beams):
             raise InputError(f"{len(beams)} planning beams are given; the arcs have {at}")
         return cls(arcs=tuple(found), columns=column)
+
+    @property
+    def arc_of_columns(self) -> IntArray:
+        """(columns,) the arc that each column of the matrix belongs to."""
+        out = np.zeros(self.columns, dtype=np.int64)
+        for n, layout in enumerate(self.arcs):
+            out[layout.index[layout.index >= 0]] = n
+        return out
