@@ -16,6 +16,7 @@ from rtsim.optimize.delivery import Draft
 from rtsim.optimize.fluence import Planning
 from rtsim.optimize.goals import DoseVolumeLimit
 from rtsim.optimize.interruptible import share
+from rtsim.optimize.wishes import Wishes
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 from rtsim.typing import FloatArray, Progress
@@ -78,7 +79,7 @@ class Candidate:
         self, reading: Reading, limits: tuple[DoseVolumeLimit, ...], planning: Planning, prescription: Prescription
     ) -> Candidate:
         """The same with another reading, and the scale and coverage that follow."""
-        factor = _factor(self.beams, reading, limits, prescription)
+        factor = _factor(self.beams, reading, limits, prescription, planning.wishes, self.rows_gy)
         return replace(
             self,
             reading=reading,
@@ -98,7 +99,7 @@ def candidate_of(
 ) -> Candidate:
     """Scale a delivered draft."""
     beams = draft.beams
-    factor = _factor(beams, reading, limits, prescription)
+    factor = _factor(beams, reading, limits, prescription, planning.wishes, delivered.rows_gy)
     return Candidate(
         draft=draft,
         beams=beams,
@@ -112,10 +113,16 @@ def candidate_of(
 
 
 def _factor(
-    beams: Sequence[Beam], reading: Reading, limits: tuple[DoseVolumeLimit, ...], prescription: Prescription
+    beams: Sequence[Beam],
+    reading: Reading,
+    limits: tuple[DoseVolumeLimit, ...],
+    prescription: Prescription,
+    wishes: Wishes,
+    rows_gy: FloatArray,
 ) -> float:
-    """The scale of all monitor units: no beam gets more than its machine gives."""
-    return min([reading.factor(limits, prescription), *(largest_scale(b) for b in beams)])
+    """The scale of all monitor units: no beam gets more than its machine gives; own limits hold, too."""
+    own = wishes.own_scale(rows_gy.sum(axis=1))
+    return min([reading.factor(limits, prescription), own, *(largest_scale(b) for b in beams)])
 
 
 def objective_of(planning: Planning, rows_gy: FloatArray) -> float:

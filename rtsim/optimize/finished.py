@@ -14,6 +14,7 @@ from rtsim.optimize.plan import Plan, Planned, PositionsHeld
 from rtsim.optimize.robust.positions import InPositions, PositionsReader
 from rtsim.optimize.robust.scenarios import Scenarios
 from rtsim.optimize.rounds import Bench
+from rtsim.optimize.wishes import Wishes
 from rtsim.protocol.model import Goal
 
 
@@ -45,8 +46,9 @@ def finished(
     beyond = _beyond(reader, planned, positions, prescription.dose_gy, scenarios)
     certificates, unchecked = certify((*goals, *inside), bench.phantom, prescription, dose, beyond=beyond)
     units = sum(b.monitor_units for b in beams)
+    reason = _scaled_to(candidate, reader, fluence.planning.wishes)
     scaled = (
-        f"All monitor units were scaled by {candidate.factor:.4f} to the {_scaled_to(candidate, reader)}; "
+        f"All monitor units were scaled by {candidate.factor:.4f} to the {reason}; "
         f"{candidate.draft.segments} segments, {units:.0f} MU per fraction, "
         f"{units / prescription.dose_per_fraction_gy:.0f} MU/Gy."
     )
@@ -62,12 +64,14 @@ def finished(
     return Planned(plan=plan, dose=dose, phantom=bench.phantom, fluence=fluence, levels_gy=levels_gy)
 
 
-def _scaled_to(candidate: Candidate, reader: PositionsReader) -> str:
+def _scaled_to(candidate: Candidate, reader: PositionsReader, wishes: Wishes) -> str:
     """What came first."""
     prescription = reader.prescription
     if candidate.coverage_percent >= prescription.coverage_percent - 0.1:
         return "wanted coverage"
     by_limits = candidate.reading.factor(reader.limits, prescription)
+    if candidate.factor >= wishes.own_scale(candidate.rows_gy.sum(axis=1)):
+        return "limit of one's own"
     return "hard limit" if candidate.factor >= by_limits else "most monitor units that the machine gives a beam"
 
 

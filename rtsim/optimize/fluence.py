@@ -12,14 +12,17 @@ from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.optimize.beam_on_time import LeafRows, MaximumMonitorUnits, WeightLimit
+from rtsim.optimize.constraints import Constraint
 from rtsim.optimize.contradictions import check_goals, check_reach
 from rtsim.optimize.goals import SortedGoals, sort_goals
 from rtsim.optimize.leaves import BeamletMap
+from rtsim.optimize.objectives import Objective
+from rtsim.optimize.own_wishes import OwnWishes
 from rtsim.optimize.robust.scenarios import Displacement
 from rtsim.optimize.rows import Rows, Sampling, build_rows
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.optimize.stages import in_two_stages
-from rtsim.optimize.wishes import Weights, Wishes, default_wishes, suited_weights
+from rtsim.optimize.wishes import Weights, Wishes, default_wishes, is_upper, suited_weights
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.model import Goal, Prescription, Protocol
@@ -45,6 +48,12 @@ class Planning:
     wishes: Wishes
     weights: Weights
     influence: Influence
+    own: OwnWishes
+
+    def with_weights(self, weights: Weights) -> Planning:
+        """The same with other weights of the protocol's objectives."""
+        wishes = default_wishes(self.goals, self.prescription, self.rows, weights).with_own(self.own)
+        return replace(self, weights=weights, wishes=wishes)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,22 +93,29 @@ def prepare(
     weights: Weights | None = None,
     sampling: Sampling | None = None,
     displaced: Mapping[str, tuple[Displacement, ...]] | None = None,
+    objectives: tuple[Objective, ...] = (),
+    constraints: tuple[Constraint, ...] = (),
 ) -> Planning:
     """Sort the goals, choose the rows and cut the matrix down to them.
 
     Args:
         displaced: by name of a hard-limited structure the positions in which its limit is to hold.
+        objectives, constraints: beside those of the protocol, on structures of the phantom; the unit of a weight is 1
+            per Gy^2 of the objective.
 
     Raises:
+        InputError: an objective or limit is about a structure that is not drawn.
         InfeasiblePlanError: goals contradict each other, or no beamlet reaches the target.
         MachineLimitError: all monitor units of the machine do not suffice for the prescription.
     """
     target = phantom.structures[prescription.target]
+    own = OwnWishes.of(objectives, constraints, phantom, prescription)
     goals = sort_goals(goals_of(wanted, prescription), prescription, phantom)
     check_goals(goals, prescription, phantom, influence.grid)
     organs = {limit.structure.name: limit.structure for limit in (*goals.sought, *goals.hard)}
     organs |= {structure.name: structure for structure, _, _ in goals.target_doses}
-    limited = {limit.structure.name: limit.structure for limit in goals.hard}
+    organs |= own.organs
+    limited = {limit.structure.name: limit.structure for limit in goals.hard} | own.limited
     rows = build_rows(
         phantom,
         influence.grid,
@@ -121,7 +137,8 @@ def prepare(
         weights=chosen,
         influence=influence,
         adjoint=sparse.csr_array(matrix.T),
-        wishes=default_wishes(goals, prescription, rows, chosen),
+        wishes=default_wishes(goals, prescription, rows, chosen).with_own(own),
+        own=own,
     )
 
 
@@ -135,6 +152,8 @@ def fluence(
     weights: Weights | None = None,
     sampling: Sampling | None = None,
     dose_offset: Dose | None = None,
+    objectives: tuple[Objective, ...] = (),
+    constraints: tuple[Constraint, ...] = (),
     progress: Progress | None = None,
 ) -> FluencePlan:
     """Optimize the beamlet monitor units for the goals of a protocol, hard limits held.
@@ -143,6 +162,8 @@ def fluence(
         influence: of beams with beamlets.
         wanted: a protocol, or goals.
         dose_offset: dose of all fractions that is given anyway (another course, a correction).
+        objectives, constraints: beside those of the protocol, e.g. ``GEud(structure="esophagus", a=8, dose_gy=6,
+            weight=20)``.
         progress: gets the objective and the worst constraint; raise ``StopOptimization`` from it to take the best so
             far.
 
@@ -150,7 +171,16 @@ def fluence(
         InfeasiblePlanError: goals contradict each other, no beamlet reaches the target, or hard limits fail at any
             fluence.
     """
-    planning = prepare(influence, phantom, prescription, wanted, weights=weights, sampling=sampling)
+    planning = prepare(
+        influence,
+        phantom,
+        prescription,
+        wanted,
+        weights=weights,
+        sampling=sampling,
+        objectives=objectives,
+        constraints=constraints,
+    )
     return optimize_fluence(planning, solver=solver, dose_offset=dose_offset, progress=progress)
 
 
@@ -240,9 +270,10 @@ def _check_reach(matrix: sparse.csr_array, rows: Rows, target: Structure) -> Non
 
 
 def _check_offset(problem: Problem) -> None:
-    """With no beam on at all every limit must hold."""
+    """With no beam on at all every upper limit must hold."""
     for constraint, region in problem.constraints:
-        if float(constraint.residual(problem.offset_gy[region.rows], region).max()) > 0:
+        given = float(constraint.residual(problem.offset_gy[region.rows], region).max())
+        if given > 0 and is_upper(constraint, region):
             raise InfeasiblePlanError(
                 f"the dose that is given anyway breaks the limit '{constraint.describe()}' already; "
                 "no plan can hold it. Raise the limit or take that dose out"
@@ -285,6 +316,8 @@ def _notes(planning: Planning, solution: Solution) -> tuple[str, ...]:
     notes = [f"Objectives: {planning.wishes.describe()}."]
     if planning.wishes.limits:
         notes.append("Hard limits: " + "; ".join(limit.describe() for limit in planning.wishes.limits) + ".")
+    if planning.wishes.own:
+        notes.append("Own hard limits: " + "; ".join(c.describe() for c, _ in planning.wishes.own) + ".")
     if planning.goals.absent:
         notes.append(
             f"Goals on structures that are not in this phantom were left out: {', '.join(planning.goals.absent)}."

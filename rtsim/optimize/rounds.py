@@ -20,7 +20,6 @@ from rtsim.optimize.goals import DoseVolumeLimit
 from rtsim.optimize.interruptible import Interruptible
 from rtsim.optimize.robust.positions import PositionsReader
 from rtsim.optimize.solver import StopOptimization
-from rtsim.optimize.wishes import default_wishes
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
 
@@ -184,8 +183,7 @@ class Rounds:
         reached = min(allowed, 1.1) * candidate.reading.coverage_dose_gy / prescription.dose_gy
         aim = min(max(weights.aim * min(max(1.0 / reached, 0.97), 1.06), 1.02), weights.ceiling - 0.05)
         weights = replace(weights, aim=aim)
-        wishes = default_wishes(planning.goals, prescription, planning.rows, weights)
-        self.planning = replace(planning, weights=weights, wishes=wishes)
+        self.planning = planning.with_weights(weights)
 
     def _move_levels(self, candidate: Candidate) -> None:
         """Raise each level by what its constraint, a maximum or a mean, reads above D(cc) in the delivered dose.

@@ -17,11 +17,13 @@ from rtsim.dose.engine import Engine
 from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.machine.model import Machine
 from rtsim.optimize.confirmed import confirm
+from rtsim.optimize.constraints import Constraint
 from rtsim.optimize.delivery import Delivery
 from rtsim.optimize.finished import finished
 from rtsim.optimize.fluence import FLUENCE_SOLVER, optimize_fluence, prepare
 from rtsim.optimize.goals import DoseVolumeLimit, sort_goals
 from rtsim.optimize.interruptible import Interruptible
+from rtsim.optimize.objectives import Objective
 from rtsim.optimize.plan import Planned
 from rtsim.optimize.robust.positions import PositionsReader
 from rtsim.optimize.robust.promises import promises_of
@@ -50,12 +52,16 @@ class StereotacticSettings:
         sampling: which voxels the optimizer sees, with its seed.
         rounds: forward doses of the delivered plan at most, each followed by a correction. From the second on it ends
             with a plan that covers as wanted, unless the last one is better but for a little coverage.
+        objectives, constraints: beside those of the protocol. The upper limits among the constraints hold in the
+            delivered dose as planned, not in displaced positions; the plan's notes say so of each.
     """
 
     weights: Weights | None = None
     fluence_solver: AugmentedLagrangian = FLUENCE_SOLVER
     sampling: Sampling = field(default_factory=Sampling)
     rounds: int = 3
+    objectives: tuple[Objective, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -112,6 +118,8 @@ def plan_stereotactic(
         weights=chosen.weights,
         sampling=sampling,
         displaced={p.limit.structure.name: reader.displacements for p in reader.promises if p.everywhere},
+        objectives=chosen.objectives,
+        constraints=chosen.constraints,
     )
     with _naming(reader.limits):
         part = bar.part(INFLUENCE_DONE, FLUENCE_DONE, "fluence")
@@ -122,7 +130,8 @@ def plan_stereotactic(
     )
     rounds = Rounds(bench, reader, bar, (FLUENCE_DONE, ROUNDS_DONE))
     best = confirm(rounds, bench, rounds.run(draft), bar, (ROUNDS_DONE, 1.0))
-    notes = (*made, *plan.notes, *rounds.notes)
+    delivered = best.candidate.factor * best.candidate.rows_gy.sum(axis=1)
+    notes = (*made, *plan.notes, *rounds.notes, *planning.wishes.own_states(delivered))
     levels = tuple(rounds.levels[k] for k in sorted(rounds.levels))
     return finished(best, bench, rounds.reader, uncertain, protocol.goals_for(prescription), plan, notes, levels)
 

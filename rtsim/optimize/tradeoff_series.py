@@ -14,7 +14,6 @@ from rtsim.optimize.delivered import COVERAGE_SPARE, SAFETY
 from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence
 from rtsim.optimize.goals import DoseVolumeLimit
 from rtsim.optimize.solver import AugmentedLagrangian, StopOptimization
-from rtsim.optimize.wishes import default_wishes
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.model import Prescription
 from rtsim.protocol.nomenclature import canonical
@@ -155,6 +154,7 @@ class Series:
             fluence = optimize_fluence(planning, solver=self.solver, levels_gy=levels, start=start, progress=progress)
             reached = self.reading.of(fluence)
             allowed = min((aim / r for aim, r in zip(aims, reached, strict=True) if r > 0), default=np.inf)
+            allowed = min(allowed, planning.wishes.own_scale(fluence.solution.dose_gy))
             point = self._read(fluence, factor * self.limit.limit_gy, reached, allowed)
             if best is None or point.coverage_percent > best.coverage_percent:
                 best = point
@@ -232,5 +232,4 @@ def _aiming_higher(planning: Planning, histogram: DVH, allowed: float) -> Planni
     got = min(allowed, 1.1) * _coverage_dose(histogram, prescription) / prescription.dose_gy
     aim = min(weights.aim * min(max(1.0 / max(got, 1e-9), _LEAST_STEP), 1.06), weights.ceiling - 0.05)
     weights = replace(weights, aim=max(aim, weights.aim))
-    wishes = default_wishes(planning.goals, prescription, planning.rows, weights)
-    return replace(planning, weights=weights, wishes=wishes)
+    return planning.with_weights(weights)

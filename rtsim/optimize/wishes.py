@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from rtsim.errors import InputError
 from rtsim.optimize.constraints import Constraint, MaximumDose, MaximumDoseAtVolume, MaximumMean
 from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals
 from rtsim.optimize.objectives import Falloff, MeanDose, Objective, Region, SquaredOverdose, SquaredUnderdose
+from rtsim.optimize.own_wishes import OwnWishes
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
 from rtsim.protocol.model import Goal, Prescription
+from rtsim.typing import FloatArray
 
 UNIFORM_UP_TO = 1.15
 """A target that shall get no more than this times the prescription is to be uniform (ICRU 50: up to 107 %)."""
 
 NEAR_MAXIMUM_CM3 = 0.1
 """A D(cc) of less volume than this is held as a maximum of all points; the delivered dose gives the rest back."""
+
+ROUNDING = 1e-6
+"""Share of a limit that single precision may round away."""
 
 HALF = 0.49
 """The 50 % isodose is sought a little inside, so that the delivered one lies within."""
@@ -124,15 +131,42 @@ def suited_weights(goals: SortedGoals, prescription: Prescription) -> Weights:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Wishes:
-    """Objectives bound to their regions, and the hard limits in the order of their constraints."""
+    """Objectives bound to their regions, and the hard limits in the order of their constraints.
+
+    ``own`` are hard limits beside those of the protocol; they are held as they are, without levels.
+    """
 
     objectives: tuple[tuple[Objective, Region], ...]
     limits: tuple[DoseVolumeLimit, ...]
     rows: Rows
+    own: tuple[tuple[Constraint, Region], ...] = ()
 
     def constraints(self, levels_gy: dict[int, float]) -> tuple[tuple[Constraint, Region], ...]:
         """The limits as constraints; ``levels_gy`` by position replaces a limit by the level that makes it hold."""
-        return tuple(self.numbered_constraints(levels_gy).values())
+        return (*self.numbered_constraints(levels_gy).values(), *self.own)
+
+    def with_own(self, own: OwnWishes) -> Wishes:
+        """With objectives and limits beside those of the protocol."""
+        objectives = (*self.objectives, *own.bound_objectives(self.rows))
+        return replace(self, objectives=objectives, own=own.bound_constraints(self.rows))
+
+    def own_scale(self, rows_gy: FloatArray) -> float:
+        """By how much doses (rows,) may be multiplied so that the own upper limits hold; infinite without any.
+
+        A limit is convex with g(0) = -1, so that g(f d) <= f (1 + g(d)) - 1. Lower limits leave the scale alone.
+        """
+        upper = [(c, r) for c, r in self.own if is_upper(c, r)]
+        worst = max((float(c.residual(rows_gy[r.rows], r).max()) + 1.0 for c, r in upper), default=0.0)
+        return math.inf if worst <= 0.0 else (1.0 - ROUNDING) / worst
+
+    def own_states(self, rows_gy: FloatArray) -> tuple[str, ...]:
+        """A sentence for each own limit: by how much doses (rows,) keep it or break it."""
+        out = []
+        for constraint, region in self.own:
+            residual = float(constraint.residual(rows_gy[region.rows], region).max())
+            state = "NOT HELD" if residual > ROUNDING else "held"
+            out.append(f"Own limit {constraint.describe()}: {state} as planned ({100.0 * residual:+.1f} %).")
+        return tuple(out)
 
     def numbered_constraints(self, levels_gy: dict[int, float]) -> dict[int, tuple[Constraint, Region]]:
         """The same by position of the limit; limits of structures that lie off the dose grid have none."""
@@ -146,6 +180,11 @@ class Wishes:
     def describe(self) -> str:
         """The objectives with their weights, for notes."""
         return "; ".join(f"{o.describe()} (weight {o.weight:.3g})" for o, _ in self.objectives)
+
+
+def is_upper(constraint: Constraint, region: Region) -> bool:
+    """Whether it limits dose from above: no dose at all keeps it."""
+    return float(constraint.residual(np.zeros(region.rows.size), region).max()) <= 0.0
 
 
 def _constraint(limit: DoseVolumeLimit, level_gy: float, region: Region) -> Constraint:

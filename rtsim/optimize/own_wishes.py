@@ -1,0 +1,98 @@
+"""What a planner asks for beside the protocol: objectives and hard limits of one's own, on drawn structures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rtsim.errors import InputError
+from rtsim.optimize.constraints import Constraint, MaximumGEud, MaximumMean, MinimumGEud, MinimumMean
+from rtsim.optimize.find import find_structure
+from rtsim.optimize.objectives import Objective, Region
+from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
+from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Structure
+from rtsim.protocol.model import Prescription
+
+_AVERAGED: Final = (MaximumMean, MinimumMean, MaximumGEud, MinimumGEud)
+"""Limits on an average over a whole structure are read from its voxels, each with its volume; those on the hottest or
+coldest part from sub-voxel points, which are chosen at the surface."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OwnWishes:
+    """Objectives and limits, each with the structure that it is about.
+
+    Attributes:
+        objectives: None: normal tissue.
+        constraints: hold in the planned position of the patient, not in displaced ones.
+    """
+
+    objectives: tuple[tuple[Objective, Structure | None], ...] = ()
+    constraints: tuple[tuple[Constraint, Structure], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        objectives: tuple[Objective, ...],
+        constraints: tuple[Constraint, ...],
+        phantom: Phantom,
+        prescription: Prescription,
+    ) -> OwnWishes:
+        """Find the structures: by their very name, else by what the name stands for ("cord": the spinal cord).
+
+        Raises:
+            InputError: one is not drawn.
+        """
+
+        def structure(name: str, what: str) -> Structure:
+            found = find_structure(phantom, name, prescription)
+            if found is None:
+                raise InputError(
+                    f"{what} is about {name!r}, which is not drawn; structures: {', '.join(sorted(phantom.structures))}"
+                )
+            return found
+
+        return cls(
+            objectives=tuple(
+                (
+                    o,
+                    None if o.structure == NORMAL_TISSUE else structure(o.structure, f"the objective '{o.describe()}'"),
+                )
+                for o in objectives
+            ),
+            constraints=tuple((c, structure(c.structure, f"the limit '{c.describe()}'")) for c in constraints),
+        )
+
+    @property
+    def organs(self) -> dict[str, Structure]:
+        """By name the structures that need voxels."""
+        averaged = [s for c, s in self.constraints if isinstance(c, _AVERAGED)]
+        return {s.name: s for s in (*(s for _, s in self.objectives if s is not None), *averaged)}
+
+    @property
+    def limited(self) -> dict[str, Structure]:
+        """By name the structures that need sub-voxel points."""
+        return {s.name: s for c, s in self.constraints if not isinstance(c, _AVERAGED)}
+
+    def bound_objectives(self, rows: Rows) -> tuple[tuple[Objective, Region], ...]:
+        """With the rows that they are read from; without those of no weight."""
+        return tuple(
+            (o, _region(rows, NORMAL_TISSUE if s is None else s.name, o.describe()))
+            for o, s in self.objectives
+            if o.weight > 0
+        )
+
+    def bound_constraints(self, rows: Rows) -> tuple[tuple[Constraint, Region], ...]:
+        """With the voxels or points that they are read from."""
+        return tuple(
+            (c, _region(rows, s.name if isinstance(c, _AVERAGED) else limit_name(s.name), c.describe()))
+            for c, s in self.constraints
+        )
+
+
+def _region(rows: Rows, name: str, what: str) -> Region:
+    found = rows.regions.get(name)
+    if found is None:
+        raise InputError(f"'{what}' is about a structure that lies off the dose grid; make the dose grid larger")
+    return found
