@@ -75,8 +75,8 @@ class Weights:
     coverage: float = 3000.0
     target_over: float = 3.0
     falloff: float = 120.0
-    gradient: float = 1000.0
-    conformity: float = 3e4
+    gradient: float = 3000.0
+    conformity: float = 2e4
     organ: float = 10.0
     smoothness: float = 4.0
     aim: float = 1.04
@@ -85,7 +85,7 @@ class Weights:
     falloff_start: float = 0.95
     falloff_floor: float = 0.2
     falloff_rate_per_mm: float = 0.2
-    gradient_index: float = 2.9
+    gradient_index: float = 2.7
     monitor_units_per_gy: float | None = None
     goals: tuple[GoalWeight, ...] = ()
 
