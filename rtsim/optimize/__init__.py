@@ -60,7 +60,7 @@ from rtsim.optimize.sliding_window_beam import SweepSettings
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution, StopOptimization
 from rtsim.optimize.stereotactic import StereotacticSettings, plan_stereotactic
 from rtsim.optimize.tradeoff import Tradeoff, tradeoff
-from rtsim.optimize.wishes import Weights
+from rtsim.optimize.wishes import GoalWeight, Weights
 
 __all__ = [
     "Arcs",
@@ -77,6 +77,7 @@ __all__ = [
     "FieldArrangement",
     "FluencePlan",
     "GEud",
+    "GoalWeight",
     "Improvement",
     "MaximumDose",
     "MaximumDoseAtVolume",

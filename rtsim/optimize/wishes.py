@@ -204,7 +204,7 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
     Raises:
         InputError: a weight is given for a goal that does not exist.
     """
-    _check_goals(goals, weights)
+    _check_goals(goals, prescription.target, weights)
     target, dose = prescription.target, prescription.dose_gy
     uniform = uniform_up_to_gy(goals, prescription)
     aim = weights.aim * dose if uniform is None else min(weights.aim * dose, 0.5 * (dose + uniform))
@@ -252,13 +252,14 @@ def uniform_up_to_gy(goals: SortedGoals, prescription: Prescription) -> float | 
     return min(found, default=None)
 
 
-def _check_goals(goals: SortedGoals, weights: Weights) -> None:
-    known = [limit.goal for limit in goals.sought]
+def _check_goals(goals: SortedGoals, target: str, weights: Weights) -> None:
+    known = [limit.goal for limit in goals.sought if limit.structure.name != target]
     for own in weights.goals:
         if not any(own.is_of(goal) for goal in known):
             names = ", ".join(dict.fromkeys(f"{g.structure} {g.parsed.name}" for g in known)) or "none"
             raise InputError(
-                f"a weight is given for {own.structure} {own.metric}, which is no sought limit here; those are: {names}"
+                f"a weight is given for {own.structure} {own.metric}, which is no sought limit of an organ here; "
+                f"those are: {names}"
             )
 
 
