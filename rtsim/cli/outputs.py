@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rtsim.beams.model import Beam
 from rtsim.cli.check import Checked, NotChecked, record_of_check
 from rtsim.cli.request import Request
-from rtsim.evaluate import GradeReport, delivery_summary
+from rtsim.evaluate import GradeReport, beam_summary, delivery_summary
 from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned, Tradeoff
@@ -54,18 +55,7 @@ def record_of(
         grid=planned.dose.grid.describe(),
         prescription=str(plan.prescription),
         seed=request.seed,
-        beams=tuple(
-            {
-                "name": b.name,
-                "gantry_deg": b.gantry_deg,
-                "couch_deg": b.couch_deg,
-                "collimator_deg": b.collimator_deg,
-                "wedge": b.wedge.name if b.wedge else None,
-                "segments": len(b.control_points) // 2,
-                "monitor_units": round(b.monitor_units, 3),
-            }
-            for b in plan.beams
-        ),
+        beams=tuple(record_of_beam(b) for b in plan.beams),
         grade=tuple(
             {
                 "structure": r.goal.structure,
@@ -110,6 +100,25 @@ def record_of(
         seconds=seconds,
         check=record_of_check(checked) if isinstance(checked, Checked) else None,
     )
+
+
+def record_of_beam(beam: Beam) -> dict[str, Any]:
+    """The numbers of the report's table; ``gantry_deg`` is where the beam starts."""
+    found = beam_summary(beam)
+    return {
+        "name": found.name,
+        "kind": found.kind,
+        "gantry_deg": found.gantry_start_deg,
+        "gantry_stop_deg": found.gantry_stop_deg,
+        "direction": found.direction or None,
+        "couch_deg": found.couch_deg,
+        "collimator_deg": found.collimator_deg,
+        "wedge": found.wedge,
+        "segments": found.segments,
+        "control_points": found.control_points,
+        "monitor_units": round(found.monitor_units, 3),
+        "seconds": None if found.seconds is None else round(found.seconds, 1),
+    }
 
 
 def _record_of_tradeoff(found: Tradeoff) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Was it reached? DVH, metrics, plan indices, gamma, the grade of a dose against a protocol, a second opinion on it."""
 
 from rtsim.dose.dvh import DVH, dvh
+from rtsim.evaluate.beam_summary import BeamSummary, beam_summary
 from rtsim.evaluate.delivery import DeliverySummary, delivery_summary
 from rtsim.evaluate.dose_noise import mean_of_runs
 from rtsim.evaluate.gamma import GammaResult, gamma
@@ -24,6 +25,7 @@ from rtsim.evaluate.second_opinion import second_opinion
 from rtsim.optimize.find import find_structure
 
 __all__ = [
+    "BeamSummary",
     "CheckedGamma",
     "CheckedLimit",
     "Comparison",
@@ -41,6 +43,7 @@ __all__ = [
     "TargetSummary",
     "TumorEffect",
     "Verdict",
+    "beam_summary",
     "conformity_paddick",
     "conformity_rtog",
     "coverage_percent",

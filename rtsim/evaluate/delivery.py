@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rtsim.beams import check_delivery, same_aperture, treatment_seconds
+from rtsim.beams import check_delivery, treatment_seconds
 from rtsim.beams.model import Beam
 from rtsim.errors import RtsimError
+from rtsim.evaluate.beam_summary import moves_while_on
 from rtsim.optimize.plan import Plan
 
 
@@ -45,7 +46,7 @@ class DeliverySummary:
 def delivery_summary(plan: Plan) -> DeliverySummary:
     """The numbers of a deliverable plan."""
     beams, units = plan.beams, plan.monitor_units
-    moving = any(_moves_while_on(b) for b in beams)
+    moving = any(moves_while_on(b) for b in beams)
     segments = sum(_intervals_on(b) for b in beams)
     points = sum(len(b.control_points) for b in beams)
     return DeliverySummary(
@@ -69,14 +70,6 @@ def _technique(beams: Sequence[Beam], moving: bool, segments: int) -> str:
 
 def _intervals_on(beam: Beam) -> int:
     return sum(b.cumulative_monitor_units > a.cumulative_monitor_units for a, b in pairwise(beam.control_points))
-
-
-def _moves_while_on(beam: Beam) -> bool:
-    return any(
-        b.cumulative_monitor_units > a.cumulative_monitor_units
-        and (a.gantry_deg != b.gantry_deg or not same_aperture(a.aperture, b.aperture))
-        for a, b in pairwise(beam.control_points)
-    )
 
 
 def _seconds(beams: Sequence[Beam]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -11,7 +10,16 @@ from typing import Final
 
 from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose
-from rtsim.evaluate import Comparison, GoalRow, GradeReport, SecondOpinion, Status, Verdict, delivery_summary
+from rtsim.evaluate import (
+    Comparison,
+    GoalRow,
+    GradeReport,
+    SecondOpinion,
+    Status,
+    Verdict,
+    beam_summary,
+    delivery_summary,
+)
 from rtsim.evaluate.opinion import signed
 from rtsim.evaluate.report import risk_text
 from rtsim.io.archive import RunRecord
@@ -296,10 +304,10 @@ def _biology(grade: GradeReport) -> str:
 def _plan_table(plan: Plan | None, grade: GradeReport) -> str:
     if plan is None:
         return ""
-    head = "<tr><th>beam<th>gantry<th>couch<th>collimator<th>segments<th>wedge<th>MU</tr>"
+    head = "<tr><th>beam<th>kind<th>gantry<th>couch<th>collimator<th>shapes<th>wedge<th>time<th>MU</tr>"
     rows = "".join(_beam_row(b) for b in plan.beams)
     total = (
-        f"<tr class='total'><td colspan='6'>all beams, one fraction of {grade.prescription.fractions}"
+        f"<tr class='total'><td colspan='8'>all beams, one fraction of {grade.prescription.fractions}"
         f"<td class='n'>{plan.monitor_units:.1f}</tr>"
     )
     delivery = delivery_summary(plan)
@@ -312,14 +320,13 @@ def _plan_table(plan: Plan | None, grade: GradeReport) -> str:
 
 
 def _beam_row(beam: Beam) -> str:
-    points = beam.control_points
-    pairs = itertools.pairwise(points)
-    segments = sum(b.cumulative_monitor_units > a.cumulative_monitor_units for a, b in pairs)
+    b = beam_summary(beam)
     wedge = "-" if beam.wedge is None else f"{beam.wedge.angle_deg:g}\u00b0"
     return (
-        f"<tr><td>{escape(beam.name)}<td class='n'>{beam.gantry_deg:g}\u00b0<td class='n'>{beam.couch_deg:g}\u00b0"
-        f"<td class='n'>{beam.collimator_deg:g}\u00b0<td class='n'>{segments}<td class='n'>{wedge}"
-        f"<td class='n'>{beam.monitor_units:.1f}</tr>"
+        f"<tr><td>{escape(b.name)}<td>{escape(b.kind)}<td class='n'>{escape(b.gantry)}"
+        f"<td class='n'>{b.couch_deg:g}\u00b0<td class='n'>{b.collimator_deg:g}\u00b0"
+        f"<td class='n'>{escape(b.apertures)}<td class='n'>{wedge}"
+        f"<td class='n'>{b.time}<td class='n'>{b.monitor_units:.1f}</tr>"
     )
 
 

@@ -24,6 +24,7 @@ from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Vector3
 from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, require_screen, write_picture
+from rtsim.view.arc_path import arc_path
 from rtsim.view.beam_shape import field_outline_mm, frustum_mm
 from rtsim.view.meshes import isodose_of, plane_of, surface_of
 from rtsim.view.slices import WINDOW_HU, Plane, dose_colormap
@@ -34,6 +35,8 @@ _BEAM: Final = "#FFB000"
 _BACKGROUND: Final = "#14161A"
 _INK: Final = "#F2F2F2"
 _REACH_MM: Final = 75.0
+_ARC_STEP_MM: Final = 12.0
+"""Each further arc is drawn so much farther out: arcs there and back would lie on one another."""
 
 
 class Scene:
@@ -64,6 +67,7 @@ class Scene:
         self._legend: list[tuple[str, str]] = []
         self._labels: list[tuple[Vector3, str, str]] = []
         self._cut: tuple[Plane, float] | None = None
+        self._arcs = 0
 
     def add_structures(self, *names: str) -> Scene:
         """Surfaces of the named structures; without names target, cord and the vertebrae near the target."""
@@ -93,6 +97,8 @@ class Scene:
     def add_beam(self, beam: Beam, *, length_mm: float = 160.0) -> Scene:
         """The field outline as a frustum, its axis, and an arrow from where the source is.
 
+        Of an arc the way of the source from start to stop, with arrows along it, and the band that the field sweeps.
+
         Args:
             length_mm: how far upstream of the isocenter it is drawn; the source itself is shown from ``sad_mm`` on.
         """
@@ -100,6 +106,9 @@ class Scene:
             raise InputError(f"length_mm is {length_mm}; a beam is drawn over a length > 0 mm")
         pv = pyvista()
         upstream = min(length_mm, 0.999 * beam.machine.sad_mm)
+        if beam.is_arc:
+            self._add_arc(beam, min(upstream + _ARC_STEP_MM * self._arcs, 0.999 * beam.machine.sad_mm))
+            return self
         outline = field_outline_mm(beam)
         if len(outline):
             rings = [frustum_mm(beam, outline, at) for at in (upstream, 0.0)]
@@ -122,6 +131,34 @@ class Scene:
         if not any(text == "beams" for text, _ in self._legend):
             self._legend.append(("beams", _BEAM))
         return self
+
+    def _add_arc(self, beam: Beam, upstream: float) -> None:
+        """The band and its middle line at ``upstream`` mm from the isocenter, arrows, and labels at both ends."""
+        pv, path = pyvista(), arc_path(beam, upstream)
+        n = len(path.points_mm)
+        faces = [[4, i, i + 1, n + i + 1, n + i] for i in range(n - 1)]
+        band = pv.PolyData(np.concatenate([path.low_mm, path.high_mm]), np.hstack(faces))
+        self._meshes.append((band, {"color": _BEAM, "opacity": 0.16}))
+        for line, width in ((path.points_mm, 3.0), (path.low_mm, 1.2), (path.high_mm, 1.2)):
+            self._meshes.append((pv.MultipleLines(line), {"color": _BEAM, "line_width": width}))
+        iso = np.asarray(beam.isocenter_mm)
+        for end in (path.points_mm[0], path.points_mm[-1]):
+            self._meshes.append((pv.Line(end, iso), {"color": _BEAM, "line_width": 1.5, "opacity": 0.7}))
+        size = 0.09 * upstream
+        for place, direction in zip(path.arrows_mm, path.arrow_directions, strict=True):
+            cone = pv.Cone(center=place, direction=direction, height=size, radius=0.35 * size, resolution=24)
+            self._meshes.append((cone, {"color": _BEAM}))
+        start, stop = (c.gantry_deg for c in (beam.control_points[0], beam.control_points[-1]))
+        name = beam.name or "arc"
+        for at, inward, text in ((0, 2, f"{name} start {start:g}\u00b0"), (-1, -3, f"{name} stop {stop:g}\u00b0")):
+            # Pushed apart along the way: start and stop of a whole turn are neighbors.
+            place = path.points_mm[inward] + 0.1 * (path.points_mm[at] - iso)
+            x, y, z = (float(v) for v in place)
+            self._labels.append(((x, y, z), text, _BEAM))
+        self._arcs += 1
+        self._radius_mm = max(self._radius_mm, 0.65 * upstream if upstream > 500.0 else 1.02 * upstream)
+        if not any(text == "arcs" for text, _ in self._legend):
+            self._legend.append(("arcs", _BEAM))
 
     def add_beams(self, beams: Sequence[Beam], *, length_mm: float = 160.0) -> Scene:
         """Several beams; see :meth:`add_beam`."""
