@@ -12,6 +12,8 @@ from rtsim.typing import FloatArray
 _TOLERANCE_MM = 1e-6
 _PARK_MM = 10.0
 
+Pair = tuple[float, float]
+
 
 def rectangular_aperture(machine: Machine, *, x_mm: tuple[float, float], y_mm: tuple[float, float]) -> Aperture:
     """A rectangular opening, jaws and leaves (where the machine has them) at the same place.
@@ -35,7 +37,9 @@ def rectangular_aperture(machine: Machine, *, x_mm: tuple[float, float], y_mm: t
 def parked_leaves(machine: Machine, jaws_x_mm: tuple[float, float]) -> FloatArray:
     """(n, 2) every leaf pair closed (to its smallest gap) beside the opening of the x jaws, under the nearer free jaw.
 
-    A closed pair leaks between its rounded ends; 10 mm outside of the opening a jaw stops that.
+    A closed pair leaks between its rounded ends; 10 mm outside of the opening a jaw stops that. Where an opening is too
+    wide for that, they stand as far from its edge as the leaves of one bank can be apart; and where it is wider than
+    twice as much, they are as narrow as they can be.
     """
     mlc = machine.mlc
     if mlc is None:
@@ -44,7 +48,21 @@ def parked_leaves(machine: Machine, jaws_x_mm: tuple[float, float]) -> FloatArra
     left = jaws_x_mm[1] + _PARK_MM
     if left + gap > limit:
         left = max(-limit, jaws_x_mm[0] - _PARK_MM - gap)
-    return np.tile([left, left + gap], (mlc.leaf_count, 1))
+    right = left + gap
+    if mlc.max_leaf_span_mm is not None:
+        farthest, nearest = jaws_x_mm[0] + mlc.max_leaf_span_mm, jaws_x_mm[1] - mlc.max_leaf_span_mm
+        left = min(max(left, nearest - gap), farthest)
+        right = max(left + gap, nearest)
+    return np.tile([left, right], (mlc.leaf_count, 1))
+
+
+def reachable_jaws(machine: Machine, x_mm: Pair, y_mm: Pair) -> tuple[Pair, Pair]:
+    """The jaws (x, y) opened to where each can cross the midline; what they open then, leaves must cover."""
+    jaws = machine.jaws
+    found = []
+    for (low, high), over in zip((x_mm, y_mm), (None, None) if jaws is None else jaws.overtravel_mm, strict=True):
+        found.append((low, high) if over is None else (min(low, over), max(high, -over)))
+    return found[0], found[1]
 
 
 def check_aperture(aperture: Aperture, machine: Machine) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtsim.beams.apertures import check_aperture, parked_leaves
+from rtsim.beams.apertures import check_aperture, parked_leaves, reachable_jaws
 from rtsim.beams.model import WIDEST_INTERVAL_DEG, Aperture, Beam, ControlPoint
 from rtsim.beams.outline import Outline, check_in_field, check_margin, project_outline
 from rtsim.errors import InputError
@@ -94,6 +94,8 @@ def conformal_aperture(beam: Beam, target: Structure, *, margin_mm: float = 7.0)
     limit_x, limit_y = machine.field_limit_x_mm, machine.field_limit_y_mm
     jaws_x = _clipped(outline.bounds_x_mm, margin_mm, limit_x)
     jaws_y = _clipped(outline.bounds_y_mm, margin_mm, limit_y)
+    if machine.mlc is not None:
+        jaws_x, jaws_y = reachable_jaws(machine, jaws_x, jaws_y)
     leaves = None if machine.mlc is None else _leaves(machine, outline, margin_mm, jaws_x)
     aperture = Aperture(jaws_x_mm=jaws_x, jaws_y_mm=jaws_y, leaf_pairs_mm=leaves)
     check_aperture(aperture, machine)

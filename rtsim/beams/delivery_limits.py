@@ -1,8 +1,16 @@
-"""Can a machine deliver a beam? A check of its control points that shares nothing with what makes them.
+"""Can a machine deliver a beam? A check of its control points that shares nothing with the planners that made them.
 
-Positions, gaps, monitor units and monitor units per degree follow from the control points alone. Speeds follow from the
-motion in :func:`rtsim.beams.delivery_time`, which is verified here by itself: each interval must take the time that its
-own speeds say, and none of them, nor any change of the gantry's, may pass a limit.
+A beam, like an RTPLAN, says where everything is at which monitor unit, not when: the control system lowers dose rate
+and gantry speed until leaves, jaws and acceleration can follow. What a beam without times of its own can therefore
+violate: positions of jaws and leaves (range, midline, gap, span of a bank, interdigitation), the range of the gantry,
+monitor units (of the beam, of a static segment, per degree), and the least gantry speed and dose rate, below which
+nothing can be slowed. The highest speeds, dose rate and acceleration bind only a motion that is given with it; by
+default it is that of :func:`rtsim.beams.delivery_time`, which keeps them by construction, and is verified here all the
+same. How much the control system has to adapt is told by ``slowed_share``.
+
+Not checked: acceleration of leaves and jaws, how far a leaf crosses the midline other than by its range, travel and
+speed of the carriage, how fast the dose rate changes between intervals, collisions of gantry, couch and patient, and
+what a record and verify system restricts.
 """
 
 from __future__ import annotations
@@ -13,11 +21,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from rtsim.beams.delivery_positions import check_positions
 from rtsim.beams.delivery_time import DeliveryTime, IntervalTime, delivery_time
 from rtsim.beams.model import Beam, ControlPoint
 from rtsim.errors import MachineLimitError
-from rtsim.machine.model import Machine
-from rtsim.typing import FloatArray
 
 _SLACK = 1e-6
 """Relative, and in mm, degrees or MU: what rounding of a stored number does."""
@@ -31,7 +38,11 @@ class DeliveryCheck:
         time: seconds and speeds of each interval.
         dose_rate_mu_min: lowest and highest mean of an interval with the beam on; (0, 0): never on.
         monitor_units_per_degree: lowest and highest of the intervals of an arc with the beam on; None: no arc.
-        gantry_speed_deg_s, gantry_acceleration_deg_s2, leaf_speed_mm_s: the highest.
+        gantry_speed_deg_s, leaf_speed_mm_s: the highest.
+        gantry_acceleration_deg_s2: the highest that follows from speeds and seconds; 0 where the machine states no
+            limit and its gantry changes speed at once.
+        slowed_share: of the intervals with the beam on, those in which neither dose rate nor gantry comes to half of
+            its highest, for leaves, jaws or acceleration do not follow.
     """
 
     time: DeliveryTime
@@ -40,6 +51,7 @@ class DeliveryCheck:
     gantry_speed_deg_s: float
     gantry_acceleration_deg_s2: float
     leaf_speed_mm_s: float
+    slowed_share: float
 
     def describe(self) -> str:
         """One line for reports."""
@@ -54,14 +66,14 @@ def check_delivery(beam: Beam, time: DeliveryTime | None = None) -> DeliveryChec
     """Refuse a beam that its machine cannot deliver.
 
     Args:
-        time: a motion to be checked; default: the fastest, :func:`rtsim.beams.delivery_time`.
+        time: a motion to be checked; default: the fastest, :func:`rtsim.beams.delivery_time`, which is never too fast.
 
     Raises:
         InputError: no control points, or a machine without monitor units.
         MachineLimitError: names the control point, the leaf pair where it is one, what is needed and what is allowed.
     """
     time = time or delivery_time(beam)
-    _check_positions(beam)
+    check_positions(beam)
     _check_monitor_units(beam)
     _check_gantry_range(beam)
     per_degree = _check_units_per_degree(beam)
@@ -75,6 +87,7 @@ def check_delivery(beam: Beam, time: DeliveryTime | None = None) -> DeliveryChec
         gantry_speed_deg_s=max((max(i.gantry_speed_deg_s) for i in time.intervals), default=0.0),
         gantry_acceleration_deg_s2=_check_acceleration(beam, time),
         leaf_speed_mm_s=max((i.leaf_speed_mm_s for i in time.intervals), default=0.0),
+        slowed_share=_slowed_share(beam, time),
     )
 
 
@@ -85,44 +98,13 @@ def largest_scale(beam: Beam) -> float:
     if beam.machine.calibration is None or not beam.monitor_units > 0.0:
         return math.inf
     allowed = [limits.max_monitor_units_per_beam / beam.monitor_units]
-    if limits.max_monitor_units_per_degree is not None:
-        for a, b in pairwise(beam.control_points):
-            turn = abs((b.gantry_deg - a.gantry_deg + 180.0) % 360.0 - 180.0)
-            units = b.cumulative_monitor_units - a.cumulative_monitor_units
-            if turn > _SLACK and units > 0.0:
-                allowed.append(limits.max_monitor_units_per_degree * turn / units)
+    most = limits.monitor_units_per_degree[1]
+    for a, b in pairwise(beam.control_points):
+        turn = abs((b.gantry_deg - a.gantry_deg + 180.0) % 360.0 - 180.0)
+        units = b.cumulative_monitor_units - a.cumulative_monitor_units
+        if turn > _SLACK and units > 0.0:
+            allowed.append(most * turn / units)
     return min(allowed)
-
-
-def _check_positions(beam: Beam) -> None:
-    machine = beam.machine
-    reach = machine.max_field_mm / 2
-    for k, point in enumerate(beam.control_points):
-        where = f"{beam.label}, control point {k}"
-        for name, pair in (("jaws_x_mm", point.aperture.jaws_x_mm), ("jaws_y_mm", point.aperture.jaws_y_mm)):
-            far = reach if machine.jaws is None else min(reach, machine.jaws.limit_mm)
-            if max(abs(pair[0]), abs(pair[1])) > far + _SLACK:
-                raise MachineLimitError(f"{where}: {name} is {pair}; the jaws of {machine.name} reach {far:g} mm")
-        if point.aperture.leaf_pairs_mm is not None:
-            _check_leaves(point.aperture.leaf_pairs_mm, machine, where)
-
-
-def _check_leaves(leaves_mm: FloatArray, machine: Machine, where: str) -> None:
-    mlc = machine.mlc
-    if mlc is None or len(leaves_mm) != len(mlc.leaf_edges_mm) - 1:
-        count = 0 if mlc is None else len(mlc.leaf_edges_mm) - 1
-        raise MachineLimitError(f"{where}: {len(leaves_mm)} leaf pairs are given; {machine.name} has {count}")
-    for pair, (left, right) in enumerate(leaves_mm):
-        if right - left < mlc.min_gap_mm - _SLACK:
-            raise MachineLimitError(
-                f"{where}: leaf pair {pair} leaves a gap of {right - left:.6g} mm; {machine.name} needs "
-                f"{mlc.min_gap_mm:g} mm at least"
-            )
-        if max(abs(left), abs(right)) > mlc.max_position_mm + _SLACK:
-            raise MachineLimitError(
-                f"{where}: leaf pair {pair} stands at {left:g} and {right:g} mm; the leaves of {machine.name} reach "
-                f"{mlc.max_position_mm:g} mm"
-            )
 
 
 def _check_monitor_units(beam: Beam) -> None:
@@ -132,6 +114,11 @@ def _check_monitor_units(beam: Beam) -> None:
         raise MachineLimitError(
             f"{beam.label} gives {meterset[-1]:.6g} MU; {beam.machine.name} gives at most "
             f"{limits.max_monitor_units_per_beam:g} MU a beam"
+        )
+    if meterset[-1] < limits.min_monitor_units_per_beam * (1.0 - _SLACK):
+        raise MachineLimitError(
+            f"{beam.label} gives {meterset[-1]:.4g} MU; {beam.machine.name} gives at least "
+            f"{limits.min_monitor_units_per_beam:g} MU a beam"
         )
     intervals = list(pairwise(beam.control_points))
     if beam.is_arc or any(_leaves_move(a, b) for a, b in intervals):
@@ -200,7 +187,7 @@ def _check_speeds(beam: Beam, k: int, interval: IntervalTime) -> None:
     seconds, peak = interval.seconds, max(interval.gantry_speed_deg_s)
     if peak > limits.max_gantry_speed_deg_s * (1.0 + _SLACK):
         raise MachineLimitError(f"{where}: gantry speed {peak:.4g} deg/s; {limits.max_gantry_speed_deg_s:g} allowed")
-    if turn > _SLACK and abs(_turned(interval, limits.max_gantry_acceleration_deg_s2) - turn) > 1e-4 * turn + 1e-6:
+    if turn > _SLACK and _acceleration(interval, turn) is None:
         raise MachineLimitError(f"{where}: {turn:g} degrees do not follow from {seconds:.4g} s and the gantry's speeds")
     # the fastest instant of the interval, for whatever moves in proportion to the gantry (or to the monitor units)
     least = turn / peak if turn > _SLACK else seconds
@@ -211,40 +198,69 @@ def _check_speeds(beam: Beam, k: int, interval: IntervalTime) -> None:
         )
     _check_leaf_speed(beam, k, least, where)
     if units > 0.0:
-        _check_not_too_slow(beam, k, units, turn)
+        _check_not_too_slow(beam, k, interval, units, turn)
 
 
-def _check_not_too_slow(beam: Beam, k: int, units: float, turn: float) -> None:
-    """A beam that is on has a least dose rate, and a gantry that turns a least speed; slow leaves may ask for less."""
+def _check_not_too_slow(beam: Beam, k: int, interval: IntervalTime, units: float, turn: float) -> None:
+    """A beam that is on has a least dose rate, and a gantry that turns a least speed.
+
+    The dose rate is the mean of the interval in its own seconds; the gantry's speed the highest that it comes to, where
+    the way is long enough to come to the least from rest.
+    """
     machine, limits = beam.machine, beam.machine.limits
-    a, b = beam.control_points[k].aperture, beam.control_points[k + 1].aperture
     where = f"{beam.label}, control points {k} and {k + 1}"
-    seconds, because = max(60.0 * units / limits.max_dose_rate_mu_min, turn / limits.max_gantry_speed_deg_s), ""
-    if a.leaf_pairs_mm is not None and b.leaf_pairs_mm is not None and machine.mlc is not None:
-        ways = np.abs(b.leaf_pairs_mm - a.leaf_pairs_mm).max(axis=1)
-        pair = int(ways.argmax())
-        if ways[pair] / machine.mlc.max_speed_mm_s > seconds:
-            seconds = float(ways[pair]) / machine.mlc.max_speed_mm_s
-            because = f", for leaf pair {pair} moves {ways[pair]:.4g} mm at {machine.mlc.max_speed_mm_s:g} mm/s"
-    if units * 60.0 / seconds < limits.min_dose_rate_mu_min * (1.0 - _SLACK):
+    rate, because = units * 60.0 / interval.seconds, _because(beam, k, interval)
+    if rate < limits.min_dose_rate_mu_min * (1.0 - _SLACK):
         raise MachineLimitError(
-            f"{where}: {units:.4g} MU in {seconds:.4g} s are {units * 60.0 / seconds:.3g} MU/min{because}; "
+            f"{where}: {units:.4g} MU in {interval.seconds:.4g} s are {rate:.3g} MU/min{because}; "
             f"{machine.name} gives at least {limits.min_dose_rate_mu_min:g} MU/min"
         )
-    if turn > _SLACK and turn / seconds < limits.min_gantry_speed_deg_s * (1.0 - _SLACK):
+    least, acceleration = limits.min_gantry_speed_deg_s, limits.max_gantry_acceleration_deg_s2
+    if acceleration is not None:
+        least = min(least, math.sqrt(acceleration * turn))
+    if turn > _SLACK and max(interval.gantry_speed_deg_s) < least * (1.0 - _SLACK):
         raise MachineLimitError(
-            f"{where}: the gantry would turn at {turn / seconds:.3g} deg/s{because}; {machine.name} turns at "
-            f"{limits.min_gantry_speed_deg_s:g} deg/s at least while the beam is on"
+            f"{where}: the gantry would turn at {max(interval.gantry_speed_deg_s):.3g} deg/s{because}; {machine.name} "
+            f"turns at {limits.min_gantry_speed_deg_s:g} deg/s at least while the beam is on"
         )
 
 
-def _turned(interval: IntervalTime, acceleration: float | None) -> float:
-    """Degrees that the stated speeds cover in the stated seconds: ramps between them and a level stretch."""
+def _because(beam: Beam, k: int, interval: IntervalTime) -> str:
+    """What makes an interval slow, in words: a leaf, or what the motion names."""
+    a, b = beam.control_points[k].aperture, beam.control_points[k + 1].aperture
+    mlc = beam.machine.mlc
+    if mlc is not None and a.leaf_pairs_mm is not None and b.leaf_pairs_mm is not None:
+        ways = np.abs(b.leaf_pairs_mm - a.leaf_pairs_mm).max(axis=1)
+        pair = int(ways.argmax())
+        if ways[pair] / mlc.max_speed_mm_s > 0.5 * interval.seconds:
+            return f", for leaf pair {pair} moves {ways[pair]:.4g} mm at {mlc.max_speed_mm_s:g} mm/s"
+    return f", set by {interval.set_by}" if interval.set_by else ""
+
+
+def _slowed_share(beam: Beam, time: DeliveryTime) -> float:
+    limits = beam.machine.limits
+    on = [i for i in time.intervals if i.monitor_units > 0.0]
+    slow = [
+        i.dose_rate_mu_min < 0.5 * limits.max_dose_rate_mu_min
+        and max(i.gantry_speed_deg_s) < 0.5 * limits.max_gantry_speed_deg_s
+        for i in on
+    ]
+    return sum(slow) / len(slow) if slow else 0.0
+
+
+def _acceleration(interval: IntervalTime, turn: float) -> float | None:
+    """deg/s2, the same for both ramps, with which the stated speeds cover ``turn`` in the stated time; None: no such.
+
+    A level stretch at the highest speed v falls short of v T by (v - start)^2 / 2a + (v - end)^2 / 2a.
+    """
     start, peak, end = interval.gantry_speed_deg_s
-    if acceleration is None:
-        return peak * interval.seconds
-    up, down = (peak - start) / acceleration, (peak - end) / acceleration
-    return 0.5 * (start + peak) * up + 0.5 * (end + peak) * down + peak * (interval.seconds - up - down)
+    short, squares = peak * interval.seconds - turn, (peak - start) ** 2 + (peak - end) ** 2
+    if squares <= 1e-9:
+        return 0.0 if abs(short) <= 1e-4 * turn + 1e-6 else None
+    if short <= 0.0:
+        return None
+    found = 0.5 * squares / short
+    return found if (2.0 * peak - start - end) <= found * interval.seconds * (1.0 + 1e-4) + 1e-6 else None
 
 
 def _check_leaf_speed(beam: Beam, k: int, seconds: float, where: str) -> None:
@@ -270,22 +286,23 @@ def _check_leaf_speed(beam: Beam, k: int, seconds: float, where: str) -> None:
 
 
 def _check_acceleration(beam: Beam, time: DeliveryTime) -> float:
-    """The highest change of gantry speed in deg/s^2; the speed must be continuous and start and end at rest."""
+    """The highest change of gantry speed in deg/s2; the speed must be continuous and start and end at rest."""
     limit = beam.machine.limits.max_gantry_acceleration_deg_s2
     if limit is None or not beam.is_arc:
         return 0.0
-    speed, way = 0.0, 0.0
+    speed, way, highest = 0.0, 0.0, 0.0
     for k, interval in enumerate(time.intervals):
         start, peak, end = interval.gantry_speed_deg_s
         turned_back = way * interval.turn_deg < 0.0
         if abs(start - speed) > _SLACK or (turned_back and start > _SLACK):
             raise MachineLimitError(f"{beam.label}, control point {k}: the gantry's speed jumps to {start:.4g} deg/s")
-        if (2.0 * peak - start - end) / limit > interval.seconds * (1.0 + 1e-4) + 1e-6:
+        found = _acceleration(interval, abs(interval.turn_deg)) or 0.0
+        if found > limit * (1.0 + 1e-4):
             raise MachineLimitError(
                 f"{beam.label}, control points {k} and {k + 1}: from {start:.4g} over {peak:.4g} to {end:.4g} deg/s in "
-                f"{interval.seconds:.4g} s; {limit:g} deg/s2 allowed"
+                f"{interval.seconds:.4g} s is {found:.4g} deg/s2; {limit:g} deg/s2 allowed"
             )
-        speed, way = end, interval.turn_deg
+        speed, way, highest = end, interval.turn_deg, max(highest, found)
     if speed > _SLACK:
         raise MachineLimitError(f"{beam.label}: the gantry is not at rest after its last control point")
-    return limit
+    return highest

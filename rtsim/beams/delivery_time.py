@@ -5,6 +5,8 @@ runs each interval as fast as its slowest part allows; a gantry that turns has m
 rest and changes by the machine's acceleration. The fastest such motion follows from one pass forward over the
 intervals and one back (v' = sqrt(v^2 + 2 a s) at most), as for any motion along a given path with limited speed:
 Bobrow, Dubowsky, Gibson, Int J Robotics Res 4(3) (1985) 3, DOI 10.1177/027836498500400301.
+
+Added is what a machine states to need each time that it turns its beam on: step and shoot does so for every segment.
 """
 
 from __future__ import annotations
@@ -54,14 +56,19 @@ class DeliveryTime:
     """The time that a machine takes for a beam, from its first control point to its last.
 
     Entering the room, imaging and the verification of each field are not in it.
+
+    Attributes:
+        intervals: between control points.
+        overhead_seconds: from set apertures to radiation, all times that the beam is turned on.
     """
 
     intervals: tuple[IntervalTime, ...]
+    overhead_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
         """Of the whole beam."""
-        return math.fsum(i.seconds for i in self.intervals)
+        return math.fsum(i.seconds for i in self.intervals) + self.overhead_seconds
 
     @property
     def beam_on_seconds(self) -> float:
@@ -90,17 +97,23 @@ def delivery_time(beam: Beam) -> DeliveryTime:
         )
     paces = [_Pace.of(a, b, beam.machine) for a, b in pairwise(beam.control_points)]
     ends = _speeds_at_control_points(paces, beam.machine)
+    on = [False, *(p.monitor_units > 0.0 for p in paces)]
     return DeliveryTime(
-        intervals=tuple(p.timed(v, w, beam.machine) for p, v, w in zip(paces, ends[:-1], ends[1:], strict=True))
+        intervals=tuple(p.timed(v, w, beam.machine) for p, v, w in zip(paces, ends[:-1], ends[1:], strict=True)),
+        overhead_seconds=beam.machine.limits.beam_on_overhead_s * sum(now and not was for was, now in pairwise(on)),
     )
 
 
 def treatment_seconds(beams: Sequence[Beam]) -> float:
-    """Seconds for all beams in their order, and for gantry, leaves and jaws to move from each to the next.
+    """Seconds for all beams in their order, and for the machine to move from each to the next, all parts at a time.
 
-    Turns of couch and collimator are not counted, and nothing that people do.
+    Nothing that people do is counted: loading of fields, imaging, a way into the room before the couch turns; nor turns
+    of collimator and couch where the machine states no speed of them.
     """
-    moves = (_move_seconds(a.control_points[-1], b.control_points[0], b.machine) for a, b in pairwise(beams))
+    moves = (
+        max(_move_seconds(a.control_points[-1], b.control_points[0], b.machine), _turns(a, b))
+        for a, b in pairwise(beams)
+    )
     return math.fsum(delivery_time(b).seconds for b in beams) + math.fsum(moves)
 
 
@@ -209,6 +222,16 @@ def _speeds_at_control_points(paces: list[_Pace], machine: Machine) -> list[floa
     for k in reversed(range(len(paces))):
         speeds[k] = min(speeds[k], math.sqrt(speeds[k + 1] ** 2 + 2.0 * limit * abs(paces[k].turn_deg)))
     return speeds
+
+
+def _turns(a: Beam, b: Beam) -> float:
+    """Seconds of the slower of collimator and couch, neither of which passes 180 degrees."""
+    limits = b.machine.limits
+    ways = (
+        (a.collimator_deg, b.collimator_deg, limits.collimator_speed_deg_s),
+        (a.couch_deg, b.couch_deg, limits.couch_speed_deg_s),
+    )
+    return max(abs(turn_deg(0.0, p) - turn_deg(0.0, q)) / (speed or math.inf) for p, q, speed in ways)
 
 
 def _leaf_travel(a: Aperture, b: Aperture) -> tuple[float, int]:

@@ -12,6 +12,9 @@ from rtsim.errors import RtsimError
 from rtsim.evaluate.beam_summary import moves_while_on
 from rtsim.optimize.plan import Plan
 
+SLOW_SHARE = 0.2
+"""Of the intervals of a beam [E]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeliverySummary:
@@ -22,8 +25,10 @@ class DeliverySummary:
         beams: how many.
         apertures: "54 segments", or "178 control points" where leaves or gantry move while the beam is on.
         monitor_units: of one fraction; ``monitor_units_per_gy`` of the prescribed dose of it.
-        seconds: of all beams and of the machine's moves between them; None where the machine says no speeds. Couch,
-            collimator, imaging and people are not in it.
+        seconds: of all beams and of the machine's moves between them; None where the machine says no speeds. Imaging,
+            loading of fields and people are not in it.
+        slow: which beams wait for their leaves or jaws in more than ``SLOW_SHARE`` of their intervals, a sentence each:
+            the control system lowers both dose rate and gantry speed below half, and may interrupt the beam.
         obstacles: why a beam cannot be delivered as it is, a sentence each; empty when all can.
     """
 
@@ -33,6 +38,7 @@ class DeliverySummary:
     monitor_units: float
     monitor_units_per_gy: float
     seconds: float | None
+    slow: tuple[str, ...] = ()
     obstacles: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -40,6 +46,7 @@ class DeliverySummary:
         return (
             f"{self.technique}: {self.beams} beam{'s' * (self.beams != 1)}, {self.apertures}, "
             f"{self.monitor_units:.0f} MU per fraction ({self.monitor_units_per_gy:.0f} MU/Gy){time}"
+            + "".join(f"; {s}" for s in self.slow)
         )
 
 
@@ -56,6 +63,7 @@ def delivery_summary(plan: Plan) -> DeliverySummary:
         monitor_units=units,
         monitor_units_per_gy=units / plan.prescription.dose_per_fraction_gy,
         seconds=_seconds(beams),
+        slow=tuple(words for b in beams if (words := _slow(b))),
         obstacles=tuple(problem for b in beams if (problem := _problem(b))),
     )
 
@@ -85,6 +93,16 @@ def _problem(beam: Beam) -> str:
     except RtsimError as error:
         return str(error)
     return ""
+
+
+def _slow(beam: Beam) -> str:
+    try:
+        share = check_delivery(beam).slowed_share
+    except RtsimError:
+        return ""
+    if share <= SLOW_SHARE:
+        return ""
+    return f"{beam.label} stays below half of dose rate and gantry speed in {100.0 * share:.0f} % of its intervals"
 
 
 def _clock(seconds: float) -> str:

@@ -4,6 +4,7 @@ machine = load_machine("generic_6fff")
 bare = point_source(materials.spectrum("mohan6"))
 """
 
+from rtsim.machine.limits import Limits
 from rtsim.machine.linac_spectrum import linac_spectrum
 from rtsim.machine.model import (
     Calibration,
@@ -11,7 +12,6 @@ from rtsim.machine.model import (
     ExtraFocalSource,
     FocalSpot,
     Jaws,
-    Limits,
     Machine,
     MultileafCollimator,
     OffAxisProfile,

@@ -10,18 +10,13 @@ from typing import Final
 import numpy as np
 
 from rtsim.errors import InputError, unknown_name
+from rtsim.machine.limits import Limits, check_range
 from rtsim.materials import Spectrum
 from rtsim.typing import FloatArray
 
 DOSE_GY_PER_MU: Final = (0.0005, 0.05)
 """Lowest and highest dose of one monitor unit, in Gy, that a machine can have: a slip of a unit (cGy) lies outside
 [E]; linacs and the usual cobalt-60 convention give about 0.01 Gy at the maximum."""
-
-
-def _check_range(owner: str, name: str, value: float, low: float, high: float, unit: str = "") -> None:
-    """Refuse a value that is not finite or not in low <= value <= high."""
-    if not (math.isfinite(value) and low <= value <= high):
-        raise InputError(f"{name} of {owner} is {value}; allowed are {low:g} <= {name} <= {high:g} {unit}".rstrip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +29,11 @@ class Calibration:
     field_mm: tuple[float, float] = (100.0, 100.0)
 
     def __post_init__(self) -> None:
-        _check_range("the calibration", "dose_gy_per_mu", self.dose_gy_per_mu, 1e-6, 1.0, "Gy/MU")
-        _check_range("the calibration", "depth_mm", self.depth_mm, 0.0, 300.0, "mm")
-        _check_range("the calibration", "ssd_mm", self.ssd_mm, 100.0, 5000.0, "mm")
+        check_range("the calibration", "dose_gy_per_mu", self.dose_gy_per_mu, 1e-6, 1.0, "Gy/MU")
+        check_range("the calibration", "depth_mm", self.depth_mm, 0.0, 300.0, "mm")
+        check_range("the calibration", "ssd_mm", self.ssd_mm, 100.0, 5000.0, "mm")
         for side in self.field_mm:
-            _check_range("the calibration", "field_mm", side, 1.0, 1000.0, "mm")
+            check_range("the calibration", "field_mm", side, 1.0, 1000.0, "mm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +44,8 @@ class FocalSpot:
     fwhm_y_mm: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_range("the focal spot", "fwhm_x_mm", self.fwhm_x_mm, 0.0, 100.0, "mm")
-        _check_range("the focal spot", "fwhm_y_mm", self.fwhm_y_mm, 0.0, 100.0, "mm")
+        check_range("the focal spot", "fwhm_x_mm", self.fwhm_x_mm, 0.0, 100.0, "mm")
+        check_range("the focal spot", "fwhm_y_mm", self.fwhm_y_mm, 0.0, 100.0, "mm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +61,9 @@ class ExtraFocalSource:
     distance_mm: float = 125.0
 
     def __post_init__(self) -> None:
-        _check_range("the extra-focal source", "fraction", self.fraction, 0.0, 0.5)
-        _check_range("the extra-focal source", "sigma_mm", self.sigma_mm, 0.1, 500.0, "mm")
-        _check_range("the extra-focal source", "distance_mm", self.distance_mm, 0.0, 900.0, "mm")
+        check_range("the extra-focal source", "fraction", self.fraction, 0.0, 0.5)
+        check_range("the extra-focal source", "sigma_mm", self.sigma_mm, 0.1, 500.0, "mm")
+        check_range("the extra-focal source", "distance_mm", self.distance_mm, 0.0, 900.0, "mm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +76,9 @@ class ElectronContamination:
     sigma_mm: float = 25.0
 
     def __post_init__(self) -> None:
-        _check_range("the electron contamination", "fraction", self.fraction, 0.0, 1.0)
-        _check_range("the electron contamination", "attenuation_per_mm", self.attenuation_per_mm, 1e-3, 10.0, "per mm")
-        _check_range("the electron contamination", "sigma_mm", self.sigma_mm, 0.1, 500.0, "mm")
+        check_range("the electron contamination", "fraction", self.fraction, 0.0, 1.0)
+        check_range("the electron contamination", "attenuation_per_mm", self.attenuation_per_mm, 1e-3, 10.0, "per mm")
+        check_range("the electron contamination", "sigma_mm", self.sigma_mm, 0.1, 500.0, "mm")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,9 +102,9 @@ class OffAxisProfile:
         if self.relative[0] != 1.0:
             raise InputError(f"relative of the off-axis profile starts at {self.relative[0]}; it is 1 on the axis")
         for value in self.softening:
-            _check_range("the off-axis profile", "softening", value, -1.0, 1.0)
+            check_range("the off-axis profile", "softening", value, -1.0, 1.0)
         for value in self.relative:
-            _check_range("the off-axis profile", "relative", value, 0.0, 10.0)
+            check_range("the off-axis profile", "relative", value, 0.0, 10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +116,7 @@ class Jaws:
         distance_x_mm, distance_y_mm: target to the middle of a jaw; no x distance for ``along`` "y".
         limit_mm: farthest position from the axis.
         transmission: through a closed jaw.
+        overtravel_x_mm, overtravel_y_mm: how far a jaw crosses the midline; None: not limited here.
         monitor_backscatter: share by which closed y jaws raise the reading of the monitor chamber, falling linearly to
             0 where they are fully open; the chamber ends the beam earlier by as much.
     """
@@ -131,6 +127,8 @@ class Jaws:
     distance_x_mm: float | None = None
     along: str = "xy"
     monitor_backscatter: float = 0.0
+    overtravel_x_mm: float | None = None
+    overtravel_y_mm: float | None = None
 
     def __post_init__(self) -> None:
         if self.along not in ("xy", "y"):
@@ -141,11 +139,19 @@ class Jaws:
                 "it in mm, a machine without jaws along BLD x leaves it out and says along = 'y'"
             )
         if self.distance_x_mm is not None:
-            _check_range("the jaws", "distance_x_mm", self.distance_x_mm, 1.0, 1000.0, "mm")
+            check_range("the jaws", "distance_x_mm", self.distance_x_mm, 1.0, 1000.0, "mm")
         for name in ("distance_y_mm", "limit_mm"):
-            _check_range("the jaws", name, getattr(self, name), 1.0, 1000.0, "mm")
-        _check_range("the jaws", "transmission", self.transmission, 0.0, 1.0)
-        _check_range("the jaws", "monitor_backscatter", self.monitor_backscatter, 0.0, 0.1)
+            check_range("the jaws", name, getattr(self, name), 1.0, 1000.0, "mm")
+        for name in ("overtravel_x_mm", "overtravel_y_mm"):
+            if getattr(self, name) is not None:
+                check_range("the jaws", name, getattr(self, name), 0.0, self.limit_mm, "mm")
+        check_range("the jaws", "transmission", self.transmission, 0.0, 1.0)
+        check_range("the jaws", "monitor_backscatter", self.monitor_backscatter, 0.0, 0.1)
+
+    @property
+    def overtravel_mm(self) -> tuple[float | None, float | None]:
+        """Along x and y."""
+        return self.overtravel_x_mm, self.overtravel_y_mm
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -166,6 +172,9 @@ class MultileafCollimator:
         tongue_groove_mm: width in the isocenter plane of the strip, centered on the side of two neighbouring leaves,
             that either of them shields by half of its thickness.
         min_gap_mm, max_position_mm, max_speed_mm_s: limits.
+        max_leaf_span_mm: between the foremost and the hindmost leaf of one bank, which share a carriage; None: not
+            limited here.
+        interdigitates: whether a leaf may pass the opposing leaves beside its own.
     """
 
     model: str
@@ -179,6 +188,8 @@ class MultileafCollimator:
     min_gap_mm: float = 0.0
     max_position_mm: float = 200.0
     max_speed_mm_s: float = 25.0
+    max_leaf_span_mm: float | None = None
+    interdigitates: bool = True
 
     def __post_init__(self) -> None:
         edges = np.asarray(self.leaf_edges_mm, dtype=np.float64)
@@ -189,12 +200,14 @@ class MultileafCollimator:
                 f"leaf_position of MLC {self.model!r} is {self.leaf_position!r}; allowed are 'light_field' and 'tip'"
             )
         owner = f"MLC {self.model!r}"
-        _check_range(owner, "transmission", self.transmission, 0.0, 1.0)
-        _check_range(owner, "distance_mm", self.distance_mm, 1.0, 1000.0, "mm")
-        _check_range(owner, "max_position_mm", self.max_position_mm, 1.0, 1000.0, "mm")
-        _check_range(owner, "max_speed_mm_s", self.max_speed_mm_s, 0.1, 1000.0, "mm/s")
+        check_range(owner, "transmission", self.transmission, 0.0, 1.0)
+        check_range(owner, "distance_mm", self.distance_mm, 1.0, 1000.0, "mm")
+        check_range(owner, "max_position_mm", self.max_position_mm, 1.0, 1000.0, "mm")
+        check_range(owner, "max_speed_mm_s", self.max_speed_mm_s, 0.1, 1000.0, "mm/s")
         for name in ("leaf_end_radius_mm", "dosimetric_leaf_gap_mm", "tongue_groove_mm", "min_gap_mm"):
-            _check_range(owner, name, getattr(self, name), 0.0, 500.0, "mm")
+            check_range(owner, name, getattr(self, name), 0.0, 500.0, "mm")
+        if self.max_leaf_span_mm is not None:
+            check_range(owner, "max_leaf_span_mm", self.max_leaf_span_mm, 1.0, 2000.0, "mm")
         if self.leaf_end_radius_mm >= self.distance_mm:
             raise InputError(
                 f"leaf_end_radius_mm of {owner} is {self.leaf_end_radius_mm:g}; a leaf end at distance_mm "
@@ -239,53 +252,7 @@ class Wedge:
                 f"orientation_deg of wedge {self.name!r} is {self.orientation_deg}; "
                 "allowed are 0 <= orientation_deg < 360"
             )
-        _check_range(f"wedge {self.name!r}", "factor", self.factor, 0.01, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What gantry, dose rate, jaws and monitor units can do. None: not limited here.
-
-    Attributes:
-        max_dose_rate_mu_min, min_dose_rate_mu_min: of a beam that is on; between them the rate varies continuously.
-        max_gantry_speed_deg_s, min_gantry_speed_deg_s: of a gantry that turns while the beam is on.
-        max_gantry_acceleration_deg_s2: from rest to turning, and between two speeds.
-        gantry_overtravel_deg: how far the gantry turns beyond 180 degrees from either side; None: without end.
-        min_monitor_units_per_degree, max_monitor_units_per_degree: of an arc, wherever the beam is on.
-        max_jaw_speed_mm_s: in the isocenter plane. The speed of leaves is that of the multileaf collimator.
-        max_monitor_units_per_beam, min_monitor_units_per_segment: of a whole beam; of each static segment.
-    """
-
-    max_dose_rate_mu_min: float = 600.0
-    min_dose_rate_mu_min: float = 0.0
-    max_gantry_speed_deg_s: float = 6.0
-    min_gantry_speed_deg_s: float = 0.0
-    max_gantry_acceleration_deg_s2: float | None = None
-    gantry_overtravel_deg: float | None = None
-    min_monitor_units_per_degree: float = 0.0
-    max_monitor_units_per_degree: float | None = None
-    max_jaw_speed_mm_s: float = 25.0
-    max_monitor_units_per_beam: float = 9999.0
-    min_monitor_units_per_segment: float = 1.0
-
-    def __post_init__(self) -> None:
-        owner = "the limits"
-        _check_range(owner, "max_dose_rate_mu_min", self.max_dose_rate_mu_min, 1.0, 1e5, "MU/min")
-        _check_range(owner, "min_dose_rate_mu_min", self.min_dose_rate_mu_min, 0.0, self.max_dose_rate_mu_min, "MU/min")
-        _check_range(owner, "max_gantry_speed_deg_s", self.max_gantry_speed_deg_s, 1e-3, 360.0, "deg/s")
-        top = self.max_gantry_speed_deg_s
-        _check_range(owner, "min_gantry_speed_deg_s", self.min_gantry_speed_deg_s, 0.0, top, "deg/s")
-        if self.max_gantry_acceleration_deg_s2 is not None:
-            name = "max_gantry_acceleration_deg_s2"
-            _check_range(owner, name, self.max_gantry_acceleration_deg_s2, 1e-3, 1e4, "deg/s2")
-        if self.gantry_overtravel_deg is not None:
-            _check_range(owner, "gantry_overtravel_deg", self.gantry_overtravel_deg, 0.0, 180.0, "deg")
-        most = 1e6 if self.max_monitor_units_per_degree is None else self.max_monitor_units_per_degree
-        _check_range(owner, "max_monitor_units_per_degree", most, 1e-3, 1e6, "MU/deg")
-        _check_range(owner, "min_monitor_units_per_degree", self.min_monitor_units_per_degree, 0.0, most, "MU/deg")
-        _check_range(owner, "max_jaw_speed_mm_s", self.max_jaw_speed_mm_s, 0.1, 1000.0, "mm/s")
-        _check_range(owner, "max_monitor_units_per_beam", self.max_monitor_units_per_beam, 1e-3, 1e6, "MU")
-        _check_range(owner, "min_monitor_units_per_segment", self.min_monitor_units_per_segment, 0.0, 1e6, "MU")
+        check_range(f"wedge {self.name!r}", "factor", self.factor, 0.01, 1.0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -320,7 +287,7 @@ class Machine:
         owner = f"machine {self.name!r}"
         if not math.isfinite(self.sad_mm) or self.sad_mm <= 0:
             raise InputError(f"sad_mm of machine {self.name!r} is {self.sad_mm}; a distance > 0 mm is needed")
-        _check_range(owner, "max_field_mm", self.max_field_mm, 1.0, 2000.0, "mm")
+        check_range(owner, "max_field_mm", self.max_field_mm, 1.0, 2000.0, "mm")
         if self.jaws is not None and self.jaws.along == "y" and self.mlc is None:
             raise InputError(f"{owner} has no jaws along BLD x and no mlc; one of them must bound x")
         for name, distance in self._devices():

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from rtsim.errors import CaseFileError, InputError, nearest, unknown_name
+from rtsim.machine.limits import Limits
 from rtsim.machine.linac_spectrum import linac_spectrum
 from rtsim.machine.model import (
     Calibration,
@@ -19,7 +20,6 @@ from rtsim.machine.model import (
     ExtraFocalSource,
     FocalSpot,
     Jaws,
-    Limits,
     Machine,
     MultileafCollimator,
     OffAxisProfile,

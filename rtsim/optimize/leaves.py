@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtsim.beams.apertures import check_aperture, parked_leaves
+from rtsim.beams.apertures import check_aperture, parked_leaves, reachable_jaws
 from rtsim.beams.model import Aperture, Beam, Beamlets
 from rtsim.errors import InputError, MachineLimitError
 from rtsim.machine.model import Machine, MultileafCollimator
@@ -106,7 +106,7 @@ def beam_jaws(
     y0, y1 = float(edges.y_edges_mm[rows].min()), float(edges.y_edges_mm[rows].max())
     low_x, high_x = machine.field_limit_x_mm
     low_y, high_y = machine.field_limit_y_mm
-    return (max(x0, low_x), min(x1, high_x)), (max(y0, low_y), min(y1, high_y))
+    return reachable_jaws(machine, (max(x0, low_x), min(x1, high_x)), (max(y0, low_y), min(y1, high_y)))
 
 
 def aperture(

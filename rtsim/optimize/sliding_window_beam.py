@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from rtsim.beams.apertures import parked_leaves
+from rtsim.beams.apertures import parked_leaves, reachable_jaws
 from rtsim.beams.model import Aperture, Beam, ControlPoint
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.fluence.leaf_ends import shadow_edges_mm
@@ -161,7 +161,8 @@ class _Window:
             columns=used,
             wanted=wanted[rows, used],
             x_edges_mm=x,
-            jaws_mm=(
+            jaws_mm=reachable_jaws(
+                machine,
                 (max(float(x[0]) - JAW_MARGIN_MM, low_x), min(float(x[-1]) + JAW_MARGIN_MM, high_x)),
                 (max(float(y.min()), low_y), min(float(y.max()), high_y)),
             ),

@@ -121,7 +121,7 @@ def test_a_slow_stretch_is_braked_for_in_time() -> None:
         assert a.gantry_speed_deg_s[2] == b.gantry_speed_deg_s[0]
     checked = check_delivery(turning)
     assert checked.gantry_speed_deg_s == pytest.approx(6.0)
-    assert checked.gantry_acceleration_deg_s2 <= 2.0
+    assert checked.gantry_acceleration_deg_s2 == pytest.approx(2.0)
     assert checked.monitor_units_per_degree == pytest.approx((0.1, 8.0))
 
 
@@ -194,7 +194,8 @@ def test_the_check_names_point_pair_need_and_limit() -> None:
     shapes = [opened(-80.0, -20.0), opened(-80.0, 80.0)]
     with pytest.raises(MachineLimitError, match=r"turn at 0.25 deg/s, for leaf pair 30 moves 100 mm at 25 .* 0.5"):
         check_delivery(arc(1.0, [2.0], shapes))
-    with pytest.raises(MachineLimitError, match=r"0.3 MU in 4 s are 4.5 MU/min, for leaf pair 30 .* at least 6 MU/min"):
+    # and 0.25/2 = 0.125 s for the gantry to get there and to rest again
+    with pytest.raises(MachineLimitError, match=r"0.3 MU in 4.125 s are 4.36 MU/min, for leaf pair 30 .* least 6"):
         check_delivery(arc(1.0, [0.3], shapes))
     with pytest.raises(MachineLimitError, match=r"the segment has 0.5 MU; .* at least 1 MU"):
         check_delivery(Beam.open_field(MACHINE, monitor_units=0.5))

@@ -31,8 +31,8 @@ def test_static_fields_take_their_monitor_units_at_the_dose_rate() -> None:
     found = delivery_summary(plan(beam(300.0)))
     assert (found.technique, found.beams, found.apertures) == ("static fields", 1, "1 segment")
     assert found.monitor_units_per_gy == pytest.approx(300.0 / 18.0)
-    rate = toy.machine().limits.max_dose_rate_mu_min
-    assert found.seconds == pytest.approx(60.0 * 300.0 / rate, rel=1e-6)
+    limits = toy.machine().limits
+    assert found.seconds == pytest.approx(60.0 * 300.0 / limits.max_dose_rate_mu_min + limits.beam_on_overhead_s)
     assert str(found).startswith("static fields: 1 beam, 1 segment, 300 MU per fraction (17 MU/Gy), ")
     assert found.obstacles == ()
 
@@ -62,3 +62,15 @@ def test_a_beam_that_no_machine_gives_is_said() -> None:
     most = toy.machine().limits.max_monitor_units_per_beam
     found = delivery_summary(plan(beam(2.0 * most)))
     assert len(found.obstacles) == 1
+
+
+def test_a_beam_that_waits_for_its_leaves_is_said() -> None:
+    ends = (-10.0, 30.0)
+    shapes = [rectangular_aperture(toy.machine(), x_mm=(-40.0, e), y_mm=(-10.0, 10.0)) for e in ends * 3]
+    points = tuple(
+        ControlPoint(cumulative_monitor_units=2.0 * n, aperture=a, gantry_deg=0.0) for n, a in enumerate(shapes)
+    )
+    found = delivery_summary(plan(replace(beam(), control_points=points)))
+    assert found.obstacles == ()
+    assert "stays below half of dose rate and gantry speed in 100 % of its intervals" in str(found)
+    assert delivery_summary(plan(beam())).slow == ()

@@ -118,7 +118,7 @@ def test_the_check_of_deliveries_finds_its_time_and_its_limits(name: str) -> Non
     rate = machine.limits.max_dose_rate_mu_min
     assert found.dose_rate_mu_min == pytest.approx((rate, rate))
     assert found.leaf_speed_mm_s == pytest.approx(machine.mlc.max_speed_mm_s)
-    assert found.time.seconds == pytest.approx(60.0 * swept.beam.monitor_units / rate)
+    assert found.time.beam_on_seconds == pytest.approx(60.0 * swept.beam.monitor_units / rate)
     # fewer monitor units for the same sweep: the machine lowers its dose rate, where leaves run as fast as they can
     scaled = check_delivery(swept.beam.scaled(0.8))
     assert scaled.leaf_speed_mm_s == pytest.approx(machine.mlc.max_speed_mm_s)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rtsim.beams.apertures import parked_leaves
+from rtsim.beams.apertures import parked_leaves, reachable_jaws
 from rtsim.beams.model import Aperture
 from rtsim.errors import InputError
 from rtsim.machine.model import Machine
@@ -79,4 +79,5 @@ def _around_leaves(shapes: list[Aperture], opened: list[BoolArray], machine: Mac
 
 def _within_field(x: tuple[float, float], y: tuple[float, float], machine: Machine) -> Jaws:
     (x0, x1), (y0, y1) = machine.field_limit_x_mm, machine.field_limit_y_mm
-    return (max(x[0] - JAW_MARGIN_MM, x0), min(x[1] + JAW_MARGIN_MM, x1)), (max(y[0], y0), min(y[1], y1))
+    within_x = (max(x[0] - JAW_MARGIN_MM, x0), min(x[1] + JAW_MARGIN_MM, x1))
+    return reachable_jaws(machine, within_x, (max(y[0], y0), min(y[1], y1)))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rtsim.beams import check_delivery
-from rtsim.beams.apertures import parked_leaves
+from rtsim.beams.apertures import parked_leaves, reachable_jaws
+from rtsim.beams.delivery_time import ramp_seconds
 from rtsim.beams.model import Aperture, Beam, ControlPoint
 from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.machine.model import Machine
@@ -156,11 +157,10 @@ class ArcDraft:
         Raises:
             MachineLimitError: scaled it would need more monitor units per degree than the machine gives.
         """
-        limits, shapes = self.machine.limits, []
+        most, shapes = self.machine.limits.monitor_units_per_degree[1], []
         for layout, own in zip(self.layouts.arcs, self.shapes, strict=True):
-            least = limits.min_monitor_units_per_degree * layout.path.step_deg / factor
-            most = limits.max_monitor_units_per_degree
-            if most is not None and own.monitor_units.max() * factor > most * layout.path.step_deg:
+            least = least_units(self.machine, layout.path.step_deg) / factor
+            if own.monitor_units.max() * factor > most * layout.path.step_deg:
                 raise MachineLimitError(
                     f"scaled by {factor:.3g} the arc from {layout.path.start_deg:g} degrees needs "
                     f"{own.monitor_units.max() * factor / layout.path.step_deg:.3g} MU per degree; "
@@ -173,14 +173,20 @@ class ArcDraft:
         return replace(self, shapes=tuple(shapes))
 
     def _motion(self, layout: ArcLayout) -> Motion:
-        limits, step = self.machine.limits, layout.path.step_deg
-        most = limits.max_monitor_units_per_degree
+        step = layout.path.step_deg
         return Motion(
             way_mm=self.leaf_mm_per_deg * step,
             least_gap_mm=layout.least_gap_mm,
-            least_units=ROOM_BELOW * limits.min_monitor_units_per_degree * step,
-            most_units=np.inf if most is None else most * step / ROOM_ABOVE,
+            least_units=ROOM_BELOW * least_units(self.machine, step),
+            most_units=self.machine.limits.monitor_units_per_degree[1] * step / ROOM_ABOVE,
         )
+
+
+def least_units(machine: Machine, step_deg: float) -> float:
+    """Of an interval: per degree, and at the least dose rate for a gantry that starts and ends it at rest."""
+    limits = machine.limits
+    seconds = ramp_seconds(step_deg, 0.0, 0.0, limits.max_gantry_speed_deg_s, limits.max_gantry_acceleration_deg_s2)
+    return max(limits.monitor_units_per_degree[0] * step_deg, limits.min_dose_rate_mu_min / 60.0 * seconds)
 
 
 def _control_points(layout: ArcLayout, shapes: ArcShapes, machine: Machine) -> tuple[ControlPoint, ...]:
@@ -194,6 +200,7 @@ def _control_points(layout: ArcLayout, shapes: ArcShapes, machine: Machine) -> t
         min(high_x, float(shapes.right_mm[used].max()) + JAW_MARGIN_MM),
     )
     jaws_y = max(low_y, layout.y_mm[0]), min(high_y, layout.y_mm[1])
+    jaws_x, jaws_y = reachable_jaws(machine, jaws_x, jaws_y)
     total = np.concatenate(([0.0], np.cumsum(shapes.monitor_units)))
     points = []
     for n, angle in enumerate(layout.path.gantry_deg):
