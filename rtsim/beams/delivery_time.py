@@ -88,6 +88,10 @@ def delivery_time(beam: Beam) -> DeliveryTime:
     Raises:
         InputError: the beam has no control points, or its machine no monitor units.
     """
+    if not isinstance(beam, Beam):  # a plan has several: treatment_seconds(plan.beams) knows the moves between them
+        raise InputError(
+            f"{type(beam).__name__} is given; a Beam is needed: one of plan.beams, or treatment_seconds(plan.beams)"
+        )
     if not beam.control_points:
         raise InputError(f"{beam.label} has no control points: nothing is delivered that could take time")
     if beam.machine.calibration is None:

@@ -10,6 +10,8 @@ DEFAULT_ARCS: Final = 2
 MOST_ARCS: Final = 3
 EMERGENCY_PROTOCOL: Final = "spine_conventional_1fx"
 """8 Gy once: what an emergency field gives unless --protocol says otherwise."""
+EMERGENCY_POINTS: Final = ("vertebral_body", "target_center", "target_anterior", "cord", "midplane", "isocenter")
+"""Members of ``rtsim.optimize.PrescribedTo``."""
 
 CHECK_ENGINES: Final = ("monte_carlo",)
 """Engines that can give a second opinion on a plan of the collapsed cone."""

@@ -13,6 +13,7 @@ from rtsim.optimize import (
     Arcs,
     ConventionalSettings,
     Planned,
+    PrescribedTo,
     StepAndShoot,
     Tradeoff,
     emergency,
@@ -62,7 +63,8 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
 
 
 def _emergency(request: Request, engine: CollapsedCone, progress: Progress | None) -> Planned:
-    """Open fields: the margin of the target is in its PTV already, so that only the penumbra is added."""
+    """Open fields, by the same defaults as in a script: what is not asked for is left to ``emergency``."""
+    wish = request.emergency
     return emergency(
         request.phantom,
         request.prescription.target,
@@ -70,7 +72,11 @@ def _emergency(request: Request, engine: CollapsedCone, progress: Progress | Non
         dose_gy=request.prescription.dose_gy,
         fractions=request.prescription.fractions,
         technique=request.arrangement,
-        margin_mm=ConventionalSettings().margin_mm,
+        at=None if wish.at is None else PrescribedTo[wish.at.upper()],
+        depth_mm=wish.depth_mm,
+        levels=wish.levels,
+        margin_mm=wish.margin_mm,
+        field_mm=wish.field_mm,
         protocol=request.protocol,
         engine=engine,
         progress=progress,

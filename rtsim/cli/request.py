@@ -62,6 +62,17 @@ class CheckRequest:
     uncertainty_percent: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class EmergencyRequest:
+    """What is asked of open fields; None leaves it to ``rtsim.optimize.emergency``, whose arguments these are."""
+
+    at: str | None = None
+    depth_mm: float | None = None
+    levels: int | None = None
+    margin_mm: float | None = None
+    field_mm: tuple[float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
     """Everything that a planner needs.
@@ -70,7 +81,7 @@ class Request:
         delivery, scenarios: of a stereotactic plan; None leaves them to the planner.
         has_tradeoff: the trade-off between cord limit and coverage is wanted even where coverage is reached.
         subfields: of each conventional field; None leaves them to the planner.
-        is_emergency: open fields, nothing optimized.
+        is_emergency, emergency: open fields, nothing optimized; which ones.
     """
 
     phantom: Phantom
@@ -89,6 +100,7 @@ class Request:
     has_tradeoff: bool = False
     subfields: int | None = None
     is_emergency: bool = False
+    emergency: EmergencyRequest = EmergencyRequest()
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -114,6 +126,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.seed <= MOST_SEED:
         raise InputError(f"--seed is {arguments.seed}; a whole number from 0 to 2^58 - 1 = {MOST_SEED} is needed")
     _check_wanted(arguments)
+    _emergency(arguments)
 
 
 def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Request:
@@ -158,6 +171,7 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Requ
         has_tradeoff=has_tradeoff,
         subfields=subfields,
         is_emergency=arguments.emergency,
+        emergency=_emergency(arguments),
     )
 
 
@@ -317,6 +331,28 @@ def _fields(arguments: argparse.Namespace, case: Case | None, technique: Techniq
             unknown_name("arrangement of a conventional plan", named.value, [a.value for a in _CASE_ARRANGEMENTS])
         )
     return _CASE_ARRANGEMENTS[named]
+
+
+def _emergency(arguments: argparse.Namespace) -> EmergencyRequest:
+    """Which open fields.
+
+    Raises:
+        InputError: options of --emergency without it, or two that exclude each other.
+    """
+    names = ("at", "depth", "levels", "margin", "field")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    if given and not arguments.emergency:
+        raise InputError(f"--{next(iter(given))} is about open emergency fields; add --emergency, or leave it out")
+    for one, other in (("at", "depth"), ("field", "levels"), ("field", "margin")):
+        if one in given and other in given:
+            raise InputError(f"--{one} and --{other} are given; one of them is enough, the other would be ignored")
+    return EmergencyRequest(
+        at=given.get("at"),
+        depth_mm=given.get("depth"),
+        levels=given.get("levels"),
+        margin_mm=given.get("margin"),
+        field_mm=None if "field" not in given else (given["field"][0], given["field"][1]),
+    )
 
 
 def _emergency_fields(arguments: argparse.Namespace, technique: Technique) -> Fields:

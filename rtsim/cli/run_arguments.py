@@ -10,6 +10,7 @@ from rtsim.cli.choices import (
     CHECK_UNCERTAINTY_PERCENT,
     DEFAULT_ARCS,
     DELIVERIES,
+    EMERGENCY_POINTS,
     EMERGENCY_PROTOCOL,
     MOST_ARCS,
 )
@@ -40,6 +41,7 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     _add_prescription(run.add_argument_group("what is wanted"))
     _add_stereotactic(run.add_argument_group("stereotactic plans"))
     _add_conventional(run.add_argument_group("conventional plans"))
+    _add_emergency(run.add_argument_group("emergency fields"))
     _add_dose(run.add_argument_group("dose and check"))
 
 
@@ -106,11 +108,29 @@ def _add_conventional(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="segments that a field may have beside its open one (field-in-field), 0 to 10 (default 3)",
     )
+
+
+def _add_emergency(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--emergency",
         action="store_true",
         help=f"open PA (or --fields ap_pa) fields with monitor units, in one step; protocol {EMERGENCY_PROTOCOL} "
         "unless --protocol says otherwise",
+    )
+    group.add_argument(
+        "--at",
+        choices=EMERGENCY_POINTS,
+        help="what the dose is prescribed to on the axis (default: PA vertebral_body, AP/PA midplane)",
+    )
+    group.add_argument("--depth", type=float, metavar="MM", help="below the posterior skin, instead of --at")
+    group.add_argument(
+        "--levels", type=int, metavar="N", help="vertebrae above and below in the field (default 1, where drawn)"
+    )
+    group.add_argument(
+        "--margin", type=float, metavar="MM", help="from the target to the field edge (default 7 from a PTV)"
+    )
+    group.add_argument(
+        "--field", type=float, nargs=2, metavar=("ACROSS", "ALONG"), help="field size in mm, instead of a margin"
     )
 
 

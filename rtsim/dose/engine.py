@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose, Influence
+from rtsim.errors import InputError
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
 
@@ -33,3 +34,16 @@ class Engine(Protocol):
     def influence(self, phantom: Phantom, beams: Sequence[Beam], *, progress: Progress | None = None) -> Influence:
         """Dose-influence matrix of the beamlets of the beams."""
         ...
+
+
+def check_engine(name: str, given: object) -> None:
+    """Refuse what is no engine before anything slow is done; None leaves the choice to the caller.
+
+    Raises:
+        InputError: a name, or a class without its parentheses.
+    """
+    if given is not None and (isinstance(given, type) or not isinstance(given, Engine)):
+        shown = given.__name__ if isinstance(given, type) else repr(given)
+        raise InputError(
+            f"{name} is {shown}; a dose engine is needed: CollapsedCone(spacing_mm=2.0), PencilBeam() or MonteCarlo()"
+        )

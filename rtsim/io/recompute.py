@@ -16,7 +16,7 @@ import numpy as np
 from rtsim.ct import CalibrationCurve
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.dvh import dvh
-from rtsim.dose.engine import Engine
+from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
 from rtsim.errors import DicomError, GeometryError, InputError
 from rtsim.evaluate.gamma import GammaResult, gamma
@@ -77,6 +77,7 @@ def recompute(
             dose (see :func:`rtsim.io.read_plan`); a machine of another energy.
         GeometryError: the beams miss the CT.
     """
+    check_engine("engine", engine)
     inventory = scan_dicom(folder)
     machines = (machine,) if isinstance(machine, Machine) else machine
     file = read_plan_file(inventory, machine=machines, target=target, plan=plan)

@@ -16,6 +16,7 @@ from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
 from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.machine.model import Machine
+from rtsim.optimize.arguments import check_stereotactic
 from rtsim.optimize.confirmed import confirm
 from rtsim.optimize.constraints import Constraint
 from rtsim.optimize.delivery import Delivery
@@ -92,8 +93,7 @@ def plan_stereotactic(
         delivery: the technique; default: step and shoot.
         scenarios: where the patient may lie; the hard limits of the cord hold in all these positions. Default: +-1 mm
             along and +-1 degree about each axis; ``Scenarios.nominal_only()`` for none.
-        beams: with beamlets; default: those of the delivery, for step and shoot nine posterior beams at gantry 100,
-            120, ..., 260 on the target's centroid.
+        beams: with beamlets, about the target's centroid; default: ``delivery.planning_beams(machine, target)``.
         seed: of the sampled voxels, instead of the one in ``settings.sampling``.
         progress: raise ``StopOptimization`` from it to take the best plan so far, with its certificates. (While the
             influence matrix is made there is none yet: the exception then passes on.)
@@ -102,6 +102,7 @@ def plan_stereotactic(
         InfeasiblePlanError: goals contradict each other or no plan can hold the limits.
         MachineLimitError: the machine cannot deliver it.
     """
+    check_stereotactic(engine, planning_engine, delivery, scenarios)
     chosen, technique, bar = settings or StereotacticSettings(), delivery or StepAndShoot(), Interruptible(progress)
     uncertain = scenarios or Scenarios()
     sampling = chosen.sampling if seed is None else replace(chosen.sampling, seed=seed)

@@ -192,6 +192,9 @@ def test_options_of_stereotactic_plans_are_refused_for_conventional_ones(
         (["--emergency", "--protocol", "spine_sbrt_1fx"], "spine_sbrt_1fx is stereotactic"),
         (["--emergency", "--fields", "laterals"], "pa or ap_pa"),
         (["--emergency", "--delivery", "arc"], "--delivery arc is about a stereotactic plan"),
+        (["--depth", "50"], "--depth is about open emergency fields; add --emergency"),
+        (["--emergency", "--at", "cord", "--depth", "50"], "--at and --depth are given"),
+        (["--emergency", "--field", "80", "120", "--levels", "1"], "--field and --levels are given"),
     ],
 )
 def test_combinations_that_cannot_be_are_refused_before_any_work(

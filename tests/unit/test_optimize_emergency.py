@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rtsim.dose import CollapsedCone
+from rtsim.dose.dvh import dvh
 from rtsim.errors import GeometryError, InputError, MachineLimitError
 from rtsim.geometry.grid import Grid
 from rtsim.machine import Machine, load_machine
@@ -67,7 +69,7 @@ def by_hand_percent(planned: Planned) -> list[float]:
 
 @pytest.fixture(scope="module")
 def posterior(phantom: Phantom, machine: Machine) -> Planned:
-    return emergency(phantom, "CTV", machine, engine=ENGINE)
+    return emergency(phantom, "CTV", machine, at=PrescribedTo.TARGET_CENTER, levels=0, engine=ENGINE)
 
 
 def test_the_reference_point_gets_the_dose(posterior: Planned) -> None:
@@ -197,6 +199,7 @@ def test_a_field_over_one_vertebra_above_and_below(phantom: Phantom, machine: Ma
     [
         (PrescribedTo.MIDPLANE, 50.0, BACK - 50.0),  # a depth goes before the rule
         (PrescribedTo.TARGET_ANTERIOR, None, 22.5),
+        (PrescribedTo.VERTEBRAL_BODY, None, 40.0),
         (PrescribedTo.CORD, None, 65.0),
         (PrescribedTo.MIDPLANE, None, 10.0),
     ],
@@ -225,7 +228,7 @@ def test_protocol_and_machine_without_x_jaws(phantom: Phantom) -> None:
 def test_errors_say_what_to_give(phantom: Phantom, machine: Machine) -> None:
     with pytest.raises(InputError, match=r"isocenter_mm .* and field_mm"):
         emergency(phantom, None, machine)
-    with pytest.raises(InputError, match="PA or AP_PA"):
+    with pytest.raises(InputError, match=r"FieldArrangement\.PA or FieldArrangement\.AP_PA"):
         emergency(phantom, "CTV", machine, technique=FieldArrangement.LATERALS)
     with pytest.raises(InputError, match="no calibration"):
         emergency(phantom, "CTV", load_machine("point_source"))
@@ -247,3 +250,72 @@ def test_errors_say_what_to_give(phantom: Phantom, machine: Machine) -> None:
         emergency(phantom, "CTV", machine, field_mm=(80, 500), engine=ENGINE)
     with pytest.raises(InputError, match="levels is 1"):
         emergency(phantom, None, machine, isocenter_mm=(0, 40, 0), field_mm=(80, 80), levels=1)
+    with pytest.raises(InputError, match=r"the field is 900 x 900 mm \(field_mm"):
+        emergency(phantom, "CTV", machine, field_mm=(900, 900), engine=ENGINE)
+    with pytest.raises(InputError, match=r"field_mm is 80; two widths"):
+        emergency(phantom, "CTV", machine, field_mm=80)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"at": "cord"}, r"at is 'cord'; choose PrescribedTo\.VERTEBRAL_BODY, .*PrescribedTo\.CORD"),
+        ({"at": FieldArrangement.PA}, r"at is FieldArrangement\.PA; choose PrescribedTo\."),
+        ({"technique": "ap_pa"}, r"technique is 'ap_pa'; choose FieldArrangement\.PA or FieldArrangement\.AP_PA"),
+        ({"engine": "pencil"}, r"engine is 'pencil'; a dose engine is needed"),
+        ({"engine": CollapsedCone}, "engine is CollapsedCone; a dose engine is needed"),
+    ],
+)
+def test_names_are_not_taken_for_choices(phantom: Phantom, machine: Machine, given: dict[str, Any], words: str) -> None:
+    """A name that no branch knows must not end in the last branch: at="cord" was the anterior edge of the target."""
+    with pytest.raises(InputError, match=words):
+        emergency(phantom, "CTV", machine, **given)
+
+
+def test_the_default_is_the_vertebral_body_with_one_vertebra_above_and_below(
+    phantom: Phantom, machine: Machine
+) -> None:
+    """Known from the block: bodies from y 20 to 60, and from z -35 to 35 with the neighbors."""
+    planned = emergency(phantom, "CTV", machine, engine=ENGINE)
+    (beam,) = planned.plan.beams
+    assert beam.isocenter_mm[1] == pytest.approx(40.0, abs=SPACING_MM / 2)
+    y1, y2 = beam.control_points[0].aperture.jaws_y_mm
+    assert (y1, y2) == pytest.approx((-35.0, 35.0), abs=SPACING_MM)
+    (said,) = [n for n in planned.plan.notes if n.startswith("Prescribed to")]
+    assert "the middle of the vertebral body of vertebra_T10" in said
+    assert "vertebra_T9 to vertebra_T11 (one above and below, as usual [M])" in said
+    d95 = dvh(planned.dose, planned.phantom["CTV"]).dose_gy_at_percent(95.0)
+    (covered,) = [n for n in planned.plan.notes if n.startswith("CTV gets")]
+    assert f"D95% {d95:.2f} Gy" in covered
+    assert ("LESS THAN 95 %" in covered) == (d95 < 0.95 * 8.0)
+
+
+def test_what_is_not_drawn_is_said_where_it_changes_the_default(phantom: Phantom, machine: Machine) -> None:
+    only = replace(phantom, structures=Structures((phantom["BODY"], phantom["CTV"])))
+    (said,) = [n for n in emergency(only, "CTV", machine, engine=ENGINE).plan.notes if n.startswith("Prescribed to")]
+    assert "the depth of the center of CTV" in said
+    assert "no vertebra with cord or canal is drawn" in said
+    assert "not drawn about CTV" in said
+    with pytest.raises(InputError, match="VERTEBRAL_BODY, but no vertebra"):
+        emergency(only, "CTV", machine, at=PrescribedTo.VERTEBRAL_BODY, engine=ENGINE)
+
+
+def test_a_ptv_holds_the_set_up_already(phantom: Phantom, machine: Machine) -> None:
+    """15 mm from a tumor, 7 mm from a PTV: 16 mm less in width, of which rounding up to 5 mm leaves 15 or 20."""
+    ctv = phantom["CTV"]
+    both = replace(
+        phantom, structures=Structures((*phantom.structures.values(), replace(ctv, name="P", role=Role.PTV)))
+    )
+    width = []
+    for name in ("CTV", "P"):
+        jaws = emergency(both, name, machine, engine=ENGINE).plan.beams[0].control_points[0].aperture
+        width.append(jaws.jaws_x_mm[1] - jaws.jaws_x_mm[0])
+    assert width[0] - width[1] in (15.0, 20.0)
+
+
+def test_the_cauda_has_a_limit_where_it_is_drawn(phantom: Phantom, machine: Machine) -> None:
+    """EQD2 60 Gy in one fraction, alpha/beta 2 Gy: d (d + 2) / 4 = 60, d = sqrt(241) - 1 = 14.52 Gy."""
+    cauda = replace(phantom["spinal_cord"], name="cauda_equina")
+    drawn = replace(phantom, structures=Structures((phantom["BODY"], phantom["CTV"], cauda)))
+    planned = emergency(drawn, "CTV", machine, engine=ENGINE)
+    assert [(c.structure, c.limit_gy) for c in planned.plan.certificates] == [("cauda_equina", 14.5)]

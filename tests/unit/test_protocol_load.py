@@ -73,6 +73,19 @@ def test_conventional_cord_limit_counts_the_fractions(name: str) -> None:
             assert level.dose_gy < limit.value, "the whole prescription must be allowed to reach the cord"
 
 
+@pytest.mark.parametrize("name", [n for n in LEVELS if "conventional" in n])
+def test_conventional_plans_judge_the_cauda(name: str) -> None:
+    """source: Emami 1991 (secondary table), TD5/5 60 Gy at 2 Gy; rounded down to 0.1 Gy: in one fraction EQD2
+    rises by (2 d + 2) / 4 = 7.8 Gy per Gy, so that up to 0.8 Gy are lost."""
+    protocol = load_protocol(name)
+    (limit,) = [g for g in protocol.goals if g.structure == "cauda_equina"]
+    fractions = protocol.default_level.fractions
+    assert (limit.metric, limit.priority, limit.source.standing) == ("D0.035cc", Priority.HARD, Standing.LITERATURE)
+    assert 59.2 <= _eqd2_2(limit.value, fractions) <= 60.0
+    assert limit not in protocol.cord_limit
+    assert max(level.dose_gy for level in protocol.dose_levels) < limit.value
+
+
 def test_tg101_rows_and_the_interpolated_columns() -> None:
     def row(fractions: int, structure: str, metric: str) -> tuple[float, Standing]:
         goals = load_protocol(f"spine_sbrt_{fractions}fx").goals

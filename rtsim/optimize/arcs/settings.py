@@ -110,7 +110,11 @@ class Arcs:
     def _each(self, name: str, given: float | tuple[float, ...]) -> tuple[float, ...]:
         values = given if isinstance(given, tuple) else (given,) * self.count
         if len(values) != self.count:
-            raise InputError(f"{name} has {len(values)} angles for {self.count} arcs; give one, or one for each arc")
+            angles = f"{len(values)} angle{'s' * (len(values) != 1)}"
+            raise InputError(
+                f"{name} has {angles}, and count is {self.count}: give one angle for all arcs, or one for each. count "
+                f"is {type(self).count} unless it is given; for {angles}: Arcs(count={len(values)}, ...)"
+            )
         return tuple(check_angle(name, v) for v in values)
 
     def planning_beams(

@@ -1,8 +1,9 @@
 """Emergency: open posterior or opposed fields in one call, for a cord that is compressed on a Saturday night.
 
 Nothing is optimized: jaws about the target or of a given size, the dose prescribed to a point, monitor units from the
-dose engine in the CT, and a hand calculation in water beside them. Usual practice: one posterior field prescribed to
-the depth of the vertebral body or the cord, or opposed fields prescribed to the midplane with the same dose from each.
+dose engine in the CT, and a hand calculation in water beside them. Usual practice [M]: one posterior field prescribed
+to the middle of the vertebral body (or a depth of 50 to 60 mm, or the cord: institutions differ), or opposed fields
+prescribed to the midplane with the same dose from each; one vertebra above and below in the field.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from rtsim.beams.delivery_limits import check_delivery
 from rtsim.beams.model import Beam
 from rtsim.biology.isoeffect import isoeffective_dose_gy
 from rtsim.dose.collapsed_cone.model import CollapsedCone
-from rtsim.dose.engine import Engine
+from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
-from rtsim.errors import InfeasiblePlanError, InputError
+from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
 from rtsim.geometry.coverage import coverage
 from rtsim.geometry.shapes import Sphere
 from rtsim.machine.model import Machine
+from rtsim.optimize.arguments import check_choice
 from rtsim.optimize.conventional.hand_calculation import HandCalculation, WaterTank
 from rtsim.optimize.conventional.normalization import COVERED_AT
 from rtsim.optimize.conventional.reference_point import (
@@ -30,8 +32,9 @@ from rtsim.optimize.conventional.reference_point import (
     path_to,
     reference_y_mm,
     rounded_up,
+    vertebral_body_y_mm,
 )
-from rtsim.optimize.conventional.settings import FieldArrangement
+from rtsim.optimize.conventional.settings import ConventionalSettings, FieldArrangement
 from rtsim.optimize.conventional.sheet import OpenField, cord_said, sheet
 from rtsim.optimize.delivered import certify
 from rtsim.optimize.find import find_structure
@@ -48,6 +51,15 @@ _NAMES = {0.0: "AP", 180.0: "PA"}
 _UNITS = 100.0
 _POINT_RADIUS_MM = 5.0
 
+MARGIN_MM = 15.0
+"""From a drawn tumor (GTV, CTV) to the field edge: set-up without a mask, and penumbra [A]."""
+MARGIN_OF_PTV_MM = ConventionalSettings().margin_mm
+"""From a PTV, which holds the set-up already: penumbra, as in every conventional plan."""
+USUAL_LEVELS = 1
+"""Vertebrae in the field above and below those of the target [M]."""
+
+CAUDA_EQD2_GY = 60.0
+"""Of the cauda equina at 2 Gy a fraction (alpha/beta 2 Gy), as in the conventional protocols: Emami 1991, TD5/5."""
 CORD_EQD2_GY = 50.0
 """Of the cord at 2 Gy a fraction (alpha/beta 2 Gy), as in the conventional protocols: QUANTEC, 0.2 % myelopathy."""
 
@@ -64,8 +76,8 @@ def emergency(
     depth_mm: float | None = None,
     field_mm: tuple[float, float] | None = None,
     isocenter_mm: Vector3 | None = None,
-    margin_mm: float = 15.0,
-    levels: int = 0,
+    margin_mm: float | None = None,
+    levels: int | None = None,
     protocol: Protocol | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
@@ -76,15 +88,18 @@ def emergency(
         target: structure to be covered; None needs ``isocenter_mm`` and ``field_mm``: nothing need be drawn.
         dose_gy, fractions: to the reference point; 8 Gy once is usual for a poor prognosis.
         technique: PA or AP_PA; opposed fields give the reference point the same dose each.
-        at: the reference point on the axis. Default: PA the center of the target, or the isocenter without a target;
-            AP/PA the midplane.
+        at: the reference point on the axis. Default: AP/PA the midplane; PA the middle of the vertebral body (where no
+            vertebra is drawn, or no cord, the center of the target, which the notes say); without a target the
+            isocenter.
         depth_mm: of the reference point below the posterior skin, instead of ``at``.
         field_mm: (x, y) full widths at the isocenter, across and along the patient; default: about the target.
         isocenter_mm: default: the reference point, in the middle of the target across and along.
-        margin_mm: from the target to the field edge: penumbra and set-up without a mask [A].
-        levels: vertebrae above and below those of the target that the field reaches over (1 is usual); they must be
-            drawn.
-        protocol: whose goals are checked; default: the cord at EQD2 50 Gy in this number of fractions (QUANTEC).
+        margin_mm: from the target to the field edge; default 7 mm from a PTV (penumbra), 15 mm from what else is named
+            (and set-up without a mask) [A].
+        levels: vertebrae above and below those of the target that the field reaches over; they must be drawn. Default
+            1, and 0 with a note where they are not drawn.
+        protocol: whose goals are checked; default: the cord at EQD2 50 Gy in this number of fractions (QUANTEC), and
+            the cauda equina, where it is drawn, at 60 Gy (Emami).
         engine: default ``CollapsedCone(spacing_mm=3.0)``.
 
     Returns:
@@ -97,6 +112,7 @@ def emergency(
         GeometryError: an axis that misses the patient.
         MachineLimitError: a field or monitor units beyond the machine.
     """
+    check_engine("engine", engine)
     wish = _Wish(dose_gy, fractions, technique, at, depth_mm, field_mm, isocenter_mm, margin_mm, levels)
     wish.check(target, machine)
     prescription = Prescription(target or "reference_point", dose_gy, fractions)
@@ -106,7 +122,7 @@ def emergency(
     if drawn is None:
         phantom = phantom.with_structures(_small_sphere(phantom, place.point_mm))
     fields, dose = _fields(phantom, machine, place, wish, engine or CollapsedCone(spacing_mm=3.0), progress)
-    goals = (_cord_goal(phantom, prescription),) if protocol is None else protocol.goals_for(prescription)
+    goals = _own_goals(phantom, prescription) if protocol is None else protocol.goals_for(prescription)
     certificates, unchecked = certify(goals, phantom, prescription, dose, COVERED_AT)
     plan = Plan(
         beams=tuple(f.beam for f in fields),
@@ -136,12 +152,15 @@ class _Wish:
     depth_mm: float | None
     field_mm: tuple[float, float] | None
     isocenter_mm: Vector3 | None
-    margin_mm: float
-    levels: int
+    margin_mm: float | None
+    levels: int | None
 
     def check(self, target: str | None, machine: Machine) -> None:
-        if self.technique not in _GANTRY_DEG:
-            raise InputError(f"technique is {self.technique.name}; open emergency fields are PA or AP_PA")
+        check_choice("technique", self.technique, FieldArrangement, tuple(_GANTRY_DEG))
+        if self.at is not None:
+            check_choice("at", self.at, PrescribedTo)
+        if self.field_mm is not None:
+            _check_size(self.field_mm)
         if target is None and (self.isocenter_mm is None or self.field_mm is None):
             raise InputError(
                 "no target is named; then isocenter_mm (x, y, z) in LPS mm and field_mm (across, along) are needed"
@@ -152,18 +171,46 @@ class _Wish:
             )
         if machine.calibration is None:
             raise InputError(f"{machine.name} has no calibration, so no monitor units; take a machine with one")
-        if not 0.0 <= self.margin_mm <= 100.0 or self.levels < 0 or self.levels != int(self.levels):
+        margin, levels = self.margin_mm or 0.0, self.levels or 0
+        if not 0.0 <= margin <= 100.0 or levels < 0 or levels != int(levels):
             raise InputError(
                 f"margin_mm is {self.margin_mm} and levels {self.levels}; 0 <= margin_mm <= 100 and a whole number "
                 "levels >= 0 are allowed"
             )
 
-    def rule(self, target: Structure | None) -> PrescribedTo:
-        if self.at is not None:
-            return self.at
+    def rule(self, phantom: Phantom, target: Structure | None, z_mm: float) -> tuple[PrescribedTo, str]:
+        """Where the dose is prescribed to, and what is to be said of that choice."""
+        if self.at is not None or self.depth_mm is not None:
+            return self.at or PrescribedTo.ISOCENTER, ""
         if self.technique is FieldArrangement.AP_PA:
-            return PrescribedTo.MIDPLANE
-        return PrescribedTo.ISOCENTER if target is None else PrescribedTo.TARGET_CENTER
+            return PrescribedTo.MIDPLANE, ""
+        if target is None:
+            return PrescribedTo.ISOCENTER, ""
+        if vertebral_body_y_mm(phantom, z_mm) is None:
+            return PrescribedTo.TARGET_CENTER, (
+                " Usual is the middle of the vertebral body, but no vertebra with cord or canal is drawn here: give "
+                "depth_mm or at if the target's center is not what you prescribe to."
+            )
+        return PrescribedTo.VERTEBRAL_BODY, " (The usual point [M]; at or depth_mm chooses another.)"
+
+    def reach(self, phantom: Phantom, target: Structure | None) -> tuple[tuple[float, float, str] | None, str]:
+        """(inferior, superior, names) of the vertebrae that the field reaches over, and what is to be said of them."""
+        if target is None or self.field_mm is not None or self.levels == 0:
+            return None, ""
+        try:
+            low, high, names = levels_about(phantom, target, self.levels or USUAL_LEVELS)
+        except InputError:
+            if self.levels is not None:
+                raise
+            return None, (
+                f" Usual is one vertebra above and below; they are not drawn about {target.name}: compare with the "
+                "simulation film, and give field_mm or margin_mm if it is too short."
+            )
+        return (
+            low,
+            high,
+            names,
+        ), f" It reaches over {names}{' (one above and below, as usual [M])' * (self.levels is None)}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,27 +224,26 @@ class _Place:
 
 
 def _placed(phantom: Phantom, target: Structure | None, machine: Machine, wish: _Wish) -> _Place:
-    low = high = None
-    names = ""
-    if wish.levels and target is not None:
-        low, high, names = levels_about(phantom, target, wish.levels)
+    reach, reach_said = wish.reach(phantom, target)
     axis = wish.isocenter_mm
     if axis is None:
         assert target is not None
         x, z = (_middle(target, a) for a in (0, 2))
-        axis = (x, target.centroid_mm[1], z if low is None or high is None else round((low + high) / 2))
-    y, where = reference_y_mm(phantom, target, wish.rule(target), axis, wish.depth_mm)
+        axis = (x, target.centroid_mm[1], z if reach is None else float(round((reach[0] + reach[1]) / 2)))
+    at, at_said = wish.rule(phantom, target, axis[2])
+    y, where = reference_y_mm(phantom, target, at, axis, wish.depth_mm)
     point = (axis[0], y, axis[2])
     isocenter = wish.isocenter_mm or point
-    said = f"Prescribed to {where}, at ({point[0]:.1f}, {point[1]:.1f}, {point[2]:.1f}) mm."
+    said = f"Prescribed to {where}, at ({point[0]:.1f}, {point[1]:.1f}, {point[2]:.1f}) mm.{at_said}"
     if wish.field_mm is not None:
         return _Place(point_mm=point, isocenter_mm=isocenter, size_mm=wish.field_mm, said=said)
     assert target is not None
-    across, along = field_about(machine, isocenter, _GANTRY_DEG[wish.technique], target, wish.margin_mm)
-    said += f" Field: {target.name} + {wish.margin_mm:g} mm, rounded up."
-    if low is not None and high is not None:
-        along = max(along, rounded_up(2.0 * max(isocenter[2] - low, high - isocenter[2])))
-        said += f" It reaches over {names}."
+    usual = MARGIN_OF_PTV_MM if target.role is Role.PTV else MARGIN_MM
+    margin = usual if wish.margin_mm is None else wish.margin_mm
+    across, along = field_about(machine, isocenter, _GANTRY_DEG[wish.technique], target, margin)
+    if reach is not None:
+        along = max(along, rounded_up(2.0 * max(isocenter[2] - reach[0], reach[1] - isocenter[2])))
+    said += f" Field {across:g} x {along:g} mm: {target.name} + {margin:g} mm, rounded up.{reach_said}"
     return _Place(point_mm=point, isocenter_mm=isocenter, size_mm=(across, along), said=said)
 
 
@@ -212,17 +258,10 @@ def _fields(
     """Fields that give the reference point the dose, the same part of it each; and the dose of all."""
     gantries = _GANTRY_DEG[wish.technique]
     wanted = wish.dose_gy / wish.fractions / len(gantries)
+    beams = [_open_field(machine, place, gantry) for gantry in gantries]
     tank = WaterTank.of(machine, place.size_mm)
     fields, total = [], None
-    for n, gantry in enumerate(gantries):
-        beam = Beam.open_field(
-            machine,
-            place.size_mm,
-            gantry_deg=gantry,
-            isocenter_mm=place.isocenter_mm,
-            monitor_units=_UNITS,
-            name=_NAMES[gantry],
-        )
+    for n, beam in enumerate(beams):
         report = None if progress is None else _part(progress, n, len(gantries))
         dose = engine.forward(phantom, (beam,), fractions=wish.fractions, progress=report)
         given = float(dose.at(np.array([place.point_mm]))[0]) / wish.fractions
@@ -236,6 +275,37 @@ def _fields(
         total = dose.scaled(factor) if total is None else _sum(total, dose.scaled(factor))
     assert total is not None
     return tuple(fields), total
+
+
+def _open_field(machine: Machine, place: _Place, gantry: float) -> Beam:
+    """Of _UNITS monitor units; what does not fit into the machine is told as the field that it is."""
+    try:
+        return Beam.open_field(
+            machine,
+            place.size_mm,
+            gantry_deg=gantry,
+            isocenter_mm=place.isocenter_mm,
+            monitor_units=_UNITS,
+            name=_NAMES[gantry],
+        )
+    except MachineLimitError as error:
+        across, along = place.size_mm
+        raise MachineLimitError(
+            f"the field is {across:g} x {along:g} mm (field_mm, or the target with margin_mm and levels): {error}"
+        ) from error
+
+
+def _check_size(field_mm: object) -> None:
+    """Two widths.
+
+    Raises:
+        InputError: anything else.
+    """
+    sizes = field_mm if isinstance(field_mm, (tuple, list)) else ()
+    if len(sizes) != 2 or not all(isinstance(v, (int, float)) and 0.0 < v < np.inf for v in sizes):
+        raise InputError(
+            f"field_mm is {field_mm!r}; two widths > 0 in mm are needed, e.g. (80.0, 120.0), across and along"
+        )
 
 
 def _part(progress: Progress, n: int, count: int) -> Progress:
@@ -252,19 +322,31 @@ def _small_sphere(phantom: Phantom, point_mm: Vector3) -> Structure:
     return Structure.from_coverage("reference_point", Role.CONTROL, phantom.grid, ball)
 
 
-def _cord_goal(phantom: Phantom, prescription: Prescription) -> Goal:
-    """The cord, or what is drawn in its place, at EQD2 50 Gy; the cord where nothing is."""
+def _own_goals(phantom: Phantom, prescription: Prescription) -> tuple[Goal, ...]:
+    """The cord, or what is drawn in its place (the cord where nothing is), and the cauda equina where it is drawn."""
     drawn = [s for s in CORD_STRUCTURES if s != "spinal_cord_prv" and find_structure(phantom, s)]
-    limit = isoeffective_dose_gy(CORD_EQD2_GY, prescription.fractions, 2.0)
+    cord = _limit(
+        drawn[0] if drawn else "spinal_cord",
+        CORD_EQD2_GY,
+        prescription,
+        "Kirkpatrick et al. 2010 (QUANTEC), IJROBP 76:S42: EQD2_2 of the cord <= 50 Gy",
+    )
+    if find_structure(phantom, "cauda_equina") is None:
+        return (cord,)
+    cited = (
+        "Emami et al. 1991, IJROBP 21:109: TD5/5 of the cauda equina 60 Gy; here the isoeffective dose, EQD2_2 = 60 Gy"
+    )
+    return cord, _limit("cauda_equina", CAUDA_EQD2_GY, prescription, cited)
+
+
+def _limit(structure: str, eqd2_gy: float, prescription: Prescription, cited: str) -> Goal:
+    limit = isoeffective_dose_gy(eqd2_gy, prescription.fractions, 2.0)
     return Goal(
-        structure=drawn[0] if drawn else "spinal_cord",
+        structure=structure,
         metric="D0.035cc",
         sense=Sense.AT_MOST,
         value=float(np.floor(10.0 * limit) / 10.0),
         unit="Gy",
         priority=Priority.HARD,
-        source=Source(
-            citation="Kirkpatrick et al. 2010 (QUANTEC), IJROBP 76:S42: EQD2_2 of the cord <= 50 Gy",
-            standing=Standing.LITERATURE,
-        ),
+        source=Source(citation=cited, standing=Standing.LITERATURE),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from rtsim.beams.delivery_limits import check_delivery
 from rtsim.beams.model import Beam
 from rtsim.beams.monitor_units import check_monitor_units
-from rtsim.dose.engine import Engine
+from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
 from rtsim.errors import MachineLimitError
 from rtsim.machine.model import Machine
+from rtsim.optimize.arguments import check_choice
 from rtsim.optimize.conventional.fields import Weighted, Workshop
 from rtsim.optimize.conventional.normalization import COVERED_AT, scale
 from rtsim.optimize.conventional.search import search
@@ -41,6 +42,8 @@ def plan_conventional(
         InfeasiblePlanError: fields that do not reach the target, goals that contradict each other.
         MachineLimitError: a field larger than the machine's, or too many monitor units.
     """
+    check_engine("engine", engine)
+    check_choice("technique", technique, FieldArrangement)
     chosen = settings or ConventionalSettings()
     phantom, made = with_target_and_prv(phantom, prescription, protocol)
     target = phantom.structures[prescription.target]

@@ -29,6 +29,7 @@ WHOLE_MM = 5.0
 class PrescribedTo(Enum):
     """Where on the axis of a posterior field the dose is prescribed."""
 
+    VERTEBRAL_BODY = "the middle of the vertebral body"
     TARGET_CENTER = "the center of the target"
     TARGET_ANTERIOR = "the anterior edge of the target"
     CORD = "the depth of the spinal cord"
@@ -116,6 +117,15 @@ def reference_y_mm(
         return (anterior + posterior) / 2, f"{at.value}, {(posterior - anterior) / 2:.0f} mm from either skin"
     if at is PrescribedTo.ISOCENTER:
         return line_mm[1], at.value
+    if at is PrescribedTo.VERTEBRAL_BODY:
+        body = vertebral_body_y_mm(phantom, line_mm[2])
+        if body is None:
+            raise InputError(
+                f"at is {at.name}, but no vertebra (vertebra_T8, ...) and cord or canal are drawn at z "
+                f"{line_mm[2]:.0f} mm; give depth_mm, or at=PrescribedTo.TARGET_CENTER"
+            )
+        low, high, name = body
+        return (low + high) / 2, f"{at.value} of {name}, {posterior - (low + high) / 2:.0f} mm below the posterior skin"
     drawn = find_structure(phantom, "spinal_cord") if at is PrescribedTo.CORD else target
     if drawn is None:
         missing = "spinal cord" if at is PrescribedTo.CORD else "target"
@@ -130,11 +140,44 @@ def reference_y_mm(
 
 def _on_axis(drawn: Structure, line_mm: Vector3, *, across: bool) -> FloatArray:
     """(n, 3) voxels of a structure near the vertical line; near its slice if ``across`` is False; else all of them."""
-    points = drawn.grid.point_at(np.argwhere(drawn.coverage >= 0.5 * drawn.coverage.max()).astype(np.float64))
+    points = _points(drawn)
     near = np.abs(points[:, 2] - line_mm[2]) <= _NEAR_MM
     if across:
         near &= np.abs(points[:, 0] - line_mm[0]) <= _NEAR_MM
     return np.asarray(points[near] if near.any() else points, dtype=np.float64)
+
+
+def vertebral_body_y_mm(phantom: Phantom, z_mm: float) -> tuple[float, float, str] | None:
+    """(anterior, posterior) LPS y of the vertebral body nearest to a slice, and its vertebra; None where not drawn.
+
+    The body is what a vertebra has in its midline in front of the cord or canal.
+    """
+    cords = (find_structure(phantom, name) for name in ("spinal_canal", "thecal_sac", "spinal_cord"))
+    canal = next((c for c in cords if c is not None), None)
+    drawn = [s for s in phantom.structures.values() if _is_vertebra(s)]
+    if canal is None or not drawn:
+        return None
+    vertebra = min(drawn, key=lambda s: abs(sum(_body_z_mm(s)) / 2 - z_mm))
+    low, high = _body_z_mm(vertebra)
+    if not low - _NEAR_MM <= z_mm <= high + _NEAR_MM:
+        return None
+    points, inside = _points(vertebra), _points(canal)
+    middle = (low + high) / 2
+    here = inside[np.abs(inside[:, 2] - middle) <= _NEAR_MM]
+    if not here.size:
+        return None
+    x, y_mm = float(np.median(here[:, 0])), float(here[:, 1].min())
+    near = (np.abs(points[:, 0] - x) <= _NEAR_MM / 2) & (points[:, 1] < y_mm)
+    front = points[near & (points[:, 2] >= low) & (points[:, 2] <= high)]
+    half = vertebra.grid.spacing_mm[1] / 2
+    if not front.size:
+        return None
+    return float(front[:, 1].min()) - half, float(front[:, 1].max()) + half, vertebra.name
+
+
+def _points(drawn: Structure) -> FloatArray:
+    """(n, 3) voxels that a structure fills at least by half of its fullest."""
+    return drawn.grid.point_at(np.argwhere(drawn.coverage >= 0.5 * drawn.coverage.max()).astype(np.float64))
 
 
 def field_about(

@@ -16,8 +16,11 @@ from rtsim.optimize.conventional.weighting import HOT_ABOVE
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.plan import Certificate
 from rtsim.phantom.phantom import Phantom
-from rtsim.phantom.structure import Structure
+from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.model import CORD_STRUCTURES, Goal, Prescription, Priority
+
+ENOUGH_PERCENT = 95.0
+"""Of the dose in 95 % of a target, as in the conventional protocols (ICRU 50)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,11 +58,7 @@ def sheet(
     said += [f.describe() for f in fields]
     said += [f"By hand, {f.beam.name}: {f.check.describe()}" for f in fields]
     if target is not None:
-        found = dvh(dose, target)
-        percent = [100.0 * found.dose_gy_at_percent(p) / prescription.dose_gy for p in (98.0, 50.0, 2.0)]
-        said.append(
-            f"{target.name}: D98% {percent[0]:.0f} %, D50% {percent[1]:.0f} %, D2% {percent[2]:.0f} % of the dose."
-        )
+        said += [_covered(s, prescription, dose, len(fields)) for s in _tumors(phantom, target)]
     said.append(_hottest(phantom, prescription, dose, fields))
     low, high = _z_of_fields(fields)
     grid = phantom.grid
@@ -69,6 +68,38 @@ def sheet(
             f"{grid.upper_mm[2]:.0f} mm: what lies beyond it is not known, and scatter from there is missing."
         )
     return tuple(said)
+
+
+def _tumors(phantom: Phantom, target: Structure) -> tuple[Structure, ...]:
+    """What the fields are about, and the gross tumors that lie in it for the most part."""
+    others = phantom.structures.with_role(Role.GTV)
+    mine = np.asarray(target.coverage_on(phantom.grid), dtype=np.float64)
+    inside = []
+    for tumor in others:
+        own = np.asarray(tumor.coverage_on(phantom.grid), dtype=np.float64)
+        if tumor.name != target.name and (np.minimum(own, mine).sum() >= 0.5 * own.sum() > 0.0):
+            inside.append(tumor)
+    return target, *inside
+
+
+def _covered(drawn: Structure, prescription: Prescription, dose: Dose, fields: int) -> str:
+    """What a target gets; what to do where that is too little."""
+    found = dvh(dose, drawn)
+    gy = {p: found.dose_gy_at_percent(p) for p in (95.0, 98.0, 50.0, 2.0)}
+    near, middle, most = (100.0 * gy[p] / prescription.dose_gy for p in (98.0, 50.0, 2.0))
+    d95 = 100.0 * gy[95.0] / prescription.dose_gy
+    said = (
+        f"{drawn.name} gets D95% {gy[95.0]:.2f} Gy, {d95:.0f} % of the dose (D98% {near:.0f} %, D50% {middle:.0f} %, "
+        f"D2% {most:.0f} %)."
+    )
+    if d95 >= ENOUGH_PERCENT:
+        return said
+    remedy = (
+        "at=PrescribedTo.TARGET_ANTERIOR, a greater depth_mm or opposed fields" if fields == 1 else "a larger field"
+    )
+    return (
+        f"{said} THAT IS LESS THAN {ENOUGH_PERCENT:g} %: if it is meant to be covered, {remedy}; look at the cord, too."
+    )
 
 
 def cord_said(
