@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rtsim.beams.model import Beam
+from rtsim.cli.beam_record import record_of_beam
 from rtsim.cli.check import Checked, NotChecked, record_of_check
 from rtsim.cli.request import Request
-from rtsim.evaluate import GradeReport, beam_summary, delivery_summary
+from rtsim.evaluate import GradeReport, delivery_summary
 from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned, Tradeoff
@@ -100,25 +100,6 @@ def record_of(
         seconds=seconds,
         check=record_of_check(checked) if isinstance(checked, Checked) else None,
     )
-
-
-def record_of_beam(beam: Beam) -> dict[str, Any]:
-    """The numbers of the report's table; ``gantry_deg`` is where the beam starts."""
-    found = beam_summary(beam)
-    return {
-        "name": found.name,
-        "kind": found.kind,
-        "gantry_deg": found.gantry_start_deg,
-        "gantry_stop_deg": found.gantry_stop_deg,
-        "direction": found.direction or None,
-        "couch_deg": found.couch_deg,
-        "collimator_deg": found.collimator_deg,
-        "wedge": found.wedge,
-        "segments": found.segments,
-        "control_points": found.control_points,
-        "monitor_units": round(found.monitor_units, 3),
-        "seconds": None if found.seconds is None else round(found.seconds, 1),
-    }
 
 
 def _record_of_tradeoff(found: Tradeoff) -> dict[str, Any]:

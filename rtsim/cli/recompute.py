@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from rtsim.cli.beam_record import record_of_beam
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, steps, terminal
 from rtsim.ct import read_calibration
 from rtsim.dose.engine import Engine
@@ -75,23 +76,24 @@ def record(found: Recomputed) -> dict[str, object]:
         "plan": found.plan.label,
         "plan_uid": found.plan_uid,
         "machines": list(dict.fromkeys(b.machine.name for b in found.plan.beams)),
-        "beams": [
-            {"name": b.name, "monitor_units": b.monitor_units, "control_points": len(b.control_points)}
-            for b in found.plan.beams
-        ],
+        "beams": [record_of_beam(b) for b in found.plan.beams],
         "prescription": {
             "target": rx.target,
             "dose_gy": rx.dose_gy,
             "fractions": rx.fractions,
         },
         "engine": found.dose.engine,
+        "grid": found.dose.grid.describe(),
         "given": None if found.given is None else found.given.engine,
+        "given_grid": None if found.given is None else found.given.grid.describe(),
+        "caution": found.caution or None,
         "headline": found.headline,
         "gamma": [
             {"dose_percent": g.dose_percent, "distance_mm": g.distance_mm, "pass_percent": g.pass_percent}
             for g in found.gammas
         ],
         "structures": [asdict(s) for s in found.structures],
+        "differences": [asdict(d) | {"percent": d.percent} for d in found.clinical],
         "points": [asdict(p) | {"difference_percent": p.difference_percent} for p in found.points],
         "notes": list(found.notes),
     }
@@ -112,10 +114,15 @@ def _picture(found: Recomputed) -> bytes | None:
     """Recomputed minus given on the slice of the isocenter; None without a given dose or a target."""
     if found.given is None or found.plan.prescription.target not in found.phantom.structures:
         return None
-    from rtsim.view.check_picture import check_picture  # matplotlib is loaded only where something is drawn
+    from rtsim.view.check_picture import (
+        GIVEN_AND_RECOMPUTED,
+        check_picture,
+    )  # matplotlib is loaded only where something is drawn
 
     at = found.plan.beams[0].isocenter_mm
     try:
-        return check_picture(found.phantom, found.given, found.dose, found.plan.prescription, at_mm=at).png
+        return check_picture(
+            found.phantom, found.given, found.dose, found.plan.prescription, at_mm=at, names=GIVEN_AND_RECOMPUTED
+        ).png
     except (GeometryError, InputError):
         return None

@@ -50,7 +50,8 @@ def read_dose(path: str | Path, *, fractions: int | None = None) -> Dose:
         plan = doses[0].plan_uid
         matching = [p.fractions for p in inventory.plans if p.fractions and plan in ("", p.sop_instance_uid)]
         fractions = matching[0] if len(matching) == 1 and matching[0] else 1
-    source = " ".join(v for v in (text(tags, "Manufacturer"), text(tags, "ManufacturerModelName")) if v) or "RTDOSE"
+    makers = dict.fromkeys(v for v in (text(tags, "Manufacturer"), text(tags, "ManufacturerModelName")) if v)
+    source = " ".join(makers) or "RTDOSE"
     return Dose(
         values_gy=volume,
         grid=grid,

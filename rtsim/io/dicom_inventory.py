@@ -29,6 +29,7 @@ _HEADER: Final = [
     "PatientName",
     "StructureSetLabel",
     "RTPlanLabel",
+    "RTPlanName",
     "DoseSummationType",
     "NumberOfFrames",
     "SliceThickness",
@@ -84,13 +85,19 @@ class StructureSetEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanEntry:
-    """One RTPLAN."""
+    """One RTPLAN; ``label`` has 16 characters at most, ``name`` is the whole of it where there is one."""
 
     file: Path
     sop_instance_uid: str
     label: str
+    name: str
     beams: tuple[str, ...]
     fractions: int | None
+
+    @property
+    def title(self) -> str:
+        """The name where it is the label, cut at 16 characters, in full; else the label."""
+        return self.name if self.name.startswith(self.label) else self.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,6 +254,7 @@ def _plan(path: Path, tags: Tags) -> PlanEntry:
         file=path,
         sop_instance_uid=text(tags, "SOPInstanceUID"),
         label=text(tags, "RTPlanLabel"),
+        name=text(tags, "RTPlanName"),
         beams=names,
         fractions=None if fractions is None else int(fractions),
     )

@@ -113,14 +113,18 @@ def read_plan_file(
     """The same as far as the file goes.
 
     Args:
-        plan: SOP Instance UID, label or file name of the plan, where the inventory holds several.
+        plan: SOP Instance UID, label, name or file name of the plan, where the inventory holds several.
     """
     entries = inventory.plans
     if plan is not None:
-        entries = tuple(p for p in entries if plan in (p.sop_instance_uid, p.label, p.file.name, str(p.file)))
+        entries = tuple(p for p in entries if plan in (p.sop_instance_uid, p.label, p.title, p.file.name, str(p.file)))
     if len(entries) != 1:
-        found = ", ".join(f"{p.file.name} ({p.label!r})" for p in inventory.plans) or "none"
-        reason = inventory.damaged[0][1] if inventory.damaged and not inventory.plans else "give the file of one plan"
+        found = ", ".join(f"{p.file.name} ({p.title!r})" for p in inventory.plans) or "none"
+        reason = (
+            inventory.damaged[0][1]
+            if inventory.damaged and not inventory.plans
+            else "choose one with plan= (--plan LABEL or FILE)"
+        )
         asked = "" if plan is None else f" {plan!r}"
         raise DicomError(f"{inventory.folder} holds {len(entries)} RTPLAN{asked} ({found}); {reason}")
     file = entries[0].file

@@ -127,7 +127,7 @@ def _structure_set(inventory: DicomInventory, ct: CT, wanted: str | None) -> Str
     if len(fitting) > 1:
         raise DicomError(
             f"{inventory.folder} holds {len(fitting)} structure sets for this CT; choose one with "
-            f"structure_set=: {_names(inventory)}"
+            f"structure_set= (--structure-set): {_names(inventory)}"
         )
     return fitting[0]
 

@@ -20,14 +20,13 @@ from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
 from rtsim.errors import DicomError, GeometryError, InputError
 from rtsim.evaluate.gamma import GammaResult, gamma
-from rtsim.evaluate.grade import find_cord
 from rtsim.io.dicom_dose import read_dose
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
 from rtsim.io.dicom_plan import PlanFile, read_plan_file
 from rtsim.io.dicom_read import read_dicom
 from rtsim.io.dicom_tags import items, number, read_tags, text
 from rtsim.io.dicom_write_plan import surface_distance_mm
-from rtsim.io.recomputed import BEAM_POINT, ComparedPoint, ComparedStructure, Recomputed, StructureDoses
+from rtsim.io.recomputed import BEAM_POINT, ComparedPoint, ComparedStructure, Recomputed, StructureDoses, shown_rank
 from rtsim.machine import Machine
 from rtsim.optimize.goals import is_target
 from rtsim.optimize.plan import Plan
@@ -137,7 +136,7 @@ def _check_frame(phantom: Phantom, file: PlanFile) -> list[str]:
     if own and wanted and own != wanted:
         raise DicomError(
             f"{file.file} is planned in the frame of reference {wanted}, the CT is in {own}: the isocenter would lie "
-            "elsewhere. Put the CT of the plan into the folder, or choose it with series="
+            "elsewhere. Put the CT of the plan into the folder, or choose it with series= (--series)"
         )
     return [] if own and wanted else ["frame of reference missing in the CT or the plan; taken as the same"]
 
@@ -306,17 +305,14 @@ def _target(phantom: Phantom, file: PlanFile, asked: str | None, notes: list[str
         return None
     largest = max(drawn, key=lambda s: (s.role is Role.PTV, s.volume_cm3))
     what = "does not say what it treats" if wanted is None else f"prescribes to {wanted!r}, which is not drawn"
-    notes.append(f"the plan {what}; {largest.name!r} is taken as the target (target= chooses another)")
+    notes.append(f"the plan {what}; {largest.name!r} is taken as the target (target=, --target, chooses another)")
     return largest.name
 
 
 def _shown(phantom: Phantom, plan: Plan) -> list[Structure]:
-    """Targets (the treated one first), the cord, the other structures; not the outline."""
-    cord, treated = find_cord(phantom), plan.prescription.target
+    """The treated target, cord and PRV, other targets, the other structures; not the outline."""
     shown = [s for s in phantom.structures.values() if s.role is not Role.EXTERNAL]
-    return sorted(
-        shown, key=lambda s: (s.name != treated, not is_target(s), cord is None or s.name != cord.name, s.name.lower())
-    )
+    return sorted(shown, key=lambda s: shown_rank(s.name, plan.prescription.target, is_target=is_target(s)))
 
 
 def _structure(structure: Structure, dose: Dose, given: Dose | None, notes: list[str]) -> ComparedStructure | None:

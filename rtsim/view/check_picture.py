@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -33,13 +34,36 @@ _SHOWN_DOSE: Final = 0.05
 """Below this share of the prescription in both doses nothing is colored."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DoseNames:
+    """What the two doses of the picture are called, and the picture itself."""
+
+    title: str
+    first: str
+    second: str
+    file: str
+
+
+PLAN_AND_CHECK: Final = DoseNames(title="Second opinion", first="plan", second="check", file="check")
+GIVEN_AND_RECOMPUTED: Final = DoseNames(
+    title="Recomputed against given", first="given", second="recomputed", file="difference"
+)
+
+
 def check_picture(
-    phantom: Phantom, planned: Dose, check: Dose, prescription: Prescription, *, at_mm: Vector3 | None = None
+    phantom: Phantom,
+    planned: Dose,
+    check: Dose,
+    prescription: Prescription,
+    *,
+    at_mm: Vector3 | None = None,
+    names: DoseNames = PLAN_AND_CHECK,
 ) -> Picture:
     """The check minus the planned dose on an axial slice, in percent of the prescription, target and cord outlined.
 
     Args:
         at_mm: the slice goes through it: the isocenter; default the centroid of the target.
+        names: of the two doses.
 
     Raises:
         GeometryError: ``at_mm`` lies outside the CT.
@@ -56,13 +80,13 @@ def check_picture(
         has_dose &= window.sample(outline[0].coverage_on(phantom.grid), phantom.grid, 0.0) >= 0.5
     percent = np.where(has_dose, 100.0 * (check_gy - plan_gy) / prescription.dose_gy, 0.0)
     top = _scale_percent(np.abs(percent[has_dose]))
-    figure = _figure(phantom, window, percent, top, at, _outlined(phantom, prescription))
+    figure = _figure(phantom, window, percent, top, at, _outlined(phantom, prescription), names)
     caption = (
-        f"Check minus plan in percent of the prescribed {prescription.dose_gy:g} Gy, on the axial slice z = "
-        f"{at[2]:.1f} mm: orange where the check gives more, blue where it gives less, dark where they agree. The "
-        "target is outlined in white, the cord in cyan, bone in thin gray."
+        f"{names.second.capitalize()} minus {names.first} in percent of the prescribed {prescription.dose_gy:g} Gy, "
+        f"on the axial slice z = {at[2]:.1f} mm: orange where it is more, blue where it is less, dark where equal. "
+        "The target is outlined in white, the cord in cyan, bone in thin gray."
     )
-    return Picture(name="check", png=figure_png(figure), caption=caption + _noise_note(planned, check, prescription))
+    return Picture(name=names.file, png=figure_png(figure), caption=caption + _noise_note(planned, check, prescription))
 
 
 def _figure(
@@ -72,6 +96,7 @@ def _figure(
     top: float,
     at: Vector3,
     shown: tuple[Structure, ...],
+    names: DoseNames,
 ) -> Any:
     figure = matplotlib_module("figure").Figure(figsize=(7.4, 5.8), facecolor=_BACKGROUND)
     axes = figure.add_axes((0.012, 0.02, 0.72, 0.87))
@@ -100,9 +125,9 @@ def _figure(
     mappable = matplotlib_module("cm").ScalarMappable(norm=norm, cmap=colormap)
     bar = figure.colorbar(mappable, cax=figure.add_axes((0.765, 0.06, 0.025, 0.42)), extend="both")
     bar.ax.tick_params(colors=_INK, labelsize=9)
-    bar.ax.set_title("check \u2212 plan, %", color=_INK, fontsize=9, loc="left", pad=14)
+    bar.ax.set_title(f"{names.second} \u2212 {names.first}, %", color=_INK, fontsize=9, loc="left", pad=14)
     bar.outline.set_edgecolor("#555555")
-    title = "Second opinion: difference in percent of the prescription"
+    title = f"{names.title}: difference in percent of the prescription"
     figure.suptitle(title, color=_INK, fontsize=12, x=0.012, ha="left", y=0.975)
     return figure
 

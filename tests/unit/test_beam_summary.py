@@ -8,7 +8,7 @@ import pytest
 
 from rtsim.beams import conformal_arc, delivery_time
 from rtsim.beams.model import Aperture, Beam, ControlPoint
-from rtsim.cli.outputs import record_of_beam
+from rtsim.cli.beam_record import record_of_beam
 from rtsim.evaluate import beam_summary
 from rtsim.view.report_html import _beam_row
 from tests.unit import optimize_toy as toy
