@@ -13,7 +13,7 @@ from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINT
 from rtsim.cli.delivery import delivery_of, scenarios_of
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
-from rtsim.evaluate import find_cord
+from rtsim.evaluate import find_cord, find_structure
 from rtsim.io.case import Arrangement, Case, ProtocolChoice, load_case
 from rtsim.io.dicom_read import read_dicom
 from rtsim.machine import Machine, load_machine
@@ -272,7 +272,7 @@ def _planned_on(
     if arguments.cord is None and phantom[target].role is Role.PTV and not protocol.cord_limit:
         return with_external(phantom), target
     cord, is_only_cord = _cord(arguments, phantom)
-    drawn = [s.name for s in phantom.structures.values() if canonical(s.name) == CORD_PRV]
+    drawn = find_structure(phantom, CORD_PRV)
     volumes = PlanningVolumes(
         target=target,
         cord=cord,
@@ -280,17 +280,18 @@ def _planned_on(
         cord_margin_mm=protocol.cord_margin_mm,
         spare_cord=protocol.technique is Technique.STEREOTACTIC,
         is_only_cord=is_only_cord,
-        cord_prv=drawn[0] if drawn else None,
+        cord_prv=None if drawn is None else drawn.name,
+        set_aside=tuple(name for name in _named_cord(phantom) if name != cord),
     )
     return with_planning_volumes(phantom, volumes)
 
 
 def _cord(arguments: argparse.Namespace, phantom: Phantom) -> tuple[str, bool]:
-    """The structure that is the cord, and whether it is the only one that goes by that name."""
-    named = [s.name for s in phantom.structures.values() if canonical(s.name) == CORD]
+    """The structure that is the cord, and whether goals on the cord find it by its name, all others set aside."""
+    named = _named_cord(phantom)
     if arguments.cord is not None:
         chosen = phantom[arguments.cord].name
-        return chosen, named == [chosen]
+        return chosen, chosen in named
     if len(named) > 1:
         raise InputError(
             f"{len(named)} structures are named like a spinal cord: {', '.join(named)}; say which one is it with --cord"
@@ -302,6 +303,10 @@ def _cord(arguments: argparse.Namespace, phantom: Phantom) -> tuple[str, bool]:
             f"Drawn are: {', '.join(phantom.structures)}"
         )
     return found.name, named == [found.name]
+
+
+def _named_cord(phantom: Phantom) -> list[str]:
+    return [s.name for s in phantom.structures.values() if canonical(s.name) == CORD]
 
 
 def _subfields(arguments: argparse.Namespace, technique: Technique) -> int | None:

@@ -11,12 +11,13 @@ from rtsim.errors import InputError
 from rtsim.evaluate.hot_spot import hot_spot
 from rtsim.evaluate.indices import falloff, homogeneity_icru83, homogeneity_rtog
 from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.optimize.find import find_structure
 from rtsim.optimize.measured import Measured
 from rtsim.optimize.plan import Certificate
+from rtsim.optimize.unlimited import unlimited_said
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol import Goal, Metric, MetricKind, Prescription, Protocol
-from rtsim.protocol.nomenclature import canonical
 
 CORD_ALPHA_BETA_GY = 2.0
 
@@ -38,7 +39,8 @@ def grade(
         certificates: of the plan; shown first.
 
     Raises:
-        InputError: the target is unknown, or dose and prescription differ in the number of fractions.
+        InputError: the target is unknown, dose and prescription differ in the number of fractions, or two structures
+            are named like the cord.
         GeometryError: the target lies wholly outside the dose grid.
     """
     if dose.fractions != prescription.fractions:
@@ -63,14 +65,18 @@ def grade(
         tumor=None if histology is None else work.tumor(histology),
         cord=work.cord_effect(),
         certificates=tuple(certificates),
+        unlimited=unlimited_said(phantom, goals, prescription),
     )
 
 
 def find_cord(phantom: Phantom) -> Structure | None:
-    """The cord itself, else the canal, the thecal sac or the cauda; None when nothing of the kind is drawn."""
+    """The cord itself, else the canal, the thecal sac or the cauda; None when nothing of the kind is drawn.
+
+    Raises:
+        InputError: several different structures are named like the one that would be it.
+    """
     keys = ("spinal_cord", "spinal_canal", "thecal_sac", "cauda_equina")
-    found = {canonical(s.name): s for s in reversed(tuple(phantom.structures.values()))}
-    return next((found[k] for k in keys if k in found), None)
+    return next((s for k in keys if (s := find_structure(phantom, k)) is not None), None)
 
 
 class _Work(Measured):

@@ -142,6 +142,7 @@ class GradeReport:
     Attributes:
         protocol: its name, empty when goals were given one by one.
         engine, grid: of the dose that was graded.
+        unlimited: a sentence for each structure that is named like a cord and has no hard limit.
     """
 
     phantom: str
@@ -156,6 +157,7 @@ class GradeReport:
     tumor: TumorEffect | None
     cord: CordEffect | None
     certificates: tuple[Certificate, ...] = ()
+    unlimited: tuple[str, ...] = ()
 
     @property
     def violations(self) -> tuple[GoalRow, ...]:
@@ -217,7 +219,7 @@ class GradeReport:
         lines = [
             mark * _WIDTH,
             *textwrap.wrap(self.headline, _WIDTH),
-            *(line for text in self.position_headlines for line in textwrap.wrap(text, _WIDTH)),
+            *(line for text in (*self.position_headlines, *self.unlimited) for line in textwrap.wrap(text, _WIDTH)),
             f"{sum(r.status is Status.MET for r in goals)} of {len(goals)} judged goals met.",
             mark * _WIDTH,
             f"{self.phantom}: {self.prescription}" + (f", protocol {self.protocol}" if self.protocol else ""),

@@ -11,11 +11,13 @@ from rtsim.errors import GeometryError
 from rtsim.phantom.external import with_external
 from rtsim.phantom.margins import expand, subtract
 from rtsim.phantom.phantom import Phantom
-from rtsim.phantom.structure import Role, Structure
+from rtsim.phantom.structure import Role, Structure, Structures
 
 CORD: Final = "spinal_cord"
 CORD_PRV: Final = "spinal_cord_prv"
 PTV: Final = "PTV"
+NOT_USED: Final = " (as drawn, not used)"
+"""Ends the name of what is set aside."""
 _OVERLAP_CM3: Final = 0.05
 """A target and a cord that share more than this overlap; less is the coarseness of contours that touch."""
 
@@ -30,9 +32,11 @@ class PlanningVolumes:
         ptv_margin_mm: grows a target that is not a PTV itself.
         cord_margin_mm: grows the cord to its PRV.
         spare_cord: take the PRV out of the PTV (stereotactic); False treats the canal with the target (conventional).
-        is_only_cord: no other structure goes by a name of the cord. Otherwise a copy of ``cord`` named ``spinal_cord``
-            is added, so that every goal on the cord is about the structure that was chosen.
+        is_only_cord: no other structure goes by a name of the cord, but for those set aside. Otherwise a copy of
+            ``cord`` named ``spinal_cord`` is added, so that every goal on the cord is about the structure that was
+            chosen.
         cord_prv: name of the PRV that was drawn, or None to make one.
+        set_aside: names of further structures that are named like a cord: kept under another name, and not used.
     """
 
     target: str
@@ -42,6 +46,7 @@ class PlanningVolumes:
     spare_cord: bool
     is_only_cord: bool = False
     cord_prv: str | None = None
+    set_aside: tuple[str, ...] = ()
 
 
 def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> tuple[Phantom, str]:
@@ -60,7 +65,11 @@ def with_planning_volumes(phantom: Phantom, volumes: PlanningVolumes) -> tuple[P
     if volumes.spare_cord:
         _check_apart(phantom, target, cord)
     added, notes = _cord_structures(phantom, cord, volumes)
-    phantom = replace(phantom.with_structures(*added), notes=(*phantom.notes, *notes))
+    aside = _set_aside(phantom, cord, volumes, added)
+    kept = tuple(s for name, s in phantom.structures.items() if name not in aside)
+    notes += [f"the drawn {name!r} is kept under the name {s.name!r}: it is NOT LIMITED" for name, s in aside.items()]
+    structures = Structures(kept).adding(*aside.values(), *added)
+    phantom = replace(phantom, structures=structures, notes=(*phantom.notes, *notes))
     if target.role is Role.PTV:
         return phantom, target.name
     prv = added[-1] if added and added[-1].role is Role.PRV else phantom[volumes.cord_prv or CORD_PRV]
@@ -80,12 +89,8 @@ def _cord_structures(phantom: Phantom, cord: Structure, volumes: PlanningVolumes
     added: list[Structure] = []
     notes: list[str] = []
     if cord.name != CORD and not volumes.is_only_cord:
-        note = f"structure {cord.name!r} is the spinal cord of this plan"
-        if CORD in phantom.structures:
-            added.append(replace(phantom[CORD], name=f"{CORD} (as drawn, not used)", role=Role.CONTROL))
-            note += f"; the drawn {CORD!r} is kept under the name {added[0].name!r}"
         added.append(replace(cord, name=CORD))
-        notes.append(note)
+        notes.append(f"structure {cord.name!r} is the spinal cord of this plan")
     drawn = None if volumes.cord_prv is None else phantom[volumes.cord_prv]
     if drawn is not None and _holds(drawn, cord):
         return added, notes
@@ -93,9 +98,20 @@ def _cord_structures(phantom: Phantom, cord: Structure, volumes: PlanningVolumes
     note = f"{CORD_PRV} = {cord.name} + {volumes.cord_margin_mm:g} mm"
     if drawn is not None:
         note += f"; the drawn {drawn.name!r} does not hold {cord.name!r}"
-        if drawn.name == CORD_PRV:
-            note += " and was replaced"
     return [*added, prv], [*notes, note]
+
+
+def _set_aside(
+    phantom: Phantom, cord: Structure, volumes: PlanningVolumes, added: list[Structure]
+) -> dict[str, Structure]:
+    """By their drawn names: what is named like the cord or its PRV and is not what the plan is made with."""
+    names = [name for name in volumes.set_aside if name != cord.name]
+    made = {s.name for s in added}
+    if CORD in made and CORD in phantom.structures:
+        names.append(CORD)
+    if CORD_PRV in made and volumes.cord_prv is not None:
+        names.append(phantom[volumes.cord_prv].name)
+    return {name: replace(phantom[name], name=f"{name}{NOT_USED}", role=Role.CONTROL) for name in dict.fromkeys(names)}
 
 
 def _holds(outer: Structure, inner: Structure) -> bool:

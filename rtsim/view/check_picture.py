@@ -10,10 +10,11 @@ from scipy.ndimage import gaussian_filter
 
 from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError
-from rtsim.evaluate import find_cord, find_structure
+from rtsim.evaluate import find_cord
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol import Prescription
+from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import FloatArray, Vector3
 from rtsim.view._backend import matplotlib_module
 from rtsim.view.report_pictures import Picture, half_width_mm
@@ -133,12 +134,9 @@ def _figure(
 
 
 def _outlined(phantom: Phantom, prescription: Prescription) -> tuple[Structure, ...]:
-    """Target, cord and cord PRV; the target in the role that it is drawn by."""
-    found = (
-        with_target(phantom, prescription.target)[prescription.target],
-        find_cord(phantom),
-        find_structure(phantom, "spinal_cord_prv", prescription),
-    )
+    """Target, cord and cord PRV (each of several); the target in the role that it is drawn by."""
+    cords = [s for s in phantom.structures.values() if canonical(s.name) in ("spinal_cord", "spinal_cord_prv")]
+    found = (with_target(phantom, prescription.target)[prescription.target], *(cords or (find_cord(phantom),)))
     return tuple({s.name: s for s in found if s is not None}.values())
 
 

@@ -39,6 +39,7 @@ from rtsim.optimize.conventional.sheet import OpenField, cord_said, sheet
 from rtsim.optimize.delivered import certify
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.plan import Plan, Planned
+from rtsim.optimize.unlimited import unlimited_said
 from rtsim.phantom.external import with_external
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
@@ -108,7 +109,7 @@ def emergency(
 
     Raises:
         InputError: neither a target nor isocenter and size, a technique that is not open fields, a machine without
-            calibration, a structure that is not drawn.
+            calibration, a structure that is not drawn, two that are named like the cord.
         GeometryError: an axis that misses the patient.
         MachineLimitError: a field or monitor units beyond the machine.
     """
@@ -118,6 +119,7 @@ def emergency(
     prescription = Prescription(target or "reference_point", dose_gy, fractions)
     phantom = with_external(phantom)
     drawn = None if target is None else phantom.structures[target]
+    find_structure(phantom, "spinal_cord")  # refuses two cords before anything is computed
     place = _placed(phantom, drawn, machine, wish)
     if drawn is None:
         phantom = phantom.with_structures(_small_sphere(phantom, place.point_mm))
@@ -134,6 +136,7 @@ def emergency(
             place.said,
             *sheet(phantom, prescription, dose, fields, drawn),
             *cord_said(phantom, certificates, goals, prescription, dose),
+            *unlimited_said(phantom, goals, prescription),
             *unchecked,
         ),
         label=f"emergency {technique.value} {dose_gy:g} Gy/{fractions}",
