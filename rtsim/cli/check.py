@@ -57,12 +57,13 @@ class Checked:
     @property
     def last_word(self) -> str:
         """The verdict, and what it does to the exit status, for the end of a long output."""
+        where = self.opinion.where
         said = {
             None: "check: no hard limit could be judged in it; the exit status is that of the plan alone.",
-            Verdict.HELD: "check: the hard limits that it could judge hold in it too.",
-            Verdict.UNRESOLVED: "check: NOT RESOLVED. Its noise hides whether a hard limit holds in it; the exit "
-            "status is that of the plan alone. A smaller --check-uncertainty may decide (see above).",
-            Verdict.BROKEN: f"check: A HARD LIMIT IS BROKEN in it; exit status {ExitCode.LIMIT_NOT_HELD.value}.",
+            Verdict.HELD: f"check: the hard limits that it could judge hold in it too{where}.",
+            Verdict.UNRESOLVED: f"check: NOT RESOLVED. Its noise hides whether a hard limit holds in it{where}; the "
+            "exit status is that of the plan alone. A smaller --check-uncertainty may decide (see above).",
+            Verdict.BROKEN: f"check: A HARD LIMIT IS BROKEN in it{where}; exit status {ExitCode.LIMIT_NOT_HELD.value}.",
         }[self.opinion.verdict]
         return f"{said} {self.cut}".rstrip()
 
@@ -112,6 +113,7 @@ def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progres
         runs=runs,
         common_percent=_common_percent(wanted, planned),
         notes=notes,
+        positions=max((c.positions.count for c in planned.plan.certificates if c.positions is not None), default=1),
         seed=request.seed,
         progress=lambda done, what: progress(_DOSE_SHARE + (1.0 - _DOSE_SHARE) * done, what),
     )

@@ -31,12 +31,16 @@ class ExitCode(IntEnum):
     """Something given was not allowed, or cannot be computed; the message says what and what to do. When that happens
     in --check, the plan is written without it."""
     LIMIT_NOT_HELD = 3
-    """A plan was written, and a hard limit does not hold in its delivered dose, or not in that of --check."""
+    """A plan was written, and a hard limit does not hold in its delivered dose, or not in that of --check. Of ``rtsim
+    recompute``: fewer than 90 % of the voxels agree with the given dose within gamma 3 %/2 mm."""
     NOT_ENOUGH_MEMORY = 4
     """The work needs more memory than there is; the message says how much. When --check does, the plan is written
     without it."""
     OUTPUT_EXISTS = 5
     """The output folder holds a result already, and --overwrite was not given."""
+    NOT_DELIVERABLE = 6
+    """A plan was written whose hard limits hold, but the machine cannot deliver it as it is; the report and the last
+    lines say why. Where a limit does not hold either, the status is 3."""
     INTERRUPTED = 130
     """Ctrl-C, or ended by a scheduler (SIGTERM): no half file is left. Ctrl-C in --check: the plan is written without
     the check, or with what the check had by then (then the limits decide)."""

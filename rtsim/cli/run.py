@@ -109,7 +109,9 @@ def _exit_code(planned: Planned, report: GradeReport, checked: Checked | NotChec
         return checked.code
     held = report.hard_limits_held and all(c.held for c in planned.plan.certificates)
     held = held and not (checked is not None and checked.is_broken)
-    return ExitCode.DONE if held else ExitCode.LIMIT_NOT_HELD
+    if not held:
+        return ExitCode.LIMIT_NOT_HELD
+    return ExitCode.NOT_DELIVERABLE if delivery_summary(planned.plan).obstacles else ExitCode.DONE
 
 
 def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, extras: Extras) -> None:
@@ -120,8 +122,6 @@ def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, extr
     for note in (*planned.phantom.notes, *planned.plan.notes):
         console.print(f"note: {note}", markup=False)
     delivery = delivery_summary(planned.plan)
-    for problem in delivery.obstacles:
-        console.print(f"NOT DELIVERABLE: {problem}", markup=False)
     console.print(f"\ndelivery: {delivery}", markup=False)
     if extras.tradeoff is not None:
         console.print(f"trade-off: {extras.tradeoff.statement}", markup=False)
@@ -131,4 +131,13 @@ def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, extr
     )
     if checked is not None:
         console.print(checked.reason if isinstance(checked, NotChecked) else checked.last_word, markup=False)
+    for problem in delivery.obstacles:
+        console.print(f"NOT DELIVERABLE: {problem}", markup=False)
+    if delivery.obstacles:
+        code = int(_exit_code(planned, report, checked))
+        console.print(
+            f"NOT DELIVERABLE: the plan was written, RTPLAN and all, but the machine cannot deliver it as it is; exit "
+            f"status {code}.",
+            markup=False,
+        )
     console.print(NOT_A_DEVICE, markup=False)

@@ -177,6 +177,7 @@ class SecondOpinion:
         grade: of the check, all goals, noise and all.
         changed: goals, not hard limits, with another verdict than in the plan, in sentences.
         notes: what the reader must know.
+        positions: of the patient that the certificates of the plan speak of; the check is about the planned one.
     """
 
     planned_engine: str
@@ -189,6 +190,14 @@ class SecondOpinion:
     grade: GradeReport
     changed: tuple[str, ...]
     notes: tuple[str, ...]
+    positions: int = 1
+
+    @property
+    def where(self) -> str:
+        """For a verdict that stands beside certificates of several positions of the patient."""
+        if self.positions <= 1:
+            return ""
+        return f", in the planned position (it does not judge the other {self.positions - 1} of the certificate)"
 
     @property
     def verdict(self) -> Verdict | None:
@@ -201,9 +210,9 @@ class SecondOpinion:
         """Do the hard limits hold in the check too?"""
         start = {
             None: "No hard limit could be judged in the check.",
-            Verdict.HELD: "The hard limits hold in the check too.",
-            Verdict.UNRESOLVED: "NOT RESOLVED: the noise of the check hides whether the hard limits hold.",
-            Verdict.BROKEN: "A HARD LIMIT IS BROKEN in the check.",
+            Verdict.HELD: f"The hard limits hold in the check too{self.where}.",
+            Verdict.UNRESOLVED: f"NOT RESOLVED: the noise of the check hides whether the hard limits hold{self.where}.",
+            Verdict.BROKEN: f"A HARD LIMIT IS BROKEN in the check{self.where}.",
         }[self.verdict]
         return " ".join([start, *(limit.statement for limit in self.limits), *self._advice(), *self.not_checked])
 

@@ -56,6 +56,7 @@ def second_opinion(
     runs: Sequence[Dose] = (),
     common_percent: float = 0.0,
     notes: Sequence[str] = (),
+    positions: int = 1,
     seed: int = 1,
     samples: int = SAMPLES,
     progress: Progress | None = None,
@@ -72,6 +73,8 @@ def second_opinion(
         common_percent: one standard deviation of a factor that all voxels of ``check`` share, in percent, such as the
             calibration of the machine: neither ``uncertainty_gy`` nor the runs tell it.
         notes: what the reader must know of the two engines.
+        positions: of the patient that the certificates of the plan speak of. The check judges the planned one, and the
+            verdict says so where there are more.
         seed: of the noise that uncertainties and biases are estimated with.
         samples: noisy copies of the dose for that.
 
@@ -102,6 +105,7 @@ def second_opinion(
         grade=grades[1],
         changed=_changed(*grades),
         notes=(*notes, *_notes(noise, samples, useless, common_percent)),
+        positions=positions,
     )
 
 

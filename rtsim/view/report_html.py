@@ -12,6 +12,7 @@ from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose
 from rtsim.evaluate import (
     Comparison,
+    DeliverySummary,
     GoalRow,
     GradeReport,
     SecondOpinion,
@@ -91,10 +92,12 @@ def report_html(
     """
     drawn = report_pictures(phantom, dose, grade, plan=plan) if pictures is None else pictures
     title = f"{phantom.name}: {grade.prescription}"
+    delivery = None if plan is None else delivery_summary(plan)
     parts = [
         f"<p class='banner'>{escape(_BANNER)}</p>",
         f"<h1>{escape(title)}</h1>",
         f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
+        _obstacles_box(delivery),
         _limits_box(grade, check, not_checked),
         "" if tradeoff is None else "<h2>What other cord limits would leave</h2>" + _figure(tradeoff),
         "<h2>Goals</h2>",
@@ -107,7 +110,7 @@ def report_html(
         _figure(drawn.dvh),
         _target_table(grade),
         _biology(grade),
-        _plan_table(plan, grade),
+        _plan_table(plan, delivery, grade),
         *(_figure(p) for p in arcs),
         _run_table(phantom, dose, grade, record),
         _sources(grade),
@@ -120,11 +123,23 @@ def report_html(
     )
 
 
+def _obstacles_box(delivery: DeliverySummary | None) -> str:
+    """In red, above everything that praises the plan."""
+    if delivery is None or not delivery.obstacles:
+        return ""
+    items = "".join(f"<li>{escape(o)}</li>" for o in delivery.obstacles)
+    return (
+        "<section class='limits bad'><h2>NOT DELIVERABLE</h2><p>The machine cannot deliver this plan as it is, so that "
+        f"the dose below is not what a patient would get.</p><ul>{items}</ul></section>"
+    )
+
+
 def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: str) -> str:
     held = grade.hard_limits_held
     verdict = None if check is None else check.verdict
     head = "Hard limits held" if held else "HARD LIMIT VIOLATED"
     lines = [f"<p><b>{escape(text)}</b></p>" for text in grade.position_headlines]
+    lines += [f"<p><b>{escape(text)}</b></p>" for text in grade.unlimited]
     lines += [f"<p>{escape(c.statement)}</p>" for c in grade.certificates]
     measured = [r for r in grade.rows if r.goal.priority is Priority.HARD and r.value is not None]
     if measured:
@@ -159,7 +174,8 @@ def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: st
     kind = "good" if held and (measured or grade.certificates) else "open" if held else "bad"
     if check is not None and kind == "good" and verdict is not Verdict.HELD:
         kind = "bad" if verdict is Verdict.BROKEN else "open"
-    kind = "open" if not_checked and kind == "good" else kind
+    head += ", but something named like a cord is not limited" if held and grade.unlimited else ""
+    kind = "open" if (not_checked or grade.unlimited) and kind == "good" else kind
     return f"<section class='limits {kind}'><h2>{escape(head)}</h2>{''.join(lines)}</section>"
 
 
@@ -301,8 +317,8 @@ def _biology(grade: GradeReport) -> str:
     return "<h3>Biology</h3>" + _pairs(rows) + "".join(f"<p class='notes'>{escape(n)}</p>" for n in notes)
 
 
-def _plan_table(plan: Plan | None, grade: GradeReport) -> str:
-    if plan is None:
+def _plan_table(plan: Plan | None, delivery: DeliverySummary | None, grade: GradeReport) -> str:
+    if plan is None or delivery is None:
         return ""
     head = "<tr><th>beam<th>kind<th>gantry<th>couch<th>collimator<th>shapes<th>wedge<th>time<th>MU</tr>"
     rows = "".join(_beam_row(b) for b in plan.beams)
@@ -310,7 +326,6 @@ def _plan_table(plan: Plan | None, grade: GradeReport) -> str:
         f"<tr class='total'><td colspan='8'>all beams, one fraction of {grade.prescription.fractions}"
         f"<td class='n'>{plan.monitor_units:.1f}</tr>"
     )
-    delivery = delivery_summary(plan)
     notes = "".join(f"<li>{escape(n)}</li>" for n in (*delivery.obstacles, *plan.notes))
     return (
         f"<h2>Beams</h2><p>Delivery: {escape(str(delivery))}.</p>"

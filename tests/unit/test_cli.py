@@ -33,7 +33,8 @@ from rtsim.errors import ConvergenceError, InputError, ResourceError
 from rtsim.evaluate import second_opinion
 from rtsim.io.archive import read_archive, read_check
 from rtsim.machine import load_machine
-from rtsim.optimize import Arcs, FieldArrangement, Plan, Planned
+from rtsim.optimize import Arcs, Certificate, FieldArrangement, Plan, Planned
+from rtsim.optimize.plan import PositionsHeld
 from rtsim.protocol import Priority, Sense, Technique, load_protocol
 from rtsim.view import report_pictures
 from tests.properties.test_monte_carlo_statistics import ONES, Noise
@@ -282,6 +283,30 @@ def test_a_check_that_cannot_be_made_is_refused_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_plan_that_cannot_be_delivered_has_an_exit_status_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten times the most monitor units of a beam: written, said last, and red at the top of the report."""
+    output = tmp_path / "out"
+    argv = [a for a in _planned_with_a_check(monkeypatch, output, _Check, monitor_units=1e5) if "--check" not in a]
+    assert main(argv[:-1]) == ExitCode.NOT_DELIVERABLE
+    last = capsys.readouterr().out.splitlines()[-3:-1]
+    assert last[0].startswith("NOT DELIVERABLE: ")
+    assert "100000" in last[0]
+    assert last[1].endswith("exit status 6.")
+    html = (output / "report.html").read_text()
+    assert "<section class='limits bad'><h2>NOT DELIVERABLE</h2>" in html
+    assert html.index("<h2>NOT DELIVERABLE</h2>") < html.index("Hard limits held")
+
+
+def test_a_broken_limit_comes_before_a_beam_that_cannot_be_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = _planned_with_a_check(monkeypatch, tmp_path / "out", partial(_Check, factor=1.2), monitor_units=1e5)
+    assert main(argv) == ExitCode.LIMIT_NOT_HELD
+    assert "cannot deliver it as it is; exit status 3." in capsys.readouterr().out
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Check:
     """Stands for a Monte Carlo engine: ``factor`` times the planned dose, almost without noise."""
@@ -299,15 +324,23 @@ class _Check:
         return replace(bent(), values_gy=bent().values_gy * self.factor, uncertainty_gy=sigma, engine="stand-in")
 
 
-def _planned_with_a_check(monkeypatch: pytest.MonkeyPatch, output: Path, make: Callable[..., _Check]) -> list[str]:
+def _planned_with_a_check(
+    monkeypatch: pytest.MonkeyPatch,
+    output: Path,
+    make: Callable[..., _Check],
+    monitor_units: float = 100.0,
+    certificates: tuple[Certificate, ...] = (),
+) -> list[str]:
     """Command line of a plan that is there at once, and is checked by what ``make`` makes.
 
     The cord gets 6.2 Gy, its limit is 7 Gy.
     """
     limit = goal("spinal_cord", "D0.035cc", Sense.AT_MOST, 7.0, "Gy", Priority.HARD)
     protocol = replace(load_protocol("spine_sbrt_2fx"), goals=(limit,), cord_limits=(), cord_limits_name="")
-    beam = Beam.open_field(load_machine("generic_6fff"), (60.0, 40.0))
-    planned = Planned(plan=Plan(beams=(beam,), prescription=RX), dose=bent(), phantom=spine())
+    beam = Beam.open_field(load_machine("generic_6fff"), (60.0, 40.0), monitor_units=monitor_units)
+    planned = Planned(
+        plan=Plan(beams=(beam,), prescription=RX, certificates=certificates), dose=bent(), phantom=spine()
+    )
     request = Request(
         phantom=spine(),
         prescription=RX,
@@ -368,6 +401,39 @@ def test_check_is_printed_written_and_decides_the_exit_status(
     assert read_archive(output)[0].uncertainty_gy is None
     assert (output / "pictures" / "check.png").is_file()
     assert "<h2>Second opinion</h2>" in (output / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("factor", "words"), [(1.0, "hold in the check too"), (1.2, "IS BROKEN in the check")])
+def test_a_check_says_that_it_judges_the_planned_position_of_several(
+    factor: float, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    positions = PositionsHeld(
+        scenarios="+-1 mm",
+        promised=True,
+        count=13,
+        held=13,
+        worst="1 mm left",
+        worst_gy=6.6,
+        recomputed=(),
+        margin_percent=0.0,
+    )
+    everywhere = Certificate(
+        structure="SpinalCord",
+        metric="D0.035cc",
+        limit_gy=7.0,
+        reached_gy=6.2,
+        held=True,
+        statement="",
+        positions=positions,
+    )
+    make = partial(_Check, factor=factor)
+    argv = _planned_with_a_check(monkeypatch, tmp_path / "out", make, certificates=(everywhere,))
+    main(argv)
+    said = capsys.readouterr().out
+    where = ", in the planned position (it does not judge the other 12 of the certificate)"
+    assert where in said.splitlines()[-2]
+    assert f"{words}{where}." in " ".join(said.split())
+    assert f"{words}{where}." in (tmp_path / "out" / "report.html").read_text()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,8 @@ def test_a_dose_agrees_with_itself() -> None:
     text = str(opinion)
     assert "taken as exact" in text
     assert "The hard limits hold in the check too." in text
+    several = replace(opinion, positions=13).headline
+    assert several.startswith("The hard limits hold in the check too, in the planned position (it does not judge the")
     assert max(map(len, text.splitlines())) <= 130
 
 
