@@ -132,6 +132,12 @@ class Beam:
     beamlets: Beamlets | None = None
     beamlet_monitor_units: FloatArray | None = None
 
+    def __repr__(self) -> str:
+        given = f"{len(self.control_points)} control points, {self.monitor_units:.4g} MU" if self.control_points else ""
+        planned = "" if self.beamlets is None else f"{self.beamlets.count} beamlets"
+        what = ", ".join(t for t in (f"gantry {self.gantry_deg:g} deg", given, planned) if t)
+        return f"Beam({self.name!r}, {self.machine.name}, {what})"
+
     def __post_init__(self) -> None:
         for name in ("gantry_deg", "couch_deg", "collimator_deg"):
             object.__setattr__(self, name, check_angle(name, getattr(self, name)))

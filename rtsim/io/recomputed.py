@@ -202,6 +202,9 @@ class Recomputed:
             f"{ACTION_PERCENT:g} %)."
         )
 
+    def __repr__(self) -> str:
+        return f"Recomputed({self.plan!r}, {self.headline!r})"
+
     def __str__(self) -> str:
         rx = self.plan.prescription
         machines = ", ".join(dict.fromkeys(b.machine.name for b in self.plan.beams))

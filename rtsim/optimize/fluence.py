@@ -48,6 +48,10 @@ class Planning:
     wishes: Wishes
     weights: Weights
     influence: Influence
+
+    def __repr__(self) -> str:
+        return f"Planning({self.prescription}, {self.matrix.shape[0]} rows, {self.influence!r})"
+
     own: OwnWishes
 
     def with_weights(self, weights: Weights) -> Planning:
@@ -75,6 +79,9 @@ class FluencePlan:
     solution: Solution
     planning: Planning
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"FluencePlan({self.prescription}, {len(self.beams)} beams, {self.solution!r}, {self.dose!r})"
 
 
 def goals_of(wanted: Protocol | tuple[Goal, ...], prescription: Prescription) -> tuple[Goal, ...]:

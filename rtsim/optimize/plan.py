@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from rtsim.beams.model import Beam
+from rtsim.dose.dvh import dvh
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.optimize.fluence import FluencePlan
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 from rtsim.protocol.nomenclature import canonical
+
+_HEADLINES = 3
+"""So many certificates are shown of a plan that is printed, broken ones first; all of them in ``certificates``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +129,31 @@ class Plan:
         """Monitor units of one fraction."""
         return sum(b.monitor_units for b in self.beams)
 
+    def __str__(self) -> str:
+        """Prescription, beams, certificates, and how much there is to read in the notes."""
+        limits = [c.headline for c in sorted(self.certificates, key=lambda c: c.held)]
+        more = f"; and {len(limits) - _HEADLINES} more" if len(limits) > _HEADLINES else ""
+        lines = [
+            f"{self.label}: {self.prescription}",
+            f"{self._technique} on {', '.join(dict.fromkeys(b.machine.name for b in self.beams))}",
+            ("; ".join(limits[:_HEADLINES]) or "no hard limit was judged") + more,
+        ]
+        lines += [f"NOT JUDGED: {len(self.not_checked)} hard limits (not_checked)"] * bool(self.not_checked)
+        return "\n".join([*lines, f"{len(self.notes)} notes (notes)"])
+
+    def __repr__(self) -> str:
+        return f"Plan({self.label!r}, {self._technique}, {len(self.certificates)} certificates)"
+
+    @property
+    def _technique(self) -> str:
+        arcs = sum(b.is_arc for b in self.beams)
+        count = len(self.beams)
+        kind = "arc" if arcs == count else "beam"
+        points = sum(len(b.control_points) for b in self.beams)
+        return (
+            f"{count} {kind}{'s' * (count != 1)} with {points} control points, {self.monitor_units:.0f} MU a fraction"
+        )
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Planned:
@@ -142,3 +173,23 @@ class Planned:
     phantom: Phantom
     fluence: FluencePlan | None = None
     levels_gy: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        """The plan, and what its target gets."""
+        return f"{self.plan}\n{self._coverage}"
+
+    def __repr__(self) -> str:
+        return f"Planned({self.plan!r}, {self.dose!r})"
+
+    @property
+    def _coverage(self) -> str:
+        rx = self.plan.prescription
+        target = self.phantom.structures.get(rx.target)
+        if target is None:
+            return f"{rx.target} is not drawn; {self.dose!r}"
+        found = dvh(self.dose, target)
+        covered = np.floor(10.0 * found.volume_percent_at(rx.dose_gy * (1.0 - 1e-6)) + 1e-9) / 10.0
+        return (
+            f"{rx.target}: {covered:g} % get {rx.dose_gy:g} Gy ({rx.coverage_percent:g} % wanted), D95% "
+            f"{found.dose_gy_at_percent(95.0):.2f} Gy, maximum in the body {self.dose.max_gy:.2f} Gy"
+        )

@@ -139,6 +139,13 @@ class Solution:
     converged: bool
     stopped: bool = False
 
+    def __repr__(self) -> str:
+        state = "stopped" if self.stopped else "converged" if self.converged else "NOT converged"
+        return (
+            f"Solution({self.weights.size} weights, {state} after {self.evaluations} evaluations, objective "
+            f"{self.objective:.4g}, violation {self.violation:.2g})"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentedLagrangian:

@@ -80,6 +80,13 @@ class Tradeoff:
     delivery_d95_gy: float = 0.0
     scaled_with: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        low, high = float(self.limits_gy[0]), float(self.limits_gy[-1])
+        return f"Tradeoff({self.structure} {self.metric}, {self.limits_gy.size} limits from {low:.3g} to {high:.3g} Gy)"
+
+    def __str__(self) -> str:
+        return self.statement
+
     @property
     def wanted_percent(self) -> float:
         """The coverage that is wanted."""

@@ -62,6 +62,9 @@ class Phantom:
     case_sha256: str = ""
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Phantom({self.name!r}, {self.grid.describe()}, {len(self.structures)} structures)"
+
     def __post_init__(self) -> None:
         density = np.ascontiguousarray(self.density_g_cm3, dtype=np.float32)
         index = np.ascontiguousarray(self.material_index, dtype=np.uint8)

@@ -49,6 +49,9 @@ class Structure:
     contours: PlanarContours | None = None
     color: tuple[int, int, int] | None = None
 
+    def __repr__(self) -> str:
+        return f"Structure({self.name!r}, {self.role.name}, {self.volume_cm3:.4g} cm3)"
+
     def __post_init__(self) -> None:
         coverage = np.array(self.coverage, dtype=np.float32, order="C")
         if coverage.shape != self.grid.shape:
