@@ -102,13 +102,14 @@ class PlanEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class DoseEntry:
-    """One RTDOSE."""
+    """One RTDOSE; ``beams`` the numbers of those that it says it is of."""
 
     file: Path
     sop_instance_uid: str
     summation: str
     frames: int
     plan_uid: str
+    beams: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,10 +264,13 @@ def _plan(path: Path, tags: Tags) -> PlanEntry:
 def _dose(path: Path, tags: Tags) -> DoseEntry:
     plans = items(tags, "ReferencedRTPlanSequence")
     frames = numbers(tags, "NumberOfFrames")
+    groups = items(plans[0], "ReferencedFractionGroupSequence") if plans else []
+    beams = [number(b, "ReferencedBeamNumber") for g in groups for b in items(g, "ReferencedBeamSequence")]
     return DoseEntry(
         file=path,
         sop_instance_uid=text(tags, "SOPInstanceUID"),
         summation=text(tags, "DoseSummationType", "unknown"),
         frames=1 if frames is None else int(frames[0]),
         plan_uid=text(plans[0], "ReferencedSOPInstanceUID") if plans else "",
+        beams=tuple(int(n) for n in beams if n is not None),
     )

@@ -11,7 +11,7 @@ from typing import Final
 from rtsim.beams.model import Beam
 from rtsim.errors import DicomError
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
-from rtsim.io.dicom_plan_beams import Turned, read_beam, unmodeled
+from rtsim.io.dicom_plan_beams import Turned, read_beam
 from rtsim.io.dicom_plan_machine import leaf_reach_mm
 from rtsim.io.dicom_tags import NotDicomError, Tags, items, number, numbers, read_tags, text
 from rtsim.machine import Machine
@@ -54,6 +54,7 @@ class PlanFile:
     Attributes:
         file: it was read from; ``plan_uid`` its SOP Instance UID.
         beams: deliverable.
+        beam_names: (number, name) of the treating beams of the file.
         stated: the doses that the beams are said to give.
         surfaces_mm: source to surface along the axis, as planned: (beam, distance) where it is said.
         prescription: None when the file gives neither a prescribed dose nor beam doses.
@@ -61,13 +62,15 @@ class PlanFile:
         frame_of_reference_uid: of its coordinates; "" when not said.
         structure_set_uid: that it refers to; "" when not said.
         label: for people.
-        unmodeled: what lies in the beams and is not computed: "blocks", "boli", "compensators".
+        unmodeled: what lies in the beams and is not computed: "blocks", "boli", "compensators", "accessories (TRAY)",
+            the factor of a wedge that nobody knows.
         notes: what was left out or taken otherwise.
     """
 
     file: Path
     plan_uid: str
     beams: tuple[Beam, ...]
+    beam_names: tuple[tuple[int, str], ...]
     stated: tuple[StatedDose, ...]
     surfaces_mm: tuple[tuple[Beam, float], ...]
     prescription: Prescription | None
@@ -88,12 +91,14 @@ def read_plan(
     boundaries are those of the file. Both, and everything left out, stand in ``Plan.notes``.
 
     Args:
-        machine: what delivers it; default the rtsim machine named in the plan. Of several each beam takes the one of
-            its energy and filter; a single one takes them all, with a note where these differ.
+        machine: what delivers it; default the rtsim machine named in the plan, which must have the energy and filter
+            of the beams. Of several each beam takes the one of its energy and filter; a single one takes them all,
+            with a note where these differ.
         target: name of the target; default the structure the plan prescribes to, else "PTV".
 
     Raises:
-        DicomError: no plan, several plans, or something rtsim cannot deliver (electrons, moving couch, leaves along y).
+        DicomError: no plan, several plans, or something rtsim cannot deliver (electrons, moving couch, leaves along y,
+            cones).
     """
     found = read_plan_file(scan_dicom(path), machine=machine, target=target)
     if found.prescription is None:
@@ -142,9 +147,10 @@ def read_plan_file(
     beams: list[Beam] = []
     stated: list[StatedDose] = []
     surfaces: list[tuple[Beam, float]] = []
+    without: list[str] = []
     for name, beam, given_to in treating:
         units = number(given_to, "BeamMeterset", 0.0) or 0.0
-        parts = read_beam(f"{file}: beam {name!r}", name, beam, units, machine, reach, turned, notes)
+        parts = read_beam(f"{file}: beam {name!r}", name, beam, units, machine, reach, turned, notes, without)
         beams += parts
         distance = number(items(beam, "ControlPointSequence")[0], "SourceToSurfaceDistance", 0.0) or 0.0
         surfaces += [(parts[0], distance)] if distance > 0.0 else []
@@ -158,6 +164,7 @@ def read_plan_file(
         file=file,
         plan_uid=entries[0].sop_instance_uid,
         beams=tuple(beams),
+        beam_names=tuple((int(number(beam, "BeamNumber", -1.0) or 0), name) for name, beam, _ in treating),
         stated=tuple(stated),
         surfaces_mm=tuple(surfaces),
         prescription=_prescription(tags, fractions, target, inventory, notes),
@@ -165,7 +172,7 @@ def read_plan_file(
         frame_of_reference_uid=text(tags, "FrameOfReferenceUID"),
         structure_set_uid=text(referenced[0], "ReferencedSOPInstanceUID") if referenced else "",
         label=long_name if long_name.startswith(label) else label,
-        unmodeled=tuple(dict.fromkeys(what for _, beam, _ in treating for what in unmodeled(beam))),
+        unmodeled=tuple(dict.fromkeys(without)),
         notes=tuple(dict.fromkeys(notes)),
     )
 

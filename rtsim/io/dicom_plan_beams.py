@@ -28,7 +28,11 @@ _ARC_STEP_DEG: Final = 5.0
 _JITTER_DEG: Final = 1.0
 _X_JAWS: Final = ("ASYMX", "X")
 _Y_JAWS: Final = ("ASYMY", "Y")
-_ABSENT: Final = {"NumberOfBlocks": "blocks", "NumberOfBoli": "boli", "NumberOfCompensators": "compensators"}
+_ABSENT: Final = (
+    ("NumberOfBlocks", "BlockSequence", "blocks"),
+    ("NumberOfBoli", "ReferencedBolusSequence", "boli"),
+    ("NumberOfCompensators", "CompensatorSequence", "compensators"),
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,6 +70,7 @@ def read_beam(
     reach_mm: float,
     turned: Turned,
     notes: list[str],
+    without: list[str],
 ) -> tuple[Beam, ...]:
     """A beam of the file; two or more where a wedge is in for a part of it.
 
@@ -74,6 +79,7 @@ def read_beam(
         meterset: its monitor units in one fraction.
         reach_mm: how far any leaf of the plan stands from the axis.
         notes: gets what is left out or taken otherwise.
+        without: gets what lies in the beam and is not computed.
 
     Raises:
         DicomError: what would give a wrong dose: no photons, no positions, a moving couch, weights that do not add up.
@@ -84,7 +90,15 @@ def read_beam(
     unit = text(beam, "PrimaryDosimeterUnit", "MU")
     if unit != "MU":
         raise DicomError(f"{where} counts its dose in {unit}; only monitor units (MU) can be read")
-    notes += [f"beam {name!r}: {what} are not modeled and were left out" for what in unmodeled(beam)]
+    applicators = [text(a, "ApplicatorID") or text(a, "ApplicatorType") for a in items(beam, "ApplicatorSequence")]
+    if applicators:
+        raise DicomError(
+            f"{where} is shaped by an applicator or cone ({', '.join(applicators)}), not by its jaws; rtsim models "
+            "jaws and one layer of leaves"
+        )
+    left_out = _left_out(beam)
+    without += left_out
+    notes += [f"beam {name!r}: {what} are not modeled and were left out" for what in left_out]
     machine = with_leaves(where, machine_of(where, name, beam, given, notes), beam, reach_mm, notes)
     points = items(beam, "ControlPointSequence")
     if len(points) < 2:
@@ -101,7 +115,7 @@ def read_beam(
     wedges = {int(number(w, "WedgeNumber", 0.0) or 0): w for w in items(beam, "WedgeSequence")}
     out = []
     for part, inside in _parts(where, read, wedges):
-        wedge = wedge_of(where, wedges[inside], machine, notes) if inside is not None else None
+        wedge = wedge_of(where, wedges[inside], machine, notes, without) if inside is not None else None
         controls = _control_points(where, part)
         whole = part[0] is read[0] and part[-1] is read[-1]
         try:
@@ -124,9 +138,14 @@ def read_beam(
     return tuple(out)
 
 
-def unmodeled(beam: Tags) -> tuple[str, ...]:
+def _left_out(beam: Tags) -> tuple[str, ...]:
     """What lies in the beam that rtsim does not compute."""
-    return tuple(what for keyword, what in _ABSENT.items() if (number(beam, keyword, 0.0) or 0.0) > 0)
+    accessories = [
+        text(a, "GeneralAccessoryID") or text(a, "GeneralAccessoryType") or "unnamed"
+        for a in items(beam, "GeneralAccessorySequence")
+    ]
+    lying = [what for count, listed, what in _ABSENT if (number(beam, count, 0.0) or 0.0) > 0 or items(beam, listed)]
+    return (*lying, *([f"accessories ({', '.join(accessories)})"] if accessories else []))
 
 
 def _units(where: str, beam: Tags, points: list[Tags], meterset: float) -> list[float]:

@@ -27,7 +27,7 @@ def machine_of(
     """The machine of a beam: the given one, the one of the given ones that has its energy, or the one it names.
 
     Raises:
-        DicomError: none; with the bundled machines of the same energy.
+        DicomError: none, with the bundled machines of the same energy; the one it names is of another energy.
     """
     energy, free = _energy(beam)
     wanted = "unknown energy" if energy is None else f"{energy:g} MV" + (" FFF" if free else "")
@@ -47,7 +47,10 @@ def machine_of(
     else:
         machine = _named(where, beam, wanted, energy, free)
         if not _fits(machine, energy, free):
-            notes.append(f"beam {name!r} is of {wanted}; it is read for {machine.name} of {machine.nominal_energy}")
+            raise DicomError(
+                f"{where} is of {wanted}, the machine it names is {machine.name} ({machine.nominal_energy}). Give "
+                f"machine= of this energy and filter; bundled: {_close(energy, free)}"
+            )
     distance = number(beam, "SourceAxisDistance")
     if distance is not None and abs(distance - machine.sad_mm) > _SAD_TOLERANCE_MM:
         raise DicomError(
@@ -185,8 +188,12 @@ def _with_mlc(machine: Machine, edges_mm: tuple[float, ...], reach_mm: float) ->
     return replace(machine, mlc=replace(mlc, leaf_edges_mm=edges_mm, max_position_mm=reach_mm))
 
 
-def wedge_of(where: str, tags: Tags, machine: Machine, notes: list[str]) -> Wedge:
-    """A wedge of the file: the machine's own where it has the name, kind, angle and factor."""
+def wedge_of(where: str, tags: Tags, machine: Machine, notes: list[str], without: list[str]) -> Wedge:
+    """A wedge of the file: the machine's own where it has the name, kind, angle and factor.
+
+    Where neither the file nor the machine knows its factor, or the file does not say that of a dynamic wedge, the dose
+    is that of monitor units behind the wedge: ``without`` says so.
+    """
     angle, orientation = number(tags, "WedgeAngle", 0.0) or 0.0, number(tags, "WedgeOrientation", 0.0) or 0.0
     name = text(tags, "WedgeID") or f"wedge {angle:g}"
     physical = text(tags, "WedgeType", "STANDARD") != "DYNAMIC"
@@ -198,6 +205,8 @@ def wedge_of(where: str, tags: Tags, machine: Machine, notes: list[str]) -> Wedg
         factor = alike[0].factor if alike else 1.0
         origin = f"that of {machine.name}, {factor:g}," if alike else "1"
         notes.append(f"wedge {name!r} has no factor in the plan; {origin} is taken")
+        # the monitor units of a dynamic wedge depend on its field: those of a table by angle are no one's
+        without += [] if alike and physical else [f"the factor of wedge {name!r}, which is not known"]
     for own in alike:  # Wedge Angle is a whole number, Wedge ID has 16 characters
         if own.name[:16] == name and abs(own.factor - factor) < 1e-12:
             return replace(own, orientation_deg=toward)

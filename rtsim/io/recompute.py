@@ -20,7 +20,7 @@ from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
 from rtsim.errors import DicomError, GeometryError, InputError
 from rtsim.evaluate.gamma import GammaResult, gamma
-from rtsim.io.dicom_dose import read_dose
+from rtsim.io.dicom_given_dose import given_dose
 from rtsim.io.dicom_inventory import DicomInventory, scan_dicom
 from rtsim.io.dicom_plan import PlanFile, read_plan_file
 from rtsim.io.dicom_read import read_dicom
@@ -73,7 +73,7 @@ def recompute(
 
     Raises:
         DicomError: nothing to compute, a plan in another frame of reference than the CT, or what would give a wrong
-            dose (see :func:`rtsim.io.read_plan`); a machine of another energy.
+            dose (see :func:`rtsim.io.read_plan`); a machine, given or named in the plan, of another energy.
         GeometryError: the beams miss the CT.
     """
     check_engine("engine", engine)
@@ -88,7 +88,7 @@ def recompute(
     )
     notes = [*file.notes, *phantom.ct.notes, *_check_frame(phantom, file), *_densities(inventory, phantom)]
     notes += _surfaces(phantom, file)
-    given = _given(inventory, file, notes)
+    given, missing = given_dose(inventory, file, notes)
     chosen = engine or CollapsedCone(spacing_mm=_spacing_mm(given))
     for beam in file.beams:
         if not bool(phantom.grid.contains(np.array(beam.isocenter_mm))):
@@ -115,6 +115,7 @@ def recompute(
         structures=tuple(c for c in compared if c is not None),
         points=points,
         unmodeled=file.unmodeled,
+        not_compared=missing,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -183,36 +184,6 @@ def _spacing_mm(given: Dose | None) -> float:
     if given is None:
         return _SPACING_MM
     return round(min(max(float(min(given.grid.spacing_mm)), _SPACINGS_MM[0]), _SPACINGS_MM[1]), 3)
-
-
-def _given(inventory: DicomInventory, file: PlanFile, notes: list[str]) -> Dose | None:
-    """The dose of the plan: PLAN, or the sum of its BEAM doses; None, with a note, when there is none to be read."""
-    own = [d for d in inventory.doses if d.plan_uid in ("", file.plan_uid)]
-    if len(own) < len(inventory.doses):
-        notes.append(f"{len(inventory.doses) - len(own)} RTDOSE of other plans left out")
-    whole = [d for d in own if d.summation == "PLAN"]
-    beams = [d for d in own if d.summation == "BEAM"]
-    chosen = whole or beams or own
-    if not chosen:
-        return None
-    if whole and len(whole) > 1:
-        notes.append(f"{len(whole)} RTDOSE of this plan; {whole[0].file.name} is compared")
-        chosen = whole[:1]
-    try:
-        doses = [read_dose(d.file, fractions=file.fractions) for d in chosen]
-    except DicomError as error:
-        notes.append(f"the RTDOSE is not compared: {error}")
-        return None
-    if any(d.grid != doses[0].grid for d in doses):
-        notes.append("the RTDOSE is not compared: its beams are on different grids; export the dose of the plan")
-        return None
-    if not whole:
-        notes.append(f"the given dose is the sum of {len(doses)} RTDOSE of {chosen[0].summation} each")
-    total = replace(doses[0], values_gy=np.sum([d.values_gy for d in doses], axis=0))
-    if not total.values_gy.any():
-        notes.append("the RTDOSE is not compared: it is 0 Gy everywhere")
-        return None
-    return total
 
 
 def _computed(

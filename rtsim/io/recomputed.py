@@ -124,6 +124,7 @@ class Recomputed:
         structures: the treated target first, then cord and PRV, other targets, the others.
         points: isocenters, and what the plan states of its beams.
         unmodeled: what lies in the beams of the plan and was not computed.
+        not_compared: why what is given cannot be compared; "" where it is, or where nothing is given.
         notes: everything that was left out or taken otherwise.
     """
 
@@ -137,6 +138,7 @@ class Recomputed:
     points: tuple[ComparedPoint, ...]
     unmodeled: tuple[str, ...]
     notes: tuple[str, ...]
+    not_compared: str = ""
 
     @property
     def pass_percent(self) -> float | None:
@@ -187,6 +189,8 @@ class Recomputed:
     @property
     def _agreement(self) -> str:
         found = self.pass_percent
+        if found is None and self.not_compared:
+            return f"NOT COMPARED: {self.not_compared}."
         if found is None:
             stated = any(p.name.startswith(BEAM_POINT) for p in self.points)
             return "No dose to compare with" + (" but what the plan states of its beams." if stated else ".")

@@ -321,9 +321,21 @@ def turning_collimator(tags: Dataset) -> None:
     beam_of(tags).ControlPointSequence[2].BeamLimitingDeviceAngle = "3"
 
 
+def cone(tags: Dataset) -> None:
+    found = Dataset()
+    found.ApplicatorID, found.ApplicatorType = "CONE15", "STEREOTACTIC"
+    beam_of(tags).ApplicatorSequence = [found]
+
+
+def named_of_another_energy(tags: Dataset) -> None:
+    first_of(tags).NominalBeamEnergy = "18"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (cone, r"shaped by an applicator or cone \(CONE15\)"),
+        (named_of_another_energy, r"is of 18 MV, the machine it names is generic_6x \(6 MV\)"),
         (short, r"end at a meterset weight of 0\.9, its Final Cumulative Meterset Weight is 1"),
         (falls, "must start at 0 and never fall"),
         (starts_late, "must start at 0 and never fall"),

@@ -26,7 +26,8 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 
 ENGINE = PencilBeam(spacing_mm=8.0)
-Spoil = Callable[[dict[str, Callable[[Dataset], None]]], Path]
+Change = Callable[[Dataset], None]
+Spoil = Callable[[dict[str, Change]], Path]
 
 
 def phantom() -> Phantom:
@@ -121,20 +122,101 @@ def test_without_a_dose_what_the_plan_states_of_its_beams_is_compared(spoil: Spo
     assert "what the plan states of its beams" in found.headline
 
 
+def of_beam(tags: Dataset, *numbers: int) -> None:
+    tags.DoseSummationType = "BEAM"
+    group = Dataset()
+    group.ReferencedBeamSequence = []
+    for n in numbers:
+        beam = Dataset()
+        beam.ReferencedBeamNumber = str(n)
+        group.ReferencedBeamSequence.append(beam)
+    tags.ReferencedRTPlanSequence[0].ReferencedFractionGroupSequence = [group]
+
+
+def another_dose(folder: Path, name: str, change: Change) -> None:
+    """A copy of the RTDOSE of the folder, an object of its own."""
+    tags = pydicom.dcmread(folder / "RTDOSE.dcm")
+    change(tags)
+    tags.SOPInstanceUID = tags.file_meta.MediaStorageSOPInstanceUID = f"{tags.SOPInstanceUID[:50]}.{len(name)}"
+    tags.save_as(folder / name, enforce_file_format=True)
+
+
+def half(tags: Dataset) -> None:
+    of_beam(tags, 1)
+    tags.DoseGridScaling = 0.5 * float(tags.DoseGridScaling)
+
+
+def unreferenced(tags: Dataset) -> None:
+    del tags.ReferencedRTPlanSequence
+    tags.DoseGridScaling = 1.3 * float(tags.DoseGridScaling)
+
+
 def test_doses_of_beams_are_summed_and_those_of_other_plans_left_out(spoil: Spoil) -> None:
-    def half(tags: Dataset) -> None:
-        tags.DoseSummationType, tags.DoseGridScaling = "BEAM", 0.5 * float(tags.DoseGridScaling)
+    def foreign(tags: Dataset) -> None:
+        tags.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID = "1.2.3"
 
     folder = spoil({"RTDOSE.dcm": half})
-    for name, plan in (("second", None), ("foreign", "1.2.3")):
-        tags = pydicom.dcmread(folder / "RTDOSE.dcm")
-        if plan:
-            tags.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID = plan
-        tags.save_as(folder / f"{name}.dcm", enforce_file_format=True)
+    another_dose(folder, "second.dcm", lambda tags: of_beam(tags, 2))
+    another_dose(folder, "foreign.dcm", foreign)
     found = recompute(folder, engine=ENGINE)
     assert found.pass_percent == 100.0
     assert any("sum of 2 RTDOSE of BEAM" in n for n in found.notes)
     assert any("1 RTDOSE of other plans left out" in n for n in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((), "do not say of which beam"),
+        ((1,), "those of single beams, and lack 'G180'"),
+        ((2, 1, 2), "have 'G180' more than once"),
+    ],
+)
+def test_doses_of_some_beams_are_not_the_dose_of_the_plan(spoil: Spoil, numbers: tuple[int, ...], message: str) -> None:
+    found = recompute(spoil({"RTDOSE.dcm": lambda tags: of_beam(tags, *numbers)}), engine=ENGINE)
+    assert found.given is None
+    assert message in found.headline
+    assert found.headline.startswith("NOT COMPARED: ")
+
+
+def test_a_dose_that_refers_to_the_plan_comes_before_one_that_refers_to_none(spoil: Spoil) -> None:
+    folder = spoil({})
+    another_dose(folder, "A.dcm", unreferenced)  # the first by its name
+    found = recompute(folder, engine=ENGINE)
+    assert found.pass_percent == 100.0
+    assert any("1 RTDOSE (A.dcm) left out: no plan is referred to" in n for n in found.notes)
+    (folder / "RTDOSE.dcm").unlink()
+    alone = recompute(folder, engine=ENGINE)
+    assert alone.given is not None
+    assert any("A.dcm refers to no plan; the only such RTDOSE, it is taken" in n for n in alone.notes)
+    shutil.copy(folder / "A.dcm", folder / "B.dcm")
+    assert "2 RTDOSE (A.dcm, B.dcm) refer to no plan" in recompute(folder, engine=ENGINE).headline
+
+
+def test_of_several_doses_of_the_plan_none_is_chosen_by_its_name(spoil: Spoil) -> None:
+    folder = spoil({})
+    another_dose(folder, "A.dcm", lambda tags: None)
+    assert "2 RTDOSE (A.dcm, RTDOSE.dcm) are all the dose of this plan" in recompute(folder, engine=ENGINE).headline
+
+
+def test_what_lies_in_a_beam_and_is_not_computed_stands_in_the_headline(spoil: Spoil) -> None:
+    def tray(tags: Dataset) -> None:
+        accessory = Dataset()
+        accessory.GeneralAccessoryNumber, accessory.GeneralAccessoryID = 1, "TRAY 3"
+        tags.BeamSequence[0].GeneralAccessorySequence = [accessory]
+        wedge, state = Dataset(), Dataset()
+        wedge.WedgeNumber, wedge.WedgeID, wedge.WedgeType = "1", "EDW60IN", "DYNAMIC"
+        wedge.WedgeAngle, wedge.WedgeOrientation = "60", "0"
+        state.ReferencedWedgeNumber, state.WedgePosition = "1", "IN"
+        beam = tags.BeamSequence[1]
+        beam.NumberOfWedges, beam.WedgeSequence = "1", [wedge]
+        beam.ControlPointSequence[0].WedgePositionSequence = [state]
+
+    found = recompute(spoil({"RTPLAN.dcm": tray}), engine=ENGINE)
+    assert found.unmodeled == ("accessories (TRAY 3)", "the factor of wedge 'EDW60IN', which is not known")
+    assert found.headline.startswith(
+        "COMPUTED WITHOUT ACCESSORIES (TRAY 3) AND THE FACTOR OF WEDGE 'EDW60IN', WHICH IS NOT KNOWN. "
+    )
 
 
 def test_a_dose_that_cannot_be_compared_is_a_note(spoil: Spoil) -> None:
@@ -211,9 +293,14 @@ def test_several_plans_ask_for_one(spoil: Spoil) -> None:
     assert recompute(folder, engine=ENGINE, plan="other.dcm").given is None
 
 
-def test_a_machine_of_another_energy_is_refused(stored: tuple[Path, Plan, Dose]) -> None:
+def test_a_machine_of_another_energy_is_refused(stored: tuple[Path, Plan, Dose], spoil: Spoil) -> None:
+    def higher(tags: Dataset) -> None:
+        tags.BeamSequence[0].ControlPointSequence[0].NominalBeamEnergy = "18"
+
     with pytest.raises(DicomError, match=r"is of 6 MV, the machines given are generic_10x .*bundled: generic_6x"):
         recompute(stored[0], engine=ENGINE, machine=load_machine("generic_10x"))
+    with pytest.raises(DicomError, match=r"is of 18 MV, the machine it names is generic_6x \(6 MV\)"):
+        recompute(spoil({"RTPLAN.dcm": higher}), engine=ENGINE)
     both = (load_machine("generic_10x"), load_machine("generic_6x"))
     assert recompute(stored[0], engine=ENGINE, machine=both).pass_percent == 100.0
 
