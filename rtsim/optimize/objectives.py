@@ -2,8 +2,9 @@
 
 An objective is a frozen setting that names a structure. It is evaluated on a :class:`Region`: the doses of the voxels
 (or points) of that structure and the share of the structure's volume that each of them stands for, so that a voxel
-that lies half inside counts half. All objectives are differentiable almost everywhere; all are convex in dose, hence in
-the weights, but for those that leave out a share of the volume. Biological ones: ``objectives_biology.py``.
+that lies half inside counts half. All objectives are differentiable almost everywhere; all in this file are convex in
+dose, hence in the weights, but for those that leave out a share of the volume. Not all of the biological ones are:
+``objectives_biology.py`` says of each.
 
 Sources: Bortfeld, Phys Med Biol 44 (1999) R1, DOI 10.1088/0031-9155/44/1/R01 (quadratic objectives); Niemierko, Med
     Phys 26

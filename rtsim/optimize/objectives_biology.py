@@ -5,6 +5,10 @@ evaluation reports. A gradient with respect to the physical dose D of ``fraction
 
 d EQD2 / d D = (2 D / n + ab) / (2 + ab)
 
+Convex in dose are SquaredOverEqd2, MeanEqd2, and Complication with a probit. Not convex are SquaredUnderEqd2 far below
+its dose, Complication with a logistic above TD50, and TumorControl of a population: with those the solver
+finds a local optimum, which depends on where it starts.
+
 Sources: Fowler, Br J Radiol 62 (1989) 679, DOI 10.1259/0007-1285-62-740-679 (LQ); Webb & Nahum, Phys Med Biol 38 (1993)
 653, DOI 10.1088/0031-9155/38/6/001 (Poisson); Kutcher & Burman, IJROBP 16 (1989) 1623, DOI
 10.1016/0360-3016(89)90972-3 (LKB); Niemierko, Med Phys 26 (1999) 1100 (logistic in gEUD); Romeijn et al., Phys Med Biol
@@ -128,6 +132,10 @@ class TumorControl:
 
     ``model`` comes from :func:`rtsim.biology.histology`; the number of clonogens from the volumes of the region. It
     asks for a dose without an upper end: give the target a maximum besides.
+
+    For one alpha it is convex in dose where alpha (1 + 2 D / (n ab))^2 > 2 / (n ab), at all but low doses; averaged
+    over a population it is not in general: where the sensitive tumors are controlled and the resistant ones are not,
+    it bends the other way.
     """
 
     structure: str
@@ -176,6 +184,9 @@ class Complication:
 
     Probit: NTCP = Phi((gEUD - TD50) / (m TD50)), as :class:`rtsim.biology.Lkb` has it. Logistic: 1 / (1 + (TD50 /
     gEUD)^k) with k = 4 / (m sqrt(2 pi)), the same slope at TD50.
+
+    -ln(1 - NTCP) of the probit is convex in gEUD; that of the logistic, ln(1 + (gEUD / TD50)^k), rises like k ln gEUD
+    and is concave above (k - 1)^(1/k) TD50 (1.26 TD50 for m = 0.175): not convex where an organ is lost anyway.
     """
 
     structure: str

@@ -63,6 +63,7 @@ def bare(phantom: Phantom) -> Phantom:
 
 
 def by_hand_percent(planned: Planned) -> list[float]:
+    assert any("checks geometry and arithmetic, not calibration" in n for n in planned.plan.notes)
     found = [re.search(r"^By hand, .*\(([+-][\d.]+) %\)", n) for n in planned.plan.notes]
     return [float(m[1]) for m in found if m]
 

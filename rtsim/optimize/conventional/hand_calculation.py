@@ -1,4 +1,4 @@
-"""Monitor units by hand: from the machine's output and depth dose in a water tank, without the patient's CT.
+"""Monitor units by the formula of a hand calculation, from dose in a water tank, without the patient's CT.
 
         MU = dose / (output(s) x TPR(d, s) x (SAD / distance)^2)
 
@@ -6,7 +6,10 @@ with s the equivalent square 2 a b / (a + b) of the field (Sterling 1964, doi:10
 depth as water, output the dose of one monitor unit 100 mm deep at the isocenter, and TPR the tissue-phantom ratio to
 100 mm, from the depth dose behind a water surface at SAD - 100 mm with the inverse square taken out. What it does not
 know: the shape of the patient beside the axis, lung and bone beside it, scatter that is missing at the far side.
-Verification of monitor units in this way: AAPM TG-114, doi:10.1118/1.3521473 [M].
+The formula is that of AAPM TG-114, doi:10.1118/1.3521473 [M]; the independence that TG-114 asks for is not there:
+output and TPR are not measured but computed by the collapsed cone from the same machine data as the plan. So it checks
+geometry and arithmetic (depth, distance, field, weights, monitor units), not the calibration, the beam data or the
+engine. For that put measured output and TPR in place of the tank.
 """
 
 from __future__ import annotations
@@ -25,6 +28,12 @@ from rtsim.typing import FloatArray
 
 LOOK_AT_PERCENT = 5.0
 """A difference above this needs an explanation before the patient is treated (TG-114, heterogeneous [M])."""
+
+WHAT_IT_CHECKS = (
+    "By hand means the same engine in water: it checks geometry and arithmetic, not calibration, beam data or engine. "
+    "For those take the factors from measured tables."
+)
+"""A sentence for the sheet."""
 
 REFERENCE_DEPTH_MM = 100.0
 _TANK_MM = 350.0
@@ -120,7 +129,7 @@ class HandCalculation:
         return 100.0 * (self.planned_mu / self.monitor_units - 1.0)
 
     def describe(self) -> str:
-        """One sentence for the sheet."""
+        """What the sheet says of a field."""
         warning = (
             f" MORE THAN {LOOK_AT_PERCENT:g} %: scatter that a thin neck or lung does not give, or an error; find out "
             "which before treating."

@@ -10,7 +10,7 @@ import numpy as np
 from rtsim.beams.model import Beam
 from rtsim.dose.dvh import dvh
 from rtsim.dose.result import Dose
-from rtsim.optimize.conventional.hand_calculation import HandCalculation
+from rtsim.optimize.conventional.hand_calculation import WHAT_IT_CHECKS, HandCalculation
 from rtsim.optimize.conventional.reference_point import Path
 from rtsim.optimize.conventional.weighting import HOT_ABOVE
 from rtsim.optimize.find import find_structure
@@ -57,6 +57,7 @@ def sheet(
     said = [f"Isocenter ({x:.1f}, {y:.1f}, {z:.1f}) mm in the CT."]
     said += [f.describe() for f in fields]
     said += [f"By hand, {f.beam.name}: {f.check.describe()}" for f in fields]
+    said.append(WHAT_IT_CHECKS)
     if target is not None:
         said += [_covered(s, prescription, dose, len(fields)) for s in _tumors(phantom, target)]
     said.append(_hottest(phantom, prescription, dose, fields))
