@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,14 @@ from rtsim.cli.outputs import Extras, record_of, write_outputs
 from rtsim.cli.planning import plan_of, tradeoff_or_none, wants_tradeoff
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
 from rtsim.cli.stopping import STOPPED, stoppable
-from rtsim.evaluate import GradeReport, delivery_summary, grade
+from rtsim.evaluate import GradeReport, beam_summary, delivery_summary, grade
 from rtsim.io.files import refuse_existing, whole_folder
 from rtsim.optimize import Planned, Tradeoff
 from rtsim.protocol import Technique
 from rtsim.typing import Progress
+
+_WIDTH = 110
+"""Of notes on the terminal, as of the tables."""
 
 
 class Clock:
@@ -120,9 +124,16 @@ def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, extr
     if isinstance(checked, Checked):
         console.print(f"\n{checked.opinion}\n", markup=False)
     for note in (*planned.phantom.notes, *planned.plan.notes):
-        console.print(f"note: {note}", markup=False)
+        console.print(textwrap.fill(f"note: {note}", _WIDTH, subsequent_indent="  "), markup=False)
     delivery = delivery_summary(planned.plan)
-    console.print(f"\ndelivery: {delivery}", markup=False)
+    machines = ", ".join(dict.fromkeys(b.machine.name for b in planned.plan.beams))
+    console.print(f"\ndelivery: {delivery}, on {machines}", markup=False)
+    for b in map(beam_summary, (b for b in planned.plan.beams if b.is_arc)):
+        console.print(
+            f"  {b.name}: gantry {b.gantry}, collimator {b.collimator_deg:g}\u00b0, {b.apertures}, "
+            f"{b.monitor_units:.0f} MU, {b.time}",
+            markup=False,
+        )
     if extras.tradeoff is not None:
         console.print(f"trade-off: {extras.tradeoff.statement}", markup=False)
     total = sum(clock.seconds.values())

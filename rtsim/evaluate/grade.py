@@ -17,7 +17,8 @@ from rtsim.optimize.plan import Certificate
 from rtsim.optimize.unlimited import unlimited_said
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
-from rtsim.protocol import Goal, Metric, MetricKind, Prescription, Protocol
+from rtsim.protocol import Goal, Metric, MetricKind, Prescription, Protocol, Technique
+from rtsim.protocol.nomenclature import canonical
 
 CORD_ALPHA_BETA_GY = 2.0
 
@@ -50,6 +51,8 @@ def grade(
         )
     is_protocol = isinstance(protocol_or_goals, Protocol)
     goals = protocol_or_goals.goals_for(prescription) if isinstance(protocol_or_goals, Protocol) else protocol_or_goals
+    # Its models of control were fitted to stereotactic doses, and pain relief is not control.
+    is_palliative = isinstance(protocol_or_goals, Protocol) and protocol_or_goals.technique is Technique.CONVENTIONAL
     work = _Work(dose, phantom, prescription)
     rows = tuple(work.row(goal) for goal in goals)
     return GradeReport(
@@ -62,10 +65,11 @@ def grade(
         target=work.target_summary(),
         indices=work.indices(),
         hot_spot=hot_spot(dose, work.target, work.external, prescription.dose_gy),
-        tumor=None if histology is None else work.tumor(histology),
+        tumor=None if histology is None else work.tumor(histology, has_control=not is_palliative),
         cord=work.cord_effect(),
         certificates=tuple(certificates),
         unlimited=unlimited_said(phantom, goals, prescription),
+        information=work.information(goals),
     )
 
 
@@ -104,6 +108,23 @@ class _Work(Measured):
             note, status = f"{found.obstacle}: no dose could meet the goal", Status.TOO_SMALL
         return GoalRow(goal=goal, found_as=name, value=found.value, status=status, note=note)
 
+    def information(self, goals: Sequence[Goal]) -> tuple[str, ...]:
+        """The thecal sac, where the source of the PRV's limit speaks of it and nothing limits it."""
+        sac = next((s for s in self.phantom.structures.values() if canonical(s.name) == "thecal_sac"), None)
+        stands_for = [
+            g for g in goals if g.structure == "spinal_cord_prv" and "thecal sac" in f"{g.source.citation} {g.note}"
+        ]
+        is_limited = any(g.structure == "thecal_sac" for g in goals)
+        if sac is None or not stands_for or is_limited or not self._is_on_grid(sac):
+            return ()
+        h = self.dvh_of(sac)
+        near_maximum = h.dose_gy_at(min(0.035, h.volume_cm3))
+        return (
+            f"Not limited, for information: {sac.name} D0.035cc is {near_maximum:.2f} Gy. The source of the limit on "
+            f"the cord's PRV ({stands_for[0].value:g} {stands_for[0].unit}) speaks of the thecal sac, for which the "
+            "PRV stands here.",
+        )
+
     def target_summary(self) -> TargetSummary:
         h, rx = self.dvh_of(self.target), self.prescription.dose_gy
         return TargetSummary(
@@ -135,7 +156,7 @@ class _Work(Measured):
             falloff=None if cord is None else falloff(self.dose, self.target, cord, rx),
         )
 
-    def tumor(self, histology: Histology) -> TumorEffect:
+    def tumor(self, histology: Histology, *, has_control: bool) -> TumorEffect:
         structure = next(
             (s for r in (Role.GTV, Role.CTV) for s in self.phantom.structures.with_role(r) if self._is_on_grid(s)),
             self.target,
@@ -144,7 +165,7 @@ class _Work(Measured):
         h = self.dvh_of(structure)
         doses, volumes = h.differential()
         d95 = h.dose_gy_at_percent(95)
-        models = histology.tcp
+        models = histology.tcp if has_control else None
         return TumorEffect(
             histology=histology,
             structure=structure.name,

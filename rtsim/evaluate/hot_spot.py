@@ -36,7 +36,8 @@ class HotSpot:
         x, y, z = self.point_mm
         where = "in the target" if self.is_in_target else "OUTSIDE the target"
         return (
-            f"dose maximum {self.max_gy:.2f} Gy = {self.max_percent:.0f} % at ({x:.0f}, {y:.0f}, {z:.0f}) mm, {where}; "
+            f"dose maximum (hottest voxel) {self.max_gy:.2f} Gy = {self.max_percent:.0f} % "
+            f"at ({x:.0f}, {y:.0f}, {z:.0f}) mm, {where}; "
             f"{self.hot_outside_cm3:.1f} cm3 outside the target get more than {100 * HOT:.0f} %"
         )
 

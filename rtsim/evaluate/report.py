@@ -12,8 +12,11 @@ from rtsim.evaluate.hot_spot import HotSpot
 from rtsim.evaluate.indices import Falloff
 from rtsim.optimize.plan import Certificate
 from rtsim.protocol import Goal, Prescription, Priority, Source, Standing
+from rtsim.protocol.nomenclature import canonical
 
 _WIDTH: Final = 110
+_NAMED: Final = 4
+"""Missed goals that the head names."""
 _LETTER: Final = {Standing.VERIFIED: "V", Standing.LITERATURE: "L", Standing.ASSUMPTION: "A"}
 
 
@@ -143,6 +146,7 @@ class GradeReport:
         protocol: its name, empty when goals were given one by one.
         engine, grid: of the dose that was graded.
         unlimited: a sentence for each structure that is named like a cord and has no hard limit.
+        information: sentences on what nothing limits and a reader asks for.
     """
 
     phantom: str
@@ -158,6 +162,7 @@ class GradeReport:
     cord: CordEffect | None
     certificates: tuple[Certificate, ...] = ()
     unlimited: tuple[str, ...] = ()
+    information: tuple[str, ...] = ()
 
     @property
     def violations(self) -> tuple[GoalRow, ...]:
@@ -209,23 +214,58 @@ class GradeReport:
         """One line for each limit promised in every position of the patient: in how many it is held, and the worst."""
         return tuple(c.headline for c in self.certificates if c.positions is not None and c.positions.promised)
 
+    @property
+    def goals_sentence(self) -> str:
+        """How many goals are met and which are not; those that are only reported apart."""
+        goals, reported = (
+            [r for r in self.rows if r.goal.priority is p and r.is_judged] for p in (Priority.GOAL, Priority.REPORT)
+        )
+        text = f"{sum(r.status is Status.MET for r in goals)} of {len(goals)} judged goals met"
+        missed = [r for r in goals if r.status is Status.MISSED]
+        if missed:
+            named = ", ".join(f"{r.found_as} {r.goal.parsed.name} {r.got} ({r.wanted})" for r in missed[:_NAMED])
+            more = f" and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
+            text += f"; NOT MET: {named}{more}"
+        if reported:
+            met = sum(r.status is Status.MET for r in reported)
+            text += f". Of {len(reported)} numbers that are only reported, {met} lie in their bands"
+        return f"{text}."
+
+    @property
+    def margin_sentences(self) -> tuple[str, ...]:
+        """Of limits on a PRV what displaced positions mean: the PRV is itself the margin for them."""
+        out = []
+        for c in self.certificates:
+            p = c.positions
+            if canonical(c.structure) != "spinal_cord_prv" or p is None or p.promised or p.held == p.count:
+                continue
+            text = (
+                f"{c.structure} (the limit): {'met' if c.held else 'NOT met'} as planned, not in "
+                f"{p.count - p.held} of {p.count} positions, because the PRV is itself the margin for these"
+            )
+            cord = next((d for d in self.certificates if canonical(d.structure) == "spinal_cord" and d.positions), None)
+            if cord is not None and cord.positions is not None:
+                text += f"; the cord inside it is held in {cord.positions.held} of {cord.positions.count}"
+            out.append(f"{text}.")
+        return tuple(out)
+
     def __str__(self) -> str:
         parts = [self._head(), self._table(), self._target_lines(), self._biology_lines(), self._footnotes()]
         return "\n\n".join(p for p in parts if p)
 
     def _head(self) -> str:
         mark = "=" if self.hard_limits_held else "!"
-        goals = [r for r in self.rows if r.goal.priority is Priority.GOAL and r.is_judged]
         lines = [
             mark * _WIDTH,
             *textwrap.wrap(self.headline, _WIDTH),
             *(line for text in (*self.position_headlines, *self.unlimited) for line in textwrap.wrap(text, _WIDTH)),
-            f"{sum(r.status is Status.MET for r in goals)} of {len(goals)} judged goals met.",
+            *textwrap.wrap(self.goals_sentence, _WIDTH),
             mark * _WIDTH,
             f"{self.phantom}: {self.prescription}" + (f", protocol {self.protocol}" if self.protocol else ""),
             f"dose: {self.engine or 'engine not named'} on {self.grid}",
         ]
-        return "\n".join(lines + [line for c in self.certificates for line in textwrap.wrap(c.statement, _WIDTH)])
+        said = (*(c.statement for c in self.certificates), *self.margin_sentences, *self.information)
+        return "\n".join(lines + [line for text in said for line in textwrap.wrap(text, _WIDTH)])
 
     def _table(self) -> str:
         numbers = {source: i + 1 for i, source in enumerate(self.sources)}

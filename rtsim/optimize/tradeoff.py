@@ -94,8 +94,14 @@ class Tradeoff:
 
     @property
     def needed_gy(self) -> float | None:
-        """The limit that the wanted coverage would need; None when no limit looked at is high enough."""
-        return self.limit_for(self.wanted_percent - SLACK_PERCENT)
+        """The limit that the wanted coverage would need; None when no limit looked at is high enough.
+
+        Never above the limit asked for where that gives the wanted coverage: the plan is the proof.
+        """
+        found = self.limit_for(self.wanted_percent - SLACK_PERCENT)
+        if not self.is_reached:
+            return found
+        return self.limit_gy if found is None else min(found, self.limit_gy)
 
     @property
     def is_reached(self) -> bool:

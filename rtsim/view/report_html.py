@@ -140,7 +140,8 @@ def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: st
     head = "Hard limits held" if held else "HARD LIMIT VIOLATED"
     lines = [f"<p><b>{escape(text)}</b></p>" for text in grade.position_headlines]
     lines += [f"<p><b>{escape(text)}</b></p>" for text in grade.unlimited]
-    lines += [f"<p>{escape(c.statement)}</p>" for c in grade.certificates]
+    said = (*(c.statement for c in grade.certificates), *grade.margin_sentences, *grade.information)
+    lines += [f"<p>{escape(text)}</p>" for text in said]
     measured = [r for r in grade.rows if r.goal.priority is Priority.HARD and r.value is not None]
     if measured:
         items = "".join(
@@ -156,10 +157,8 @@ def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: st
         lines.append(
             f"<p>Not checked, because not drawn or outside the dose grid: {escape(', '.join(open_limits))}.</p>"
         )
-    goals = [r for r in grade.rows if r.goal.priority is Priority.GOAL and r.is_judged]
-    met = sum(r.status is Status.MET for r in goals)
     lines.append(
-        f"<p>{met} of {len(goals)} judged goals met. {escape(grade.target.name)}: "
+        f"<p>{escape(grade.goals_sentence)} {escape(grade.target.name)}: "
         f"{grade.target.coverage_percent:.1f} % gets the prescribed dose.</p>"
     )
     if check is not None:
@@ -259,8 +258,8 @@ def _target_table(grade: GradeReport) -> str:
         ("gets the prescription", f"{t.coverage_percent:.1f} %"),
         ("D98% / D95%", f"{t.d98_gy:.2f} / {t.d95_gy:.2f} Gy"),
         ("D50% / D2%", f"{t.d50_gy:.2f} / {t.d2_gy:.2f} Gy"),
-        ("minimum / mean / maximum", f"{t.min_gy:.2f} / {t.mean_gy:.2f} / {t.max_gy:.2f} Gy"),
-        ("hot spot", str(grade.hot_spot)),
+        ("minimum / mean / maximum, between voxel centers", f"{t.min_gy:.2f} / {t.mean_gy:.2f} / {t.max_gy:.2f} Gy"),
+        ("hottest voxel", str(grade.hot_spot)),
         ("conformity (Paddick)", f"{i.conformity_paddick:.3f}"),
         ("conformity (RTOG)", f"{i.conformity_rtog:.2f}"),
         ("homogeneity (ICRU 83)", f"{i.homogeneity_icru83:.3f}"),

@@ -143,16 +143,19 @@ def _draw_plan(axes: Any, found: Tradeoff) -> None:
     axes.plot([at], [plan.coverage_percent], marker="D", markersize=10, color=_LIMIT, markeredgecolor="white", zorder=5)
     low, high = axes.get_ylim()
     is_low = plan.coverage_percent < low + 0.15 * (high - low)
+    left, right = axes.get_xlim()
+    is_right = at > left + 0.55 * (right - left)  # below the curves then, and tied to its point
     doses = f"D95 {plan.d95_gy:.1f} Gy, {found.structure} {plan.reached_gy:.1f} Gy"
     axes.annotate(
         f"this plan: {floored(plan.coverage_percent):g} %\n{doses}",
         (at, plan.coverage_percent),
-        xytext=(12, 10 if is_low else -10),
+        xytext=(-30, -95) if is_right and not is_low else (-12 if is_right else 12, 10 if is_low else -10),
         textcoords="offset points",
-        ha="left",
+        ha="right" if is_right else "left",
         va="bottom" if is_low else "top",
         color=_INK,
         fontsize=10,
-        bbox={"facecolor": "white", "edgecolor": "#CCCCCC", "boxstyle": "round,pad=0.3"},
+        bbox={"facecolor": "white", "edgecolor": "#CCCCCC", "boxstyle": "round,pad=0.3", "alpha": 0.8},
         zorder=6,
+        arrowprops={"arrowstyle": "-", "color": "#888888"} if is_right and not is_low else None,
     )

@@ -205,3 +205,14 @@ def test_the_picture_shows_limit_plan_and_what_is_needed(is_reached: bool) -> No
     assert "wanted 90 %" in words
     assert ("needed 12.3 Gy" in words) is not is_reached
     assert tradeoff_picture(curve()).png.startswith(b"\x89PNG")
+
+
+def test_a_limit_that_gives_the_wanted_coverage_is_the_most_that_is_needed() -> None:
+    """The fluence stays a little below the plan at the plan's limit: the plan counts."""
+    point = DeliveredPoint(limit_gy=10.0, reached_gy=9.9, coverage_percent=90.0, d95_gy=17.0)
+    found = curve(point)
+    needed_by_fluence = found.limit_for(89.9)
+    assert needed_by_fluence is not None
+    assert needed_by_fluence > 11.0
+    assert found.is_reached
+    assert found.needed_gy == 10.0
