@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from rtsim.beams import largest_scale
+from rtsim.beams import check_delivery, largest_scale
 from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
+from rtsim.errors import MachineLimitError
 from rtsim.optimize.delivered import Reading
 from rtsim.optimize.delivery import Draft
 from rtsim.optimize.fluence import Planning
@@ -20,6 +22,9 @@ from rtsim.optimize.wishes import Wishes
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 from rtsim.typing import FloatArray, Progress
+
+HALVED_PERCENT = 2.0
+"""A plan that lacks so much more of the wanted coverage ranks equal at half the objective [E]."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,6 +64,7 @@ class Candidate:
         reading: what the dose gives to limits and target, before scaling.
         factor: of all monitor units: to the wanted coverage, or less where a hard limit or the machine says so.
         coverage_percent, objective: of the scaled dose.
+        wanted_percent: coverage that is asked for.
     """
 
     draft: Draft
@@ -69,11 +75,31 @@ class Candidate:
     factor: float
     coverage_percent: float
     objective: float
+    wanted_percent: float
+
+    @cached_property
+    def obstacle(self) -> str:
+        """Why the machine cannot deliver the scaled beams; empty when it can.
+
+        Beams of a machine without calibration carry photons, which no machine limits.
+        """
+        for beam in self.beams:
+            if beam.machine.calibration is not None:
+                try:
+                    check_delivery(beam.scaled(self.factor))
+                except MachineLimitError as error:
+                    return str(error)
+        return ""
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """Better coverage first (to 0.1 %), then the better objective of the delivered and scaled dose."""
-        return round(self.coverage_percent, 1), -self.objective
+    def rank(self) -> tuple[bool, float, float]:
+        """Greater is better: what can be delivered first; then the lower objective, doubled for each 2 % of coverage
+        that lack.
+
+        Coverage beyond the wanted one counts for nothing, and 1 % that lacks for less than half the objective.
+        """
+        lost = max(0.0, self.wanted_percent - self.coverage_percent)
+        return not self.obstacle, -self.objective * 2.0 ** (lost / HALVED_PERCENT), -lost
 
     def read_again(
         self, reading: Reading, limits: tuple[DoseVolumeLimit, ...], planning: Planning, prescription: Prescription
@@ -109,6 +135,7 @@ def candidate_of(
         factor=factor,
         coverage_percent=reading.coverage_percent(prescription, factor),
         objective=objective_of(planning, factor * delivered.rows_gy.sum(axis=1)),
+        wanted_percent=prescription.coverage_percent,
     )
 
 

@@ -15,6 +15,9 @@ from rtsim.optimize.solver import StopOptimization
 WORTH_A_ROUND_PERCENT = 0.5
 """Coverage that the recomputed positions may cost before the plan is optimized again with what they taught."""
 
+MOST_TRIES = 5
+"""Positions are computed again after segments were left out, at most so often; each time fewer are left."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Confirmed:
@@ -32,6 +35,9 @@ def confirm(rounds: Rounds, bench: Bench, best: Candidate, bar: Interruptible, s
     """Compute the worst positions and scale to them; where that costs much, plan once more and keep the better plan.
 
     A user who stopped gets the worst position computed, no more.
+
+    Raises:
+        InfeasiblePlanError: at the scale that the computed positions allow the machine has nothing to deliver.
     """
     middle = 0.5 * (span[0] + span[1])
     first = _recomputed(rounds, bench, best, bar, (span[0], middle))
@@ -56,10 +62,20 @@ def confirm(rounds: Rounds, bench: Bench, best: Candidate, bar: Interruptible, s
 def _recomputed(
     rounds: Rounds, bench: Bench, candidate: Candidate, bar: Interruptible, span: tuple[float, float]
 ) -> Confirmed:
-    count = min(bench.recomputed, 1) if bar.stopped else bench.recomputed
-    progress = bar.calm(*span) if bar.stopped else bar.part(*span)
-    rounds.reader, positions = recomputed(
-        rounds.reader, candidate.dose, bench.engine, bench.phantom, candidate.beams, count, progress
+    """The candidate at the scale that its positions allow, without what the machine cannot deliver at this scale."""
+    for _ in range(MOST_TRIES):
+        count = min(bench.recomputed, 1) if bar.stopped else bench.recomputed
+        progress = bar.calm(*span) if bar.stopped else bar.part(*span)
+        rounds.reader, positions = recomputed(
+            rounds.reader, candidate.dose, bench.engine, bench.phantom, candidate.beams, count, progress
+        )
+        prescription = bench.planning.prescription
+        reread = candidate.read_again(positions.reading, rounds.reader.limits, bench.planning, prescription)
+        kept = rounds.kept(candidate.draft, reread.factor, bench.rounds)
+        if kept is candidate.draft:
+            return Confirmed(candidate=reread, positions=positions)
+        candidate = rounds.deliverable(kept, bench.rounds, can_stop=False)
+    raise InfeasiblePlanError(
+        f"scaled to the hard limits in the computed positions the plan still loses parts that would have too few "
+        f"monitor units after {MOST_TRIES} attempts. Raise the limits or use fewer beams, arcs or fractions"
     )
-    reread = candidate.read_again(positions.reading, rounds.reader.limits, bench.planning, bench.planning.prescription)
-    return Confirmed(candidate=reread, positions=positions)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rtsim.beams.monitor_units import check_monitor_units
-from rtsim.errors import InfeasiblePlanError
+from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.optimize.candidate import Candidate
 from rtsim.optimize.confirmed import Confirmed
 from rtsim.optimize.delivered import SAFETY, Beyond, Reading, certify
 from rtsim.optimize.fluence import FluencePlan
 from rtsim.optimize.plan import Plan, Planned, PositionsHeld
+from rtsim.optimize.robust.corners import at_once
 from rtsim.optimize.robust.positions import InPositions, PositionsReader
 from rtsim.optimize.robust.scenarios import Scenarios
 from rtsim.optimize.rounds import Bench
@@ -32,18 +33,24 @@ def finished(
 
     Raises:
         InfeasiblePlanError: a limit does not hold after all; it is named.
+        MachineLimitError: the machine cannot deliver the scaled beams.
     """
     candidate, prescription = best.candidate, fluence.prescription
     beams = tuple(b.scaled(candidate.factor) for b in candidate.beams)
     for beam in beams:
         check_monitor_units(beam)
+    if candidate.obstacle:
+        raise MachineLimitError(
+            f"scaled by {candidate.factor:.4f} to coverage and limits the plan cannot be delivered: "
+            f"{candidate.obstacle}. Raise the limits or use fewer beams, arcs or fractions"
+        )
     dose = candidate.dose.scaled(candidate.factor)
     positions = tuple(p.scaled(candidate.factor) for p in best.positions.positions)
     # margins and recomputed positions scale with the monitor units; the planned position is read again
     planned = replace(reader, displacements=reader.displacements[:1]).read(dose)
     _check(reader, planned, positions)
     inside = tuple(p.limit.goal for p in reader.promises if p.because)
-    beyond = _beyond(reader, planned, positions, prescription.dose_gy, scenarios)
+    beyond = _beyond(reader, planned, positions, scenarios, at_once(reader, dose, scenarios))
     certificates, unchecked = certify((*goals, *inside), bench.phantom, prescription, dose, beyond=beyond)
     units = sum(b.monitor_units for b in beams)
     reason = _scaled_to(candidate, reader, fluence.planning.wishes)
@@ -52,7 +59,8 @@ def finished(
         f"{candidate.draft.segments} segments, {units:.0f} MU per fraction, "
         f"{units / prescription.dose_per_fraction_gy:.0f} MU/Gy."
     )
-    because = tuple(f"{p.limit.describe()}: {p.because}." for p in reader.promises if p.because)
+    reasons = ((p.limit.describe(), p.because or p.remark) for p in reader.promises)
+    because = tuple(f"{limit}: {reason}." for limit, reason in reasons if reason)
     plan = Plan(
         beams=beams,
         prescription=prescription,
@@ -103,26 +111,27 @@ def _beyond(
     reader: PositionsReader,
     planned: Reading,
     positions: tuple[InPositions, ...],
-    wanted_gy: float,
     scenarios: Scenarios,
+    together: dict[int, str],
 ) -> dict[tuple[str, str], Beyond]:
     """For each promise: positions, the dose that counts, and the limit that the wanted coverage would need."""
     found = {id(p.promise): p for p in positions}
-    more = wanted_gy / planned.coverage_dose_gy / (1.0 - SAFETY)
+    more = reader.prescription.dose_gy / planned.coverage_dose_gy / (1.0 - SAFETY)
     out = {}
     for promise, reached in zip(reader.promises, planned.reached_gy, strict=True):
         own = found.get(id(promise))
         compared = max(own.reached_gy) if own is not None and promise.everywhere else reached
         needed = compared * more
         out[promise.limit.structure.name, promise.limit.goal.parsed.name] = Beyond(
-            positions=None if own is None else _held(own, scenarios),
+            positions=None if own is None else _held(own, scenarios, together.get(id(promise), "")),
             compared_gy=compared,
             needed_gy=needed if needed > promise.limit.limit_gy else None,
         )
     return out
 
 
-def _held(own: InPositions, scenarios: Scenarios) -> PositionsHeld:
+def _held(own: InPositions, scenarios: Scenarios, together: str) -> PositionsHeld:
+    remark = own.promise.remark and f"{own.promise.remark[0].upper()}{own.promise.remark[1:]}."
     computed = tuple(name for name, exact in zip(own.names[1:], own.recomputed[1:], strict=True) if exact)
     return PositionsHeld(
         scenarios=f"{scenarios.describe()}, rotations about the isocenter",
@@ -133,4 +142,6 @@ def _held(own: InPositions, scenarios: Scenarios) -> PositionsHeld:
         worst_gy=own.reached_gy[own.worst],
         recomputed=computed,
         margin_percent=100.0 * own.margin,
+        sizes=scenarios.sizes,
+        remarks=tuple(filter(None, (remark, together))),
     )

@@ -37,15 +37,22 @@ class Interruptible:
 
     def calm(self, start: float, stop: float, stage: str = "") -> Progress:
         """The same of work without which there would be no plan: a stop is remembered, but does not end it."""
-        own = self.part(start, stop, stage)
+        own = calmed(self.part(start, stop, stage))
+        assert own is not None
+        return own
 
-        def report(done: float, text: str) -> None:
-            try:
-                own(done, text)
-            except StopOptimization:
-                return
 
-        return report
+def calmed(progress: Progress | None) -> Progress | None:
+    """The same progress of work that a stop must not end."""
+
+    def report(done: float, text: str) -> None:
+        try:
+            if progress is not None:
+                progress(done, text)
+        except StopOptimization:
+            return
+
+    return None if progress is None else report
 
 
 def share(progress: Progress | None, n: int, count: int) -> Progress | None:

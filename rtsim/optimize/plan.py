@@ -29,7 +29,10 @@ class PositionsHeld:
         count, held: how many positions (the planned one among them), and in how many the limit holds.
         worst, worst_gy: the position with the highest dose, and that dose.
         recomputed: positions that the engine computed; the others were read in the displaced dose cloud.
-        margin_percent: added to those others: the most that the computed ones showed to be missing in the cloud.
+        margin_percent: added to those others: the most that the computed ones showed to be missing in the cloud; a
+            fixed one where none was computed.
+        sizes: of the displacements, for the headline: "one displacement at a time: 1 mm or 1 deg".
+        remarks: sentences on positions beyond those counted, and on why the limit is held in them.
     """
 
     scenarios: str
@@ -40,6 +43,8 @@ class PositionsHeld:
     worst_gy: float
     recomputed: tuple[str, ...]
     margin_percent: float
+    sizes: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -51,10 +56,13 @@ class PositionsHeld:
         )
         how = [f"{len(self.recomputed)} computed by the engine ({'; '.join(self.recomputed)})"] * bool(self.recomputed)
         how += [cloud] * (others > 0)
-        return (
+        text = (
             f" {state[0].upper()}{state[1:]} ({self.scenarios}); worst {self.worst_gy:.2f} Gy ({self.worst}); "
             f"{', '.join(how)}."
         )
+        if self.promised and others > 0 and not self.recomputed:
+            text += " NOT CONFIRMED BY THE ENGINE: it computed none of the displaced positions."
+        return " ".join((text, *self.remarks))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -86,7 +94,9 @@ class Certificate:
 
     @property
     def headline(self) -> str:
-        """One line: "Cord limit HELD in 13 of 13 positions (worst 15.92 of 17 Gy D0.035cc, 1 mm anterior)"."""
+        """One line: "Cord limit HELD in 13 of 13 positions (one displacement at a time: 1 mm or 1 deg; worst 15.92 of
+        17 Gy D0.035cc, 1 mm anterior)".
+        """
         what = "Cord" if canonical(self.structure) == "spinal_cord" else self.structure
         held = "HELD" if self.held else "NOT HELD"
         if self.limit_gy is None or self.reached_gy is None:
@@ -94,7 +104,9 @@ class Certificate:
         p = self.positions
         if p is not None and p.promised:
             worst = f"worst {p.worst_gy:.2f} of {self.limit_gy:g} Gy {self.metric}, {p.worst}"
-            return f"{what} limit {held} in {p.held} of {p.count} positions ({worst})"
+            return (
+                f"{what} limit {held} in {p.held} of {p.count} positions ({'; '.join(filter(None, (p.sizes, worst)))})"
+            )
         beside = f"; {p.worst_gy:.2f} Gy when {p.worst}" if p is not None else ""
         return f"{what} limit {held} as planned ({self.reached_gy:.2f} of {self.limit_gy:g} Gy {self.metric}{beside})"
 

@@ -1,7 +1,7 @@
 """The loop of every stereotactic plan: improve the draft, compute what is delivered, correct the draft; a few rounds.
 
 The forward dose corrects the matrix, and says how far the constraint that the optimizer holds lies above the D(cc) that
-it stands for, in the worst position of the patient where the limit is promised in all of them. Whatever fails in a
+it stands for, in the worst of the stated positions where the limit is promised in all of them. Whatever fails in a
 later round, the best plan before it remains.
 """
 
@@ -50,7 +50,7 @@ class Bench:
 
 
 class Rounds:
-    """Improve, deliver, correct; repeated. Keeps the plan with the best coverage at its scale."""
+    """Improve, deliver, correct; repeated. Keeps the best plan at its scale (``Candidate.rank``)."""
 
     def __init__(
         self, bench: Bench, reader: PositionsReader, progress: Interruptible, span: tuple[float, float]
@@ -84,7 +84,7 @@ class Rounds:
             if best is None or candidate.rank > best.rank:
                 best = candidate
             promising = candidate is not best and candidate.objective < best.objective
-            if self._progress.stopped or (k > 0 and self._covers(best) and not promising):
+            if self._progress.stopped or (k > 0 and self._covers(best) and not promising and not best.obstacle):
                 break
             draft = self.learned(candidate)
         assert best is not None
@@ -102,7 +102,7 @@ class Rounds:
         improved = self._improved(draft, k)
         if can_stop and self._progress.stopped:
             raise StopOptimization
-        return self._deliverable(improved, k, can_stop)
+        return self.deliverable(improved, k, can_stop)
 
     def learned(self, candidate: Candidate) -> Draft:
         """The draft that knows what was delivered; levels and aim move with it."""
@@ -132,7 +132,7 @@ class Rounds:
             self.notes.append(f"Round 1: optimizing what is delivered failed ({error}); delivered as sequenced.")
             return draft
 
-    def _deliverable(self, draft: Draft, k: int, can_stop: bool) -> Candidate:
+    def deliverable(self, draft: Draft, k: int, can_stop: bool) -> Candidate:
         """Forward dose without what scaling leaves too few monitor units.
 
         Raises:
@@ -140,15 +140,25 @@ class Rounds:
         """
         while True:
             candidate = self._deliver(draft, k, can_stop)
-            try:
-                kept = draft.kept(candidate.factor)
-            except MachineLimitError as error:
-                raise InfeasiblePlanError(
-                    f"within the hard limits ({'; '.join(x.describe() for x in self.reader.limits) or 'none'}) nothing "
-                    f"is left to deliver: {error}"
-                ) from error
+            kept = self.kept(draft, candidate.factor, k)
             if kept is draft:
                 return candidate
+            draft = kept
+
+    def kept(self, draft: Draft, factor: float, k: int) -> Draft:
+        """The draft without what has too few monitor units when all are scaled; itself if nothing.
+
+        Raises:
+            InfeasiblePlanError: nothing is left.
+        """
+        try:
+            kept = draft.kept(factor)
+        except MachineLimitError as error:
+            raise InfeasiblePlanError(
+                f"within the hard limits ({'; '.join(x.describe() for x in self.reader.limits) or 'none'}) nothing "
+                f"is left to deliver: {error}"
+            ) from error
+        if kept is not draft:
             least = draft.beams[0].machine.limits.min_monitor_units_per_segment
             out = draft.segments - kept.segments
             self.notes.append(
@@ -156,7 +166,7 @@ class Rounds:
                 if out
                 else f"Round {k + 1}: scaling would leave parts of an arc too few MU per degree; they were given more."
             )
-            draft = kept
+        return kept
 
     def _deliver(self, draft: Draft, k: int, can_stop: bool) -> Candidate:
         bench, prescription = self._bench, self.planning.prescription

@@ -26,7 +26,7 @@ from rtsim.optimize.goals import DoseVolumeLimit, sort_goals
 from rtsim.optimize.interruptible import Interruptible
 from rtsim.optimize.objectives import Objective
 from rtsim.optimize.plan import Planned
-from rtsim.optimize.robust.positions import PositionsReader
+from rtsim.optimize.robust.positions import UNCONFIRMED, PositionsReader
 from rtsim.optimize.robust.promises import promises_of
 from rtsim.optimize.robust.scenarios import Scenarios
 from rtsim.optimize.rounds import Bench, Rounds
@@ -84,7 +84,7 @@ def plan_stereotactic(
     seed: int | None = None,
     progress: Progress | None = None,
 ) -> Planned:
-    """Plan with the protocol's hard limits held in the delivered dose, those of the cord wherever the patient may lie.
+    """Plan with the protocol's hard limits held in the delivered dose, those of the cord in stated positions.
 
     Args:
         engine: gives the forward doses of what is delivered, which are what is certified.
@@ -92,7 +92,8 @@ def plan_stereotactic(
             correct what it misses.
         delivery: the technique; default: step and shoot.
         scenarios: where the patient may lie; the hard limits of the cord hold in all these positions. Default: +-1 mm
-            along and +-1 degree about each axis; ``Scenarios.nominal_only()`` for none.
+            along or +-1 degree about each axis, one displacement at a time (``Scenarios(combined=True)``: all at once,
+            too); ``Scenarios.nominal_only()`` for none.
         beams: with beamlets, about the target's centroid; default: ``delivery.planning_beams(machine, target)``.
         seed: of the sampled voxels, instead of the one in ``settings.sampling``.
         progress: raise ``StopOptimization`` from it to take the best plan so far, with its certificates. (While the
@@ -154,9 +155,11 @@ def _reader(
     if not beams:
         raise InputError("no beams are given; at least one with beamlets is needed")
     goals = sort_goals(protocol.goals_for(prescription), prescription, phantom)
+    promises = promises_of(goals.hard, phantom, prescription, scenarios)
     return PositionsReader(
         target=phantom.structures[prescription.target],
         prescription=prescription,
-        promises=promises_of(goals.hard, phantom, prescription, scenarios),
+        promises=promises,
         displacements=scenarios.displacements(beams[0].isocenter_mm),
+        margins=() if scenarios.recomputed else (UNCONFIRMED,) * len(promises),
     )

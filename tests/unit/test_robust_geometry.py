@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,7 @@ def test_an_arc_stays_an_arc_where_one_couch_angle_describes_it() -> None:
     for d in (
         Displacement(name="shift", shift_mm=(1.0, -2.0, 3.0)),
         Displacement(name="roll", rotation_deg=(0.0, 0.0, 1.0), center_mm=CENTER),
+        Displacement(name="yaw, as a couch turns", rotation_deg=(0.0, -1.0, 0.0), center_mm=CENTER),
         Displacement(name="both", shift_mm=(1.0, 0.0, 0.0), rotation_deg=(0.0, 0.0, -3.0), center_mm=CENTER),
     ):
         assert stays_whole(beam, d)
@@ -111,7 +114,7 @@ def test_an_arc_stays_an_arc_where_one_couch_angle_describes_it() -> None:
             check_pose(pose, at.gantry_deg, beam, d)
 
 
-@pytest.mark.parametrize("rotation", [(1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.5, 0.5, 1.0)])
+@pytest.mark.parametrize("rotation", [(1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.5, 0.5, 1.0)])
 def test_an_arc_comes_to_pieces_at_its_middle_angles_where_none_does(rotation: tuple[float, float, float]) -> None:
     beam = arc()
     d = Displacement(name="turned", rotation_deg=rotation, center_mm=CENTER)
@@ -122,6 +125,31 @@ def test_an_arc_comes_to_pieces_at_its_middle_angles_where_none_does(rotation: t
     for n, part in enumerate(seen):
         assert not part.is_arc
         check_pose(part, (352.5 + 5.0 * n) % 360.0, beam, d)
+
+
+@pytest.mark.parametrize("rotation", [(1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.5, 0.5, 1.0)])
+def test_intervals_of_an_arc_stay_together_as_far_as_their_pose_is_right(rotation: tuple[float, float, float]) -> None:
+    """Held against the exact pieces: no pose is off by more than was allowed, nothing is lost, fewer beams are left."""
+    states = tuple(
+        ControlPoint(cumulative_monitor_units=5.0 * n, aperture=APERTURE, gantry_deg=(182.0 + 4.0 * n) % 360.0)
+        for n in range(90)
+    )
+    beam = replace(arc(), gantry_deg=182.0, control_points=states)
+    d = Displacement(name="turned", rotation_deg=rotation, center_mm=CENTER)
+    exact, seen = displaced_beam(beam, d), displaced_beam(beam, d, within_deg=0.2)
+    assert len(exact) == 89
+    assert len(seen) < 0.6 * len(exact)
+    found = [(part, k) for part in seen for k in range(len(part.control_points) - 1)]
+    assert len(found) == 89
+    off = []
+    for (part, k), alone in zip(found, exact, strict=True):
+        a, b = part.control_points[k : k + 2]
+        middle = a.gantry_deg + 0.5 * ((b.gantry_deg - a.gantry_deg + 180.0) % 360.0 - 180.0)
+        assert b.cumulative_monitor_units - a.cumulative_monitor_units == pytest.approx(5.0)
+        turned = alone.rotation.T @ bld_to_lps(middle, part.couch_deg, part.collimator_deg)
+        off.append(np.degrees(np.arccos(min(1.0, 0.5 * (float(np.trace(turned)) - 1.0)))))
+    assert max(off) <= 0.2 + 1e-6
+    assert max(off) > 0.02, "else nothing was left together"
 
 
 def block(spacing_mm: float, turn: Displacement | None = None, origin_shift: tuple[float, float, float] = (0, 0, 0)):

@@ -1,4 +1,4 @@
-"""Robust: the patient does not lie exactly where the plan thinks; the cord's limit holds all the same."""
+"""Robust: the patient does not lie exactly where the plan thinks; the cord's limit holds in stated positions."""
 
 from rtsim.optimize.robust.displaced import displaced_beam, displaced_beams
 from rtsim.optimize.robust.scenarios import Displacement, Scenarios

@@ -26,12 +26,14 @@ class Promise:
         everywhere: in every position; else as planned, other positions being read for the report only.
         is_read: whether other positions are read at all.
         because: empty for a hard goal of the protocol; else why it is held.
+        remark: why it is held where such a limit usually is not; empty otherwise.
     """
 
     limit: DoseVolumeLimit
     everywhere: bool = False
     is_read: bool = False
     because: str = ""
+    remark: str = ""
 
 
 def promises_of(
@@ -40,11 +42,11 @@ def promises_of(
     """One for each hard limit, in their order; then the limits of the PRV for the cord inside it.
 
     The cord gets the limit of its PRV in every position unless the protocol limits it hard by itself, at the same
-    volume, or nobody drew it.
+    volume. Where nobody drew the cord the PRV's own limit holds in every position: else nothing would be promised.
     """
-    own = tuple(_promise(limit, scenarios) for limit in hard)
     found = find_structure(phantom, CORD_KEYS[0])
     cord = None if found is None or found.role is Role.PRV else found
+    own = tuple(_promise(limit, scenarios, cord is not None) for limit in hard)
     limited = {(p.limit.goal.metric, p.limit.mean) for p in own if _key(p.limit) == CORD_KEYS[0]}
     inside = []
     for limit in hard:
@@ -57,10 +59,14 @@ def promises_of(
     return (*own, *inside)
 
 
-def _promise(limit: DoseVolumeLimit, scenarios: Scenarios) -> Promise:
+def _promise(limit: DoseVolumeLimit, scenarios: Scenarios, has_cord: bool) -> Promise:
     prv = _is_prv(limit)
-    everywhere = _key(limit) in CORD_KEYS or (prv and scenarios.hold_prv_too)
-    return Promise(limit=limit, everywhere=everywhere, is_read=everywhere or prv)
+    alone = prv and not has_cord and scenarios.sizes != ""
+    everywhere = _key(limit) in CORD_KEYS or (prv and scenarios.hold_prv_too) or alone
+    remark = (
+        f"no cord is drawn inside {limit.structure.name}, so its own limit holds in every position" if alone else ""
+    )
+    return Promise(limit=limit, everywhere=everywhere, is_read=everywhere or prv, remark=remark)
 
 
 def _is_prv(limit: DoseVolumeLimit) -> bool:

@@ -11,12 +11,16 @@ from rtsim.beams.model import Beam
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
 from rtsim.optimize.delivered import readable_dvh
-from rtsim.optimize.interruptible import share
+from rtsim.optimize.interruptible import calmed, share
 from rtsim.optimize.robust.displaced import displaced_beams, stays_whole
-from rtsim.optimize.robust.positions import InPositions, PositionsReader, PositionsReading
+from rtsim.optimize.robust.positions import UNCONFIRMED, InPositions, PositionsReader, PositionsReading
 from rtsim.optimize.solver import StopOptimization
 from rtsim.phantom.phantom import Phantom
 from rtsim.typing import Progress
+
+ARC_WITHIN_DEG = 0.2
+"""Poses of arcs that come to pieces may err by this: 0.05 mm at the edge of a target of 30 mm, with opposite signs at
+both ends of a piece. Pieces are then about as long as the sectors in which engines compute arcs [E]."""
 
 
 def recomputed(
@@ -32,19 +36,22 @@ def recomputed(
 
     Args:
         dose: the forward dose of ``beams``.
-        progress: ``StopOptimization`` raised from it leaves the rest to the cloud.
+        progress: ``StopOptimization`` raised from it leaves the rest to the cloud; the worst position is computed all
+            the same, as nothing else says what the cloud misses.
 
     Returns:
-        The reader with the margins learned, and the dose read in all positions, the computed ones exactly.
+        The reader with the margins learned, and the dose read in all positions, the computed ones exactly. Where none
+        was to be computed the margin is ``UNCONFIRMED`` at least.
     """
     cloud = reader.positions(dose)
     chosen = worst_positions(cloud.positions, count, beams, reader)
     exact: dict[int, tuple[float, ...]] = {}
     structures = {p.limit.structure.name: p.limit.structure for p in reader.promises if p.is_read}
     for n, position in enumerate(chosen):
-        seen = displaced_beams(beams, reader.displacements[position])
+        seen = displaced_beams(beams, reader.displacements[position], ARC_WITHIN_DEG)
+        part = share(progress, n, len(chosen))
         try:
-            moved = engine.forward(phantom, seen, fractions=dose.fractions, progress=share(progress, n, len(chosen)))
+            moved = engine.forward(phantom, seen, fractions=dose.fractions, progress=calmed(part) if n == 0 else part)
         except StopOptimization:
             break
         exact[position] = reader.nominal({name: readable_dvh(moved, s) for name, s in structures.items()})
@@ -79,5 +86,5 @@ def _margins(
         differences = [
             values[k] / found.reached_gy[n] - 1.0 for n, values in exact.items() if found.reached_gy[n] > 0.0
         ]
-        out[k] = max([out[k], *differences])
+        out[k] = max([out[k], *differences] if exact else [out[k], UNCONFIRMED])
     return tuple(out)

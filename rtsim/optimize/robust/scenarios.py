@@ -80,10 +80,11 @@ class Scenarios:
     Attributes:
         shift_mm: each way along LPS x, y, z (left, posterior, superior); one number for all axes.
         rotation_deg: each way about LPS x, y, z (pitch, yaw, roll); one number for all axes.
-        combined: also every corner: all shifts and rotations at once, in every combination of signs.
+        combined: also every corner: all shifts and rotations at once, in every combination of signs. Otherwise one
+            displacement at a time is promised, and what the corners get is only reported.
         recomputed: how many of the worst positions are computed by the engine; the others are read in the displaced
-            dose cloud, with what the recomputed ones show to be missing in it added.
-        hold_prv_too: hold hard limits of the cord's PRV in every position, too.
+            dose cloud, with what the recomputed ones show to be missing in it added; a fixed margin where none is.
+        hold_prv_too: hold hard limits of the cord's PRV in every position, too; as always where no cord is drawn.
     """
 
     shift_mm: float | Vector3 = 1.0
@@ -107,31 +108,45 @@ class Scenarios:
         """All positions, the nominal one first; rotations are about ``center_mm`` (LPS), the isocenter."""
         shifts = _three("shift_mm", self.shift_mm, LARGEST_SHIFT_MM, "mm")
         turns = _three("rotation_deg", self.rotation_deg, LARGEST_ROTATION_DEG, "degrees")
-        sizes = (*shifts, *turns)
         found: list[tuple[float, ...]] = [(0.0,) * 6]
-        for axis, size in enumerate(sizes):
+        for axis, size in enumerate((*shifts, *turns)):
             if size > 0:
                 found += [tuple(sign * size if a == axis else 0.0 for a in range(6)) for sign in (1.0, -1.0)]
-        if self.combined:
-            ways = [(size, -size) if size > 0 else (0.0,) for size in sizes]
-            found += [corner for corner in itertools.product(*ways) if sum(map(bool, corner)) > 1]
-        return tuple(
-            Displacement(
-                name=_name(six), shift_mm=_vector(six[:3]), rotation_deg=_vector(six[3:]), center_mm=_vector(center_mm)
-            )
-            for six in found
-        )
+        named = tuple(_displacement(six, center_mm) for six in found)
+        return (*named, *self.corners(center_mm)) if self.combined else named
+
+    def corners(self, center_mm: Vector3) -> tuple[Displacement, ...]:
+        """All shifts and rotations at once, in every combination of signs; empty with fewer than two to combine."""
+        shifts = _three("shift_mm", self.shift_mm, LARGEST_SHIFT_MM, "mm")
+        turns = _three("rotation_deg", self.rotation_deg, LARGEST_ROTATION_DEG, "degrees")
+        if sum(size > 0 for size in (*shifts, *turns)) < 2:
+            return ()
+        ways = [(size, -size) if size > 0 else (0.0,) for size in (*shifts, *turns)]
+        return tuple(_displacement(six, center_mm) for six in itertools.product(*ways))
+
+    @property
+    def sizes(self) -> str:
+        """For headlines: "one displacement at a time: 1 mm or 1 deg"; empty without any."""
+        parts = self._parts()
+        at_once = "one displacement, or all at once" if self.combined else "one displacement at a time"
+        return f"{at_once}: {' or '.join(parts)}" if parts else ""
+
+    @property
+    def together(self) -> str:
+        """A corner in words: "1 mm along and 1 deg about every axis"."""
+        return " and ".join(f"{p} {way}" for p, way in zip(self._parts(), self._ways(), strict=True)) + " every axis"
+
+    def _parts(self) -> list[str]:
+        shifts = _three("shift_mm", self.shift_mm, LARGEST_SHIFT_MM, "mm")
+        turns = _three("rotation_deg", self.rotation_deg, LARGEST_ROTATION_DEG, "degrees")
+        return [f"{_numbers(three)} {unit}" for three, unit in ((shifts, "mm"), (turns, "deg")) if any(three)]
+
+    def _ways(self) -> list[str]:
+        return [w for three, w in ((self.shift_mm, "along"), (self.rotation_deg, "about")) if np.any(np.array(three))]
 
     def describe(self) -> str:
         """For reports: "+-1 mm along and +-1 deg about each axis"."""
-        shifts = _three("shift_mm", self.shift_mm, LARGEST_SHIFT_MM, "mm")
-        turns = _three("rotation_deg", self.rotation_deg, LARGEST_ROTATION_DEG, "degrees")
-        parts = []
-        if any(shifts):
-            parts.append(f"+-{_numbers(shifts)} mm along")
-        if any(turns):
-            parts.append(f"+-{_numbers(turns)} deg about")
-        text = " and ".join(parts)
+        text = " and ".join(f"+-{p} {way}" for p, way in zip(self._parts(), self._ways(), strict=True))
         return f"{text} each axis{', and all corners' if self.combined else ''}" if text else "as planned only"
 
 
@@ -151,6 +166,12 @@ def _three(name: str, given: float | Vector3, largest: float, unit: str) -> Vect
 def _vector(values: AnyFloatArray | tuple[float, ...]) -> Vector3:
     x, y, z = (float(v) for v in values)
     return x, y, z
+
+
+def _displacement(six: tuple[float, ...], center_mm: Vector3) -> Displacement:
+    return Displacement(
+        name=_name(six), shift_mm=_vector(six[:3]), rotation_deg=_vector(six[3:]), center_mm=_vector(center_mm)
+    )
 
 
 def _numbers(three: Vector3) -> str:
