@@ -28,6 +28,9 @@ from rtsim.typing import Progress
 PLANNING_SPACING_MM = 2.5
 """The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
 
+ARC_PLANNING_SPACING_MM = 3.0
+"""The same for arcs, whose matrix has five times the beams."""
+
 
 def plan_of(request: Request, progress: Progress | None) -> Planned:
     """Plan by the technique of the protocol; the dose is the forward dose of what is delivered."""
@@ -47,13 +50,14 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
             progress=progress,
         )
     delivery = request.delivery or StepAndShoot()
+    finest = ARC_PLANNING_SPACING_MM if isinstance(delivery, Arcs) else PLANNING_SPACING_MM
     return plan_stereotactic(
         request.phantom,
         request.prescription,
         request.protocol,
         request.machine,
         engine=engine,
-        planning_engine=CollapsedCone(spacing_mm=max(request.spacing_mm, PLANNING_SPACING_MM)),
+        planning_engine=CollapsedCone(spacing_mm=max(request.spacing_mm, finest)),
         delivery=delivery,
         scenarios=request.scenarios,
         beams=_beams(request, delivery),

@@ -172,7 +172,7 @@ def test_arcs_that_cannot_be() -> None:
         Arcs(start_deg=180.0)
     with pytest.raises(InputError, match=r"spacing_deg is 10\.0; allowed are 0\.5 <= spacing_deg <= 6"):
         Arcs(spacing_deg=10.0)
-    with pytest.raises(InputError, match="collimator_deg has 3 angles for 2 arcs"):
+    with pytest.raises(InputError, match="collimator_deg has 3 angles, and count is 2: give one angle for all arcs"):
         Arcs(collimator_deg=(1.0, 2.0, 3.0))
     with pytest.raises(InputError, match="turns by 8 degrees; at least 16"):
         Arcs(start_deg=10.0, stop_deg=18.0)
