@@ -63,7 +63,8 @@ def test_what_cannot_be_sequenced_is_refused() -> None:
     ones = weighted(np.ones(BEAM.beamlets.count))
     with pytest.raises(MachineLimitError, match="no multileaf collimator"):
         sequence_beams((ones,), replace(toy.machine(), mlc=None))  # type: ignore[arg-type]
-    weak = replace(toy.machine(), limits=replace(toy.machine().limits, max_monitor_units_per_beam=0.5))
+    limits = replace(toy.machine().limits, min_monitor_units_per_beam=0.0, max_monitor_units_per_beam=0.5)
+    weak = replace(toy.machine(), limits=limits)
     with pytest.raises(MachineLimitError, match=r"gives at most 0 MU a beam|needs 1 MU"):
         sequence_beams((ones,), weak)  # type: ignore[arg-type]
     off = replace(BEAM.beamlets, center_x_mm=BEAM.beamlets.center_x_mm + np.linspace(0.0, 3.0, BEAM.beamlets.count))
