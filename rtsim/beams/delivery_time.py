@@ -156,6 +156,7 @@ class _Pace:
 
     @classmethod
     def of(cls, a: ControlPoint, b: ControlPoint, machine: Machine) -> _Pace:
+        """The pace of the interval from ``a`` to ``b``."""
         units = b.cumulative_monitor_units - a.cumulative_monitor_units
         turn = turn_deg(a.gantry_deg, b.gantry_deg)
         leaf_mm, pair = _leaf_travel(a.aperture, b.aperture)
@@ -177,6 +178,7 @@ class _Pace:
 
     @property
     def turns(self) -> bool:
+        """Whether the gantry moves in it."""
         return abs(self.turn_deg) > _STILL
 
     @property

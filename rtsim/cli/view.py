@@ -12,7 +12,8 @@ from rtsim.io.case import load_phantom
 from rtsim.io.dicom_plan import read_plan
 from rtsim.io.dicom_read import read_dicom
 from rtsim.phantom.phantom import Phantom
-from rtsim.view.scene import Scene, scene_of
+from rtsim.view.scene import Scene
+from rtsim.view.whole_scene import scene_of
 
 
 def view(what: str, save: Path | None) -> ExitCode:

@@ -91,6 +91,7 @@ class _Work(Measured):
         self.target = phantom[prescription.target]
 
     def row(self, goal: Goal) -> GoalRow:
+        """One goal: what was wanted, what was got, and whether that is enough."""
         found = self.goal(goal)
         if found.structure is None:
             return GoalRow(goal=goal, status=Status.ABSENT, note=found.obstacle)
@@ -126,6 +127,7 @@ class _Work(Measured):
         )
 
     def target_summary(self) -> TargetSummary:
+        """Volume, coverage and doses of the target."""
         h, rx = self.dvh_of(self.target), self.prescription.dose_gy
         return TargetSummary(
             name=self.target.name,
@@ -143,6 +145,7 @@ class _Work(Measured):
         )
 
     def indices(self) -> PlanIndices:
+        """Conformity, homogeneity, gradient and fall-off."""
         h, rx = self.dvh_of(self.target), self.prescription.dose_gy
         cord = find_cord(self.phantom)
         return PlanIndices(
@@ -157,6 +160,7 @@ class _Work(Measured):
         )
 
     def tumor(self, histology: Histology, *, has_control: bool) -> TumorEffect:
+        """What the dose does to a tumor of this histology; tumor control only with ``has_control``."""
         structure = next(
             (s for r in (Role.GTV, Role.CTV) for s in self.phantom.structures.with_role(r) if self._is_on_grid(s)),
             self.target,
@@ -178,6 +182,7 @@ class _Work(Measured):
         )
 
     def cord_effect(self) -> CordEffect | None:
+        """What the dose does to the cord, where one is drawn."""
         cord = find_cord(self.phantom)
         if cord is None or not self._is_on_grid(cord):
             return None

@@ -56,7 +56,7 @@ def finished(
     reason = _scaled_to(candidate, reader, fluence.planning.wishes)
     scaled = (
         f"All monitor units were scaled by {candidate.factor:.4f} to the {reason}; "
-        f"{candidate.draft.segments} segments, {units:.0f} MU per fraction, "
+        f"{candidate.draft.segments} apertures, {units:.0f} MU per fraction, "
         f"{units / prescription.dose_per_fraction_gy:.0f} MU/Gy."
     )
     reasons = ((p.limit.describe(), p.because or p.remark) for p in reader.promises)

@@ -179,7 +179,7 @@ class Rounds:
             for p, r in zip(self.reader.promises, reading.reached_gy, strict=True)
         )
         self.notes.append(
-            f"Round {k + 1}: {draft.segments} segments; delivered {reached or 'no hard limit'}; scaled by "
+            f"Round {k + 1}: {draft.segments} apertures; delivered {reached or 'no hard limit'}; scaled by "
             f"{found.factor:.4f} it covers {found.coverage_percent:.1f} %."
         )
         logger.info("%s", self.notes[-1])

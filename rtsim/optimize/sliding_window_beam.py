@@ -149,6 +149,7 @@ class _Window:
 
     @classmethod
     def of(cls, edges: BeamletMap, wanted: FloatArray, machine: Machine) -> _Window:
+        """The rows and columns of a map that get fluence, and their leaves."""
         enough = wanted > NEGLIGIBLE * wanted.max()
         rows, columns = np.flatnonzero(enough.any(axis=1)), np.flatnonzero(enough.any(axis=0))
         used = slice(int(columns[0]), int(columns[-1]) + 1)

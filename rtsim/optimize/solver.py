@@ -19,6 +19,7 @@ from scipy import sparse
 from rtsim.errors import InputError
 from rtsim.optimize.beam_on_time import WeightLimit
 from rtsim.optimize.constraints import Constraint, MaximumDose
+from rtsim.optimize.multipliers import Multipliers
 from rtsim.optimize.objectives import Objective, OneSided, Region
 from rtsim.optimize.products import Matrix, Products, Waking, quiet_levels
 from rtsim.optimize.quasi_newton import Descent, Point
@@ -216,7 +217,7 @@ class _Run:
         value = problem.objective(x, dose)[0]
         self.scale_of_value = self.highest = max(abs(value), 1e-12)
         self.rho, self.growth = settings.penalty * self.scale_of_value, 1.0
-        self.multipliers = [np.zeros(c.residual(dose[r.rows], r).shape) for c, r in problem.constraints]
+        self.multipliers = Multipliers(problem.constraints, dose)
         self.limit_multipliers = [np.zeros(limit.residual(x).shape) for limit in problem.limits]
         self.evaluations = self.iterations = 0
         self.history: list[tuple[float, float]] = []
@@ -233,7 +234,7 @@ class _Run:
             if objective.weight > 0:
                 level = objective.quiet_below_gy(region) if isinstance(objective, OneSided) else -np.inf
                 parts.append((region.rows, level))
-        for (constraint, region), m in zip(self.problem.constraints, self.multipliers, strict=True):
+        for (constraint, region), m in zip(self.problem.constraints, self.multipliers.values, strict=True):
             # of a maximum, max(0, m + rho g)^2 is 0 below; the others look at all their rows together
             own = isinstance(constraint, MaximumDose)
             parts.append((region.rows, constraint.dose_gy * (1.0 - m / self.rho) if own else -np.inf))
@@ -251,7 +252,7 @@ class _Run:
         dose = self.waking.dose(x)
         value, slope, direct = p.objective(x, dose)
         objective, worst, name = value, 0.0, ""
-        for (constraint, region), m in zip(p.constraints, self.multipliers, strict=True):
+        for (constraint, region), m in zip(p.constraints, self.multipliers.values, strict=True):
             own = dose[region.rows]
             residual = constraint.residual(own, region)
             if not name or float(residual.max()) > worst:
@@ -289,6 +290,7 @@ class _Run:
             self.progress(done, f"optimizing: objective {self.seen.objective:.4g}{worst}")
 
     def solve(self) -> Solution:
+        """Minimize and move the multipliers in turn, until neither objective nor limits change."""
         settings, converged, stopped = self.settings, False, False
         previous, previous_violation = math.inf, math.inf
         try:
@@ -344,9 +346,7 @@ class _Run:
             self.waking.quiet_below(self._quiet())
 
     def _multiply(self, x: FloatArray, dose: FloatArray) -> None:
-        for k, (constraint, region) in enumerate(self.problem.constraints):
-            residual = constraint.residual(dose[region.rows], region)
-            self.multipliers[k] = np.maximum(self.multipliers[k] + self.rho * residual, 0.0)
+        self.multipliers.move(dose, self.rho)
         for k, limit in enumerate(self.problem.limits):
             self.limit_multipliers[k] = np.maximum(self.limit_multipliers[k] + self.rho * limit.residual(x), 0.0)
 
@@ -363,8 +363,7 @@ class _Run:
         x = self.best[1]
         dose = self.problem.dose(x)
         value, slope, _ = self.problem.objective(x, dose)
-        for (constraint, region), m in zip(self.problem.constraints, self.multipliers, strict=True):
-            slope[region.rows] += constraint.pullback(dose[region.rows], region, m)
+        self.multipliers.add_prices(dose, slope)
         logger.info("%d evaluations, objective %.5g, converged %s", self.evaluations, value, converged)
         return Solution(
             weights=x,

@@ -7,9 +7,10 @@ from rtsim.view.dvh_plot import dvh_figure
 from rtsim.view.profiles import Curve, curve_figure, depth_curve
 from rtsim.view.report_html import report_html, write_report
 from rtsim.view.report_pictures import Picture, ReportPictures, report_pictures
-from rtsim.view.scene import Scene, save, scene_of, show
+from rtsim.view.scene import Scene
 from rtsim.view.slices import Plane, figure_png, save_figure, slice_figure
 from rtsim.view.tradeoff_plot import tradeoff_figure, tradeoff_picture
+from rtsim.view.whole_scene import save, scene_of, show
 
 __all__ = [
     "Curve",

@@ -13,9 +13,9 @@ from rtsim.protocol import Priority
 from rtsim.typing import Progress
 from rtsim.view._backend import RenderingError
 from rtsim.view.dvh_plot import dvh_figure
-from rtsim.view.scene import scene_of
 from rtsim.view.slices import figure_png, slice_figure
 from rtsim.view.style import default_isodoses_gy, with_target
+from rtsim.view.whole_scene import scene_of
 
 _SCENE_SIZE = (1300, 850)
 _LEAST_HALF_WIDTH_MM, _MOST_HALF_WIDTH_MM = 58.0, 140.0

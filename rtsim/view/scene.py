@@ -28,7 +28,7 @@ from rtsim.view.arc_path import arc_path
 from rtsim.view.beam_shape import field_outline_mm, frustum_mm
 from rtsim.view.meshes import isodose_of, plane_of, surface_of
 from rtsim.view.slices import WINDOW_HU, Plane, dose_colormap
-from rtsim.view.style import default_isodoses_gy, find_target, styles_for, with_target
+from rtsim.view.style import find_target, styles_for, with_target
 
 _BONE: Final = "#E8DCC4"
 _BEAM: Final = "#FFB000"
@@ -365,79 +365,6 @@ class Scene:
         plotter.camera.focal_point = tuple(center)
         plotter.camera.up = (0.0, 0.0, 1.0)
         plotter.reset_camera_clipping_range()
-
-
-def show(
-    phantom: Phantom,
-    *,
-    dose: Dose | None = None,
-    beams: Sequence[Beam] = (),
-    isodoses_gy: Sequence[float] | None = None,
-    prescription_gy: float | None = None,
-    target: str | None = None,
-    title: str = "",
-) -> None:
-    """Open a window: structures, isodose shells, beams and an axial cut plane with dose wash."""
-    scene_of(
-        phantom,
-        dose=dose,
-        beams=beams,
-        isodoses_gy=isodoses_gy,
-        prescription_gy=prescription_gy,
-        target=target,
-        title=title,
-    ).show()
-
-
-def save(
-    path: str | Path,
-    phantom: Phantom,
-    *,
-    dose: Dose | None = None,
-    beams: Sequence[Beam] = (),
-    isodoses_gy: Sequence[float] | None = None,
-    prescription_gy: float | None = None,
-    target: str | None = None,
-    title: str = "",
-    size: tuple[int, int] = (1200, 900),
-) -> Path:
-    """Write as PNG what :func:`show` shows."""
-    scene = scene_of(
-        phantom,
-        dose=dose,
-        beams=beams,
-        isodoses_gy=isodoses_gy,
-        prescription_gy=prescription_gy,
-        target=target,
-        title=title,
-    )
-    return scene.save(path, size=size)
-
-
-def scene_of(
-    phantom: Phantom,
-    *,
-    dose: Dose | None = None,
-    beams: Sequence[Beam] = (),
-    isodoses_gy: Sequence[float] | None = None,
-    prescription_gy: float | None = None,
-    target: str | None = None,
-    title: str = "",
-) -> Scene:
-    """The scene that :func:`show` and :func:`save` draw."""
-    scene = Scene(phantom, target=target, title=title).add_structures()
-    if beams:
-        scene.add_beams(beams)
-    if dose is not None:
-        levels = isodoses_gy
-        if levels is None and prescription_gy is not None:
-            levels = [
-                v
-                for v in default_isodoses_gy(prescription_gy, dose.max_gy)
-                if v in (0.5 * prescription_gy, prescription_gy)
-            ] or None
-        scene.add_dose(dose, isodoses_gy=levels)
-    return scene.add_cut_plane(dose=dose)
 
 
 def _longest_mm(phantom: Phantom) -> float:

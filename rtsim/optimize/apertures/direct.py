@@ -6,8 +6,8 @@ augmented Lagrangian over L-BFGS-B. Left and right end of a pair are bounded by 
 come closer than the machine allows; the line moves with the pair after each inner minimization.
 
 Source: Shepard et al., Med Phys 29 (2002) 1007, DOI 10.1118/1.1477415 (direct aperture optimization); Cassioli &
-Unkelbach, Phys Med Biol 58 (2013) 301, DOI 10.1088/0031-9155/58/2/301 (by gradients of the leaf ends); Nocedal &
-Wright, Numerical Optimization (2006), section 17.4 (augmented Lagrangian).
+Unkelbach, Phys Med Biol 58 (2013) 301, DOI 10.1088/0031-9155/58/2/301 (by gradients of the leaf ends); the augmented
+Lagrangian is that of :mod:`rtsim.optimize.multipliers`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rtsim.optimize.apertures.model import ApertureDose, Point
 from rtsim.optimize.apertures.motion import Motion
 from rtsim.optimize.apertures.settings import DirectAperture
 from rtsim.optimize.fluence import Planning
+from rtsim.optimize.multipliers import Multipliers
 from rtsim.optimize.segment_weights import Correction, Segment
 from rtsim.optimize.solver import Solution, StopOptimization
 from rtsim.typing import FloatArray, Progress
@@ -85,12 +86,12 @@ class _Descent:
         gy = self.model.dose(self.point)
         value = self.model.objective(self.point, gy)[0]
         self.rho = settings.penalty * max(abs(value), 1e-12)
-        self.multipliers = [np.zeros(c.residual(gy[r.rows], r).shape) for c, r in self.model.constraints]
+        self.multipliers = Multipliers(self.model.constraints, gy)
         self._keep(self.point, gy, value)
 
     def _keep(self, point: Point, gy: FloatArray, value: float) -> float:
         """Remember the point when it is the best feasible so far; return its violation."""
-        violation = self.model.violation(gy)
+        violation = self.multipliers.worst(gy)
         rank = (0.0, value) if violation <= self.settings.tolerance else (violation, value)
         if self.best is None or rank < self.best[0]:
             self.best = (rank, point)
@@ -108,12 +109,7 @@ class _Descent:
         point = self._point(y)
         gy = self.model.dose(point)
         value, slope, direct = self.model.objective(point, gy)
-        for (constraint, region), m in zip(self.model.constraints, self.multipliers, strict=True):
-            own = gy[region.rows]
-            active = np.maximum(m + self.rho * constraint.residual(own, region), 0.0)
-            if active.any() or m.any():
-                value += float(active @ active - m @ m) / (2.0 * self.rho)
-                slope[region.rows] += constraint.pullback(own, region, active)
+        value += self.multipliers.add_terms(gy, self.rho, slope)
         of_ends, of_units = self.model.pullback(point, slope)
         of_ends, of_units = of_ends + direct[0], of_units + direct[1]
         return value, np.concatenate((of_ends.ravel() * LEAF_SCALE_MM, of_units * self.unit))
@@ -161,6 +157,7 @@ class _Descent:
         return f"optimizing apertures: objective {value:.4g}, worst constraint {100 * violation:+.2f} %"
 
     def run(self) -> tuple[tuple[Segment, ...], Solution]:
+        """Minimize and move the multipliers in turn; the best segments that hold every limit."""
         settings, converged, stopped = self.settings, False, False
         previous, previous_violation = math.inf, math.inf
         try:
@@ -182,15 +179,13 @@ class _Descent:
         return self._result(converged, stopped)
 
     def _update(self, gy: FloatArray, violation: float, previous: float) -> None:
-        for k, (constraint, region) in enumerate(self.model.constraints):
-            residual = constraint.residual(gy[region.rows], region)
-            self.multipliers[k] = np.maximum(self.multipliers[k] + self.rho * residual, 0.0)
+        self.multipliers.move(gy, self.rho)
         if violation > max(0.3 * previous, self.settings.tolerance):
             self.rho *= self.settings.penalty_growth
 
     def _keep_scaled_down(self, gy: FloatArray) -> None:
         """A point that violates upper limits a little holds them when all monitor units shrink: keep that one too."""
-        violation = self.model.violation(gy)
+        violation = self.multipliers.worst(gy)
         units = self.point.monitor_units / (1.0 + violation * 1.001)
         if self.settings.tolerance < violation < 0.2 and units.min() >= self.settings.min_monitor_units:
             smaller = replace(self.point, monitor_units=units)
@@ -202,14 +197,13 @@ class _Descent:
         point = self.best[1]
         gy = self.model.dose(point)
         value, slope, _ = self.model.objective(point, gy)
-        for (constraint, region), m in zip(self.model.constraints, self.multipliers, strict=True):
-            slope[region.rows] += constraint.pullback(gy[region.rows], region, m)
+        self.multipliers.add_prices(gy, slope)
         logger.info("apertures: %d evaluations, objective %.5g, converged %s", self.evaluations, value, converged)
         return self.model.segments_at(point), Solution(
             weights=point.monitor_units,
             dose_gy=gy,
             objective=value,
-            violation=self.model.violation(gy),
+            violation=self.multipliers.worst(gy),
             history=tuple(self.history),
             slope_gy=slope,
             evaluations=self.evaluations,

@@ -60,6 +60,7 @@ class _Beam:
         self._area = beamlets.width_x_mm * beamlets.width_y_mm
 
     def merged(self, tolerance: float) -> list[Segment]:
+        """The segments after all mergers that change the fluence by no more than ``tolerance`` (rms, relative)."""
         fluence = sum((s.monitor_units * o for s, o in self._parts.values()), np.zeros(self._beamlets.count))
         allowed = tolerance**2 * float(self._area @ fluence**2)
         pairs = {p: self._merger(*p) for p in combinations(self._parts, 2)}

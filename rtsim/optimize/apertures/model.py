@@ -146,10 +146,6 @@ class ApertureDose:
             of_units += more
         return value, slope, (of_ends, of_units)
 
-    def violation(self, gy: FloatArray) -> float:
-        """The worst constraint: how far above its limit, relative to it; 0 when all hold."""
-        return max([0.0, *(float(c.residual(gy[r.rows], r).max()) for c, r in self.constraints)])
-
     def leaves_at(self, point: Point) -> FloatArray:
         """(segments, leaf pairs, 2) of all pairs."""
         leaves = np.stack([np.asarray(s.aperture.leaf_pairs_mm) for s in self.segments])

@@ -164,6 +164,7 @@ class _Segment:
 
     @classmethod
     def of(cls, beam: Beam, columns: slice, shape: Aperture, machine: Machine, edge_mm: float) -> _Segment:
+        """Which beamlet columns the leaf pairs of one segment can open."""
         if beam.beamlets is None or shape.leaf_pairs_mm is None:
             raise InputError(f"{beam.label} needs beamlets, and its segments leaf pairs, to be optimized")
         b, mlc = beam.beamlets, multileaf(machine)

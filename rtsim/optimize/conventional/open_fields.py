@@ -159,6 +159,7 @@ class _Wish:
     levels: int | None
 
     def check(self, target: str | None, machine: Machine) -> None:
+        """Refuse what an emergency field cannot be made of, before anything is computed."""
         check_choice("technique", self.technique, FieldArrangement, tuple(_GANTRY_DEG))
         if self.at is not None:
             check_choice("at", self.at, PrescribedTo)

@@ -2,7 +2,8 @@
 
 The dose cloud: a rigid patient that moves by a millimeter or turns by a degree takes its tissue through a dose that
 stays where it is in the room, D(position, p) = D(p moved). What changes beside is the depth along each ray, by the
-displacement at most: mu 1 mm = 0.5 %. Source: Craig et al., Phys Med Biol 46 (2001) 2007 (shift invariance) [M].
+displacement at most: mu 1 mm = 0.5 %. Source: Craig, Battista & Van Dyk, Med Phys 30 (2003) 2001, DOI 10.1118/1.1589492
+(how far shift invariance carries: it fails near the surface, where no cord lies) [V, abstract].
 A position that the engine computed itself (:mod:`rtsim.optimize.robust.recomputed`) says how much that misses; the
 largest of these differences is added to the positions that were not. Where no position was computed, a fixed margin is.
 """
