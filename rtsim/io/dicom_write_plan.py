@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from rtsim.beams.model import Aperture, Beam, ControlPoint, same_aperture
 from rtsim.errors import InputError
+from rtsim.evaluate.delivery import delivery_summary
 from rtsim.io.dicom_common import NOT_CLINICAL, StudyIds, decimal, decimals, new_object, reference, save, uid
 from rtsim.io.dicom_plan_machine import is_filter_free, nominal_energy_mv
 from rtsim.io.dicom_write_structures import RT_STRUCTURE_SET
@@ -57,7 +58,7 @@ def write_plan(path: Path, phantom: Phantom, plan: Plan, ids: StudyIds) -> Path:
     tags = new_object(RT_PLAN, instance, uid(instance, "series"), "RTPLAN", ids, description=plan.label, number=3)
     tags.FrameOfReferenceUID, tags.PositionReferenceIndicator = ids.frame_uid, ""
     tags.RTPlanLabel, tags.RTPlanName = plan.label[:16] or "rtsim", plan.label[:64] or "rtsim"
-    tags.RTPlanDescription = f"{NOT_CLINICAL}; {plan.prescription}"[:1024]
+    tags.RTPlanDescription = _description(plan)[:1024]
     tags.RTPlanDate = tags.RTPlanTime = ""
     tags.PlanIntent, tags.RTPlanGeometry, tags.ApprovalStatus = "RESEARCH", "PATIENT", "UNAPPROVED"
     tags.ReferencedStructureSetSequence = [reference(RT_STRUCTURE_SET, ids.of("RTSTRUCT"))]
@@ -68,6 +69,12 @@ def write_plan(path: Path, phantom: Phantom, plan: Plan, ids: StudyIds) -> Path:
     outline = phantom.external_mask()
     tags.BeamSequence = [_beam(b, n, phantom, outline) for n, b in enumerate(plan.beams, start=1)]
     return save(tags, path)
+
+
+def _description(plan: Plan) -> str:
+    """With what keeps the machine from delivering the plan: whoever opens the file has no report beside it."""
+    obstacles = (f"NOT DELIVERABLE: {o}" for o in delivery_summary(plan).obstacles)
+    return "; ".join((NOT_CLINICAL, *obstacles, str(plan.prescription)))
 
 
 def _dose_reference(phantom: Phantom, plan: Plan, instance: str) -> Dataset:

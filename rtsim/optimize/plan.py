@@ -58,7 +58,7 @@ class PositionsHeld:
         how += [cloud] * (others > 0)
         text = (
             f" {state[0].upper()}{state[1:]} ({self.scenarios}); worst {self.worst_gy:.2f} Gy ({self.worst}); "
-            f"{', '.join(how)}."
+            f"{', '.join(('1 as planned', *how))}."
         )
         if self.promised and others > 0 and not self.recomputed:
             text += " NOT CONFIRMED BY THE ENGINE: it computed none of the displaced positions."

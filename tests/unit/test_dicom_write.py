@@ -182,6 +182,15 @@ def test_every_object_says_that_it_is_not_clinical(written):
     assert "not for clinical use" in pydicom.dcmread(files.plan).RTPlanDescription
 
 
+def test_a_plan_that_its_machine_cannot_deliver_says_so_in_the_file(written, tmp_path):
+    phantom, plan, dose, files = written
+    assert "NOT DELIVERABLE" not in pydicom.dcmread(files.plan).RTPlanDescription
+    least = plan.beams[0].machine.limits.min_monitor_units_per_segment
+    too_little = replace(plan, beams=(plan.beams[0].scaled(0.1 * least / 50.1), *plan.beams[1:]))
+    other = write_dicom(tmp_path / "o", phantom, too_little, dose)
+    assert "NOT DELIVERABLE" in pydicom.dcmread(other.plan).RTPlanDescription
+
+
 def test_references_inside_the_set_hold(written):
     files = written[3]
     ct, rs, rp, rd = (pydicom.dcmread(p) for p in (files.ct[3], files.structures, files.plan, files.dose))

@@ -1,8 +1,8 @@
 """Scenarios: where the patient may lie instead of where the plan thinks; rigid displacements about the isocenter.
 
 The default, +-1 mm along and +-1 degree about each axis, is the residual error of image-guided spine stereotaxy with a
-six-degree couch (Hyde et al., Int J Radiat Oncol Biol Phys 82 (2012) e555, DOI 10.1016/j.ijrobp.2011.06.1980: 90 % of
-translations within 1 mm and of rotations within 1 degree after correction [M]).
+six-degree couch: what exceeds 1 mm or 1 degree is corrected (Hyde et al., Med Phys 39 (2012), DOI 10.1118/1.4740198:
+motion between two images of one fraction 0.36-0.54 mm on average [V, abstract]).
 """
 
 from __future__ import annotations
