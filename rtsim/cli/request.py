@@ -129,13 +129,14 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     _emergency(arguments)
 
 
-def request_of(arguments: argparse.Namespace, progress: Progress | None) -> Request:
-    """Read, build and check what the arguments ask for.
+def request_of(arguments: argparse.Namespace, progress: Progress | None, case: Case | None = None) -> Request:
+    """Read, build and check what the arguments ask for; of ``case`` when it has been read already.
 
     Raises:
         RtsimError: whatever is wrong with the input, with what to do.
     """
-    case = None if arguments.case is None else load_case(arguments.case)
+    if case is None and arguments.case is not None:
+        case = load_case(arguments.case)
     protocol, prescription = _wanted(arguments, case)
     chosen_machine = arguments.machine or (case.beams.machine if case else None) or _DEFAULT_MACHINE[protocol.technique]
     machine = load_machine(chosen_machine)
