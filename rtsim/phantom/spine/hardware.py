@@ -1,6 +1,6 @@
 """Hardware: the implants of a stabilized spine that a case asks for, and what they are made of.
 
-Hardware(material=ImplantMaterial.CARBON_PEEK, screws=("T7", "T9"))     # two pairs of pedicle screws, a rod on each side
+Hardware(material=ImplantMaterial.CARBON_PEEK, screws=("T7", "T9"))  # two pairs of screws, two rods
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ class Hardware:
     artefact_overridden: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.screws, str):
-            raise InputError(f'screws is {self.screws!r}; give a list of levels, such as ["T7", "T9"]')
         names = tuple(level(name).name for name in self.screws)
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
