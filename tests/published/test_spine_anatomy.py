@@ -177,7 +177,7 @@ def test_kinds_of_lesion_have_their_hounsfield_units() -> None:
         assert low < float(np.mean(phantom.ct.hu[inside])) < high
 
 
-@pytest.mark.parametrize("site", list(LesionSite))
+@pytest.mark.parametrize("site", [LesionSite.WHOLE_BODY, LesionSite.BODY_LEFT, LesionSite.BODY_RIGHT])
 @pytest.mark.parametrize("name", ["C5", "T4", "T8", "L1"])
 def test_escc_is_the_grade_that_was_asked_for(name: str, site: LesionSite) -> None:
     """Bilsky 2010: 1a leaves the sac, 1b deforms the sac and leaves the cord, 1c touches the cord without entering."""
@@ -189,7 +189,7 @@ def test_escc_is_the_grade_that_was_asked_for(name: str, site: LesionSite) -> No
     tilt = np.radians(level(name).tilt_deg)
     plane = np.concatenate((grid, (z - np.tan(tilt) * (grid[..., 1:] - y))), axis=-1)
     in_sac, to_cord = column.sac().contains(plane), column.cord().distance_mm(plane)
-    for grade in EpiduralGrade:
+    for grade in (EpiduralGrade.ESCC_0, EpiduralGrade.ESCC_1A, EpiduralGrade.ESCC_1B, EpiduralGrade.ESCC_1C):
         lesion = Lesion.of(SpineSpec(level=name, site=site, epidural=grade), vertebra, column)
         if grade is EpiduralGrade.ESCC_0:
             assert lesion.epidural is None

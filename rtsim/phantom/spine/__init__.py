@@ -6,6 +6,17 @@ phantom = spine(spec)
 
 from rtsim.phantom.spine.anatomy import LEVELS, Level, level, levels
 from rtsim.phantom.spine.build import spine
-from rtsim.phantom.spine.spec import EpiduralGrade, LesionKind, LesionSite, SpineSpec
+from rtsim.phantom.spine.spec import Compartment, EpiduralGrade, LesionKind, LesionSite, SpineSpec
 
-__all__ = ["LEVELS", "EpiduralGrade", "LesionKind", "LesionSite", "Level", "SpineSpec", "level", "levels", "spine"]
+__all__ = [
+    "LEVELS",
+    "Compartment",
+    "EpiduralGrade",
+    "LesionKind",
+    "LesionSite",
+    "Level",
+    "SpineSpec",
+    "level",
+    "levels",
+    "spine",
+]

@@ -11,12 +11,15 @@ from rtsim.errors import InputError
 from rtsim.geometry.shapes import Box, Difference, Ellipsoid, Intersection, Shape, Union
 from rtsim.phantom.spine.anatomy import Level
 from rtsim.phantom.spine.column import Column, sac_half_widths_mm
-from rtsim.phantom.spine.spec import EpiduralGrade, LesionSite, SpineSpec
+from rtsim.phantom.spine.spec import Compartment, EpiduralGrade, LesionSite, SpineSpec
 from rtsim.phantom.spine.vertebra import Vertebra
 from rtsim.typing import FloatArray
 
 EPIDURAL_ONLY_GAP_MM = 0.3
 """What grade 1a leaves between tumor and thecal sac. [A]"""
+
+
+_LOBES = frozenset({LesionSite.WHOLE_BODY, LesionSite.BODY_LEFT, LesionSite.BODY_RIGHT})
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Lesion:
         treatment) the CTV is the whole vertebra with its canal.
         """
         put = vertebra.placement.place
+        if spec.compartment is not Compartment.EXTRADURAL or spec.site not in _LOBES:
+            raise InputError(f"{spec.compartment.value} tumor of site {spec.site.value!r} is not drawn yet")
         bone = Intersection((put(_in_body(spec, vertebra.placement.level)), vertebra.body))
         tongue = _tongue(spec, vertebra.placement.level)
         epidural: Shape | None = None
@@ -89,10 +94,6 @@ def _tongue(spec: SpineSpec, row: Level) -> Shape | None:
     """The epidural tumor: an ellipsoid on the posterior wall, as deep as the grade says (local axes, mid-height)."""
     if spec.epidural is EpiduralGrade.ESCC_0:
         return None
-    if row.cord_width_mm == 0 and spec.epidural is EpiduralGrade.ESCC_1C:
-        raise InputError(
-            f"epidural is 1c at {row.name}; grade 1c touches the cord, which ends at L1/L2: use 0, 1a or 1b"
-        )
     v_c = row.endplate_depth_mm / 2 + row.canal_ap_mm / 2
     sac_u, sac_v = sac_half_widths_mm(row)
     cord_u, cord_v = row.cord_width_mm / 2, row.cord_ap_mm / 2
