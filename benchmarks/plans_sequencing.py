@@ -1,4 +1,4 @@
-"""What sequencing costs: PTV D95 of the segments beside that of the fluence, at the same cord dose.
+"""What sequencing costs: PTV D95 of segments and of sliding windows beside that of the fluence, at the same cord dose.
 
 The limit of the cord is lowered to the dose that the fluence gives it, for all that follows: sequenced, monitor units
 optimized, leaf ends optimized. Read at the rows of the planning, all in the model of the influence matrix; a stage that
@@ -19,11 +19,12 @@ from benchmarks.row import Row, peak_rss_mb
 from rtsim.cli.main import parser
 from rtsim.cli.request import request_of
 from rtsim.machine.model import Machine
-from rtsim.optimize import StepAndShoot
+from rtsim.optimize import SlidingWindow, StepAndShoot
 from rtsim.optimize.apertures import SegmentsDraft
 from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence, prepare
 from rtsim.optimize.rows import limit_name
 from rtsim.optimize.segment_weights import Segment, columns_of
+from rtsim.optimize.sliding_window import SlidingWindowDraft
 from rtsim.optimize.volumes import with_target_and_prv
 from rtsim.typing import FloatArray
 
@@ -35,7 +36,7 @@ _TABLE = "sequencing"
 
 
 def rows(only: str | None = None) -> Iterator[Row]:
-    """One row a case: the loss of D95 in percent, and segments and monitor units of each stage in the note."""
+    """Two rows a case, step and shoot and sliding window: the loss of D95 in percent, each stage in the note."""
     for name in CASES:
         if only is None or only in name:
             request = request_of(parser().parse_args(["run", name, "-o", "unused"]), None)
@@ -44,13 +45,17 @@ def rows(only: str | None = None) -> Iterator[Row]:
             beams = StepAndShoot().planning_beams(request.machine, target, tuple(request.gantry_deg or ()))
             influence = ENGINE.influence(phantom, beams)
             planning = prepare(influence, phantom, request.prescription, request.protocol)
-            yield row(name, planning, request.machine)
+            yield from rows_of(name, planning, request.machine)
 
 
-def row(name: str, planning: Planning, machine: Machine) -> Row:
-    """All stages of one planning."""
+def rows_of(name: str, planning: Planning, machine: Machine) -> Iterator[Row]:
+    """All stages of one planning, for each technique."""
     plan = optimize_fluence(planning)
-    stages = list(_stages(plan, machine))
+    yield _row(name, list(_stages(plan, machine)))
+    yield _row(f"{name}:sliding_window", list(_window_stages(plan, machine)))
+
+
+def _row(name: str, stages: list[_Stage]) -> Row:
     first, last = stages[0], stages[-1]
     loss = 100.0 * (1.0 - last.d95_gy / first.d95_gy)
     return Row(
@@ -76,17 +81,53 @@ class _Stage:
     segments: int
     units_per_gy: float
     cpu_s: float
+    parts: str = "segments"
 
     @property
     def words(self) -> str:
-        made = f", {self.segments} segments, {self.units_per_gy:.0f} MU/Gy, {self.cpu_s:.1f} s" if self.segments else ""
+        made = (
+            f", {self.segments} {self.parts}, {self.units_per_gy:.0f} MU/Gy, {self.cpu_s:.1f} s"
+            if self.segments
+            else ""
+        )
         cord = f" (cord {self.cord_gy:.2f} Gy)" if self.cord_gy is not None else ""
         return f"{self.name}: D95 {self.d95_gy:.2f} Gy{cord}, objective {self.objective:.1f}{made}"
 
 
+def _levels_gy(plan: FluencePlan) -> dict[int, float]:
+    """What the fluence gives to each constraint."""
+    numbered = plan.planning.wishes.numbered_constraints({})
+    return {k: float(plan.solution.dose_gy[region.rows].max()) for k, (_, region) in numbered.items()}
+
+
+def _window_stages(plan: FluencePlan, machine: Machine) -> Iterator[_Stage]:
+    planning, levels = plan.planning, _levels_gy(plan)
+    cord = _cord_gy(planning, plan.solution.dose_gy)
+    yield _stage("fluence", planning, plan.solution.dose_gy, (), None, 0.0)
+    start = time.process_time()
+    draft = SlidingWindow().draft(plan, machine)
+    yield _of_window("swept", draft, cord, start)
+    start = time.process_time()
+    draft = draft.improved(planning, levels, first=True)
+    own = _cord_gy(planning, _window_dose(draft))
+    if own is not None and cord is not None:
+        draft = draft.improved(planning, {k: v * cord / own for k, v in levels.items()}, first=False)
+    yield _of_window("optimized above the least that a sweep gives", draft, cord, start)
+
+
+def _window_dose(draft: SlidingWindowDraft) -> FloatArray:
+    return np.asarray((draft.planning.matrix @ draft.given_units.astype(np.float32)).astype(np.float64))
+
+
+def _of_window(name: str, draft: SlidingWindowDraft, cord_gy: float | None, start: float) -> _Stage:
+    seconds, units = time.process_time() - start, sum(b.monitor_units for b in draft.beams)
+    stage = _stage(name, draft.planning, _window_dose(draft), (), cord_gy, seconds)
+    per_gy = units / draft.planning.prescription.dose_per_fraction_gy
+    return replace(stage, segments=draft.segments, units_per_gy=per_gy, parts="control points")
+
+
 def _stages(plan: FluencePlan, machine: Machine) -> Iterator[_Stage]:
-    planning, dose = plan.planning, plan.solution.dose_gy
-    levels = {k: float(dose[region.rows].max()) for k, (_, region) in planning.wishes.numbered_constraints({}).items()}
+    planning, dose, levels = plan.planning, plan.solution.dose_gy, _levels_gy(plan)
     cord = _cord_gy(planning, dose)
     yield _stage("fluence", planning, dose, (), None, 0.0)
     technique = StepAndShoot()
