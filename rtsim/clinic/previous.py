@@ -1,0 +1,171 @@
+"""An earlier course of radiotherapy: a scheme that the cord got, or its dose voxel by voxel."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from rtsim.biology import eqd2_gy
+from rtsim.dose.accumulate import NOT_SHIFTED, Course, RigidShift, moved_dose
+from rtsim.dose.dvh import dvh
+from rtsim.dose.result import Dose
+from rtsim.errors import GeometryError, InputError
+from rtsim.phantom.structure import Structure
+
+CORD_ALPHA_BETA_GY: Final = 2.0
+NEAR_MAXIMUM_CM3: Final = 0.035
+"""The volume whose least dose stands for a point maximum, as in the protocols."""
+_SCHEME: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:Gy)?\s*[/xX]\s*(\d+)\s*")
+_MOST_FRACTIONS: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviousDose:
+    """What an earlier course gave one structure.
+
+    Attributes:
+        near_max_gy: D0.035cc in Gy, physical dose of the whole course.
+        eqd2_gy: the same as EQD2, alpha/beta 2 Gy.
+        unreached_cm3: how much of the structure the earlier dose grid does not reach. What that got is not known, so
+            that with any of it both doses are lower bounds.
+    """
+
+    near_max_gy: float
+    eqd2_gy: float
+    unreached_cm3: float = 0.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreviousCourse:
+    """An earlier course of radiotherapy to the same level: a scheme, or its dose voxel by voxel.
+
+    Attributes:
+        fractions: in how many equal fractions it was given.
+        dose_gy: prescribed dose of a scheme, in Gy; None when ``dose`` is given.
+        cord_percent: of a scheme: how much of ``dose_gy`` the cord got, all along the level, in percent.
+        months_ago: from its end to today; None = not known.
+        dose: the whole physical dose (an RTDOSE), Gy over all ``fractions``; None for a scheme.
+        shift: how ``dose`` lies in the coordinates of today.
+        name: where it comes from, for reports.
+        notes: what was done or taken for granted when it was read, in sentences.
+    """
+
+    fractions: int
+    dose_gy: float | None = None
+    cord_percent: float = 100.0
+    months_ago: float | None = None
+    dose: Dose | None = None
+    shift: RigidShift = NOT_SHIFTED
+    name: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = self.fractions
+        if isinstance(count, bool) or count != int(count) or not 1 <= count <= _MOST_FRACTIONS:
+            raise InputError(
+                f"fractions of the previous course is {count!r}; a whole number from 1 to {_MOST_FRACTIONS} is needed"
+            )
+        if (self.dose_gy is None) == (self.dose is None):
+            raise InputError("a previous course is a scheme (dose_gy) or a dose (RTDOSE): give one of the two")
+        if self.dose_gy is not None and not (math.isfinite(self.dose_gy) and self.dose_gy > 0.0):
+            raise InputError(f"dose_gy of the previous course is {self.dose_gy}; it must be > 0 Gy")
+        if not (math.isfinite(self.cord_percent) and 0.0 < self.cord_percent <= 150.0):
+            raise InputError(
+                f"cord_percent of the previous course is {self.cord_percent}; more than 0 and up to 150 % of its dose"
+            )
+        if self.dose is not None and self.cord_percent != 100.0:
+            raise InputError("cord_percent belongs to a scheme; a dose says itself what the cord got")
+        if self.months_ago is not None and not (math.isfinite(self.months_ago) and self.months_ago >= 0.0):
+            raise InputError(
+                f"months_ago of the previous course is {self.months_ago}; it is the time from its end to today: "
+                "a number >= 0, or nothing where it is not known"
+            )
+        if self.dose is not None and self.dose.fractions != self.fractions:
+            object.__setattr__(self, "dose", replace(self.dose, fractions=int(count)))
+
+    @classmethod
+    def scheme(cls, text: str, *, months_ago: float | None = None, cord_percent: float = 100.0) -> PreviousCourse:
+        """From words such as '30/10' or '8x1': dose in Gy and number of fractions.
+
+        Raises:
+            InputError: other words, a negative interval, a percentage out of range.
+        """
+        dose_gy, fractions = scheme_of(text)
+        return cls(fractions=fractions, dose_gy=dose_gy, months_ago=months_ago, cord_percent=cord_percent)
+
+    @property
+    def is_scheme(self) -> bool:
+        """True when only dose and fractions are known, not where the dose lay."""
+        return self.dose is None
+
+    def __str__(self) -> str:
+        if self.dose_gy is not None:
+            share = "whole" if self.cord_percent == 100.0 else f"by {self.cord_percent:g} %"
+            text = f"{self.dose_gy:g} Gy in {self.fractions}, which the cord got {share}"
+        else:
+            text = f"{self.name or 'a dose'} in {self.fractions} fractions, {self.shift}"
+        return text if self.months_ago is None else f"{text}, {self.months_ago:g} months ago"
+
+    def given_to(self, structure: Structure | None) -> PreviousDose:
+        """What the course gave a structure (of a scheme: the cord, wherever it lies).
+
+        Raises:
+            InputError: a dose without a structure to read it in.
+            GeometryError: the earlier dose does not reach the structure at all.
+        """
+        if self.dose_gy is not None:
+            gy = self.dose_gy * self.cord_percent / 100.0
+            return PreviousDose(near_max_gy=gy, eqd2_gy=float(eqd2_gy(gy, self.fractions, CORD_ALPHA_BETA_GY)))
+        if structure is None or self.dose is None:
+            raise InputError(
+                "the previous course is a dose: what the cord got of it can be read in a drawn cord only; give the "
+                "phantom (phantom=)"
+            )
+        try:
+            histogram = dvh(self._today(structure), structure)
+        except GeometryError as error:
+            raise GeometryError(
+                f"the previous dose ({self.dose.grid.describe()}, {self.shift}) does not reach {structure.name}: "
+                f"another level, or the shift that registers it is missing or wrong ({error})"
+            ) from error
+        gy = histogram.dose_gy_at(min(NEAR_MAXIMUM_CM3, histogram.volume_cm3))
+        return PreviousDose(
+            near_max_gy=gy,
+            eqd2_gy=float(eqd2_gy(gy, self.fractions, CORD_ALPHA_BETA_GY)),
+            unreached_cm3=histogram.outside_cm3 if histogram.is_truncated else self._unreached_cm3(structure),
+        )
+
+    def _today(self, structure: Structure) -> Dose:
+        """The dose in the coordinates of today; without a rotation on its own voxels, which then only move."""
+        assert self.dose is not None
+        if any(self.shift.rotation_deg):
+            return moved_dose(Course(dose=self.dose, shift=self.shift), structure.grid)[0]
+        grid = self.dose.grid
+        x, y, z = np.add(grid.origin_mm, self.shift.shift_mm)
+        return replace(self.dose, grid=replace(grid, origin_mm=(float(x), float(y), float(z))))
+
+    def _unreached_cm3(self, structure: Structure) -> float:
+        """Of a rotated dose, which was sampled on the grid of the structure: what its own grid does not reach."""
+        if self.dose is None or not any(self.shift.rotation_deg):
+            return 0.0
+        _, inside = moved_dose(Course(dose=self.dose, shift=self.shift), structure.grid)
+        lost = float(structure.coverage[~inside].sum(dtype=np.float64))
+        if not inside[structure.coverage > 0].any():
+            raise GeometryError(f"the previous dose ({self.shift}) does not reach {structure.name}")
+        return lost * math.prod(structure.grid.spacing_mm) * 1e-3
+
+
+def scheme_of(text: str) -> tuple[float, int]:
+    """(dose in Gy, fractions) of '30/10', '8x1', '37.5 Gy/15'.
+
+    Raises:
+        InputError: no scheme, or none that can have been given.
+    """
+    match = _SCHEME.fullmatch(text)
+    if match is None or float(match[1]) <= 0.0 or not 1 <= int(match[2]) <= _MOST_FRACTIONS:
+        raise InputError(f"{text!r} is no scheme; write dose in Gy and number of fractions, e.g. 30/10, 20/5 or 8x1")
+    return float(match[1]), int(match[2])
