@@ -3,8 +3,8 @@
     case = load_case("spine_t8_epidural")       # a bundled case by name, or any file by path
     case.phantom, case.prescription, case.protocol
 
-Sections: [case]; one of [spine], [grid] with [[structures]], or [ct]; [prescription]; [protocol]; [[goals]]; [beams];
-[[expect]]. Reading is strict: an unknown key is an error that lists the allowed ones.
+Sections: [case]; one of [spine], [grid] with [[structures]], or [ct]; [patient]; [previous]; [prescription];
+[protocol]; [[goals]]; [beams]; [[expect]]. Reading is strict: an unknown key is an error that lists the allowed ones.
 """
 
 from __future__ import annotations
@@ -16,19 +16,28 @@ from enum import Enum
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rtsim.clinic.findings import Findings
 from rtsim.errors import CaseFileError, InputError, unknown_name
 from rtsim.io.case_fields import Table
+from rtsim.io.case_patient import findings, previous_course
 from rtsim.io.case_phantom import PhantomRecipe, phantom_recipe
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Goal, Prescription, Priority, Sense, Source, Standing, Technique
 from rtsim.typing import Progress
 
+if TYPE_CHECKING:
+    from rtsim.clinic.reirradiation import PreviousCourse
+
 _STANDINGS = {"verified": Standing.VERIFIED, "literature": Standing.LITERATURE, "assumption": Standing.ASSUMPTION}
 _SENSES = {"<=": Sense.AT_MOST, ">=": Sense.AT_LEAST}
 _PRIORITIES = {p.value: p for p in Priority}
 _TECHNIQUES = {t.value: t for t in Technique}
-_TOP = ("case", "grid", "structures", "spine", "ct", "prescription", "protocol", "goals", "beams", "expect")
+_TOP = (
+    *("case", "grid", "structures", "spine", "ct", "patient", "previous"),
+    *("prescription", "protocol", "goals", "beams", "expect"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +98,8 @@ class Case:
         name, description, sources: who it is and where it comes from.
         histology: of the tumor, by its name in rtsim.biology; None when the case says nothing of it.
         recipe: how the phantom is built.
+        findings: what is known of the patient beside the images.
+        previous: an earlier course of radiotherapy to the same level, or None.
         prescription: None for a case that only measures dose.
         protocol: the protocol that judges it, or None.
         goals: goals of its own, beside the protocol's.
@@ -103,6 +114,8 @@ class Case:
     sources: tuple[str, ...]
     recipe: PhantomRecipe = field(repr=False)
     histology: str | None = None
+    findings: Findings = field(default_factory=Findings)
+    previous: PreviousCourse | None = None
     prescription: Prescription | None = None
     protocol: ProtocolChoice | None = None
     goals: tuple[Goal, ...] = ()
@@ -189,6 +202,8 @@ def _case(top: Table, path: Path, sha256: str) -> Case:
         sources=head.texts("sources"),
         histology=head.text("histology") if "histology" in head else None,
         recipe=phantom_recipe(top, path.parent),
+        findings=findings(top),
+        previous=previous_course(top.table("previous")) if "previous" in top else None,
         prescription=_prescription(top.table("prescription")) if "prescription" in top else None,
         protocol=_protocol(top.table("protocol")) if "protocol" in top else None,
         goals=tuple(_goal(t) for t in top.tables("goals")),

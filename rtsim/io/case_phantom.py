@@ -22,29 +22,16 @@ from rtsim.geometry.shapes import (
     Union,
 )
 from rtsim.io.case_fields import Table
+from rtsim.io.case_spine import spine_spec
 from rtsim.materials import Material
 from rtsim.phantom.builders import Layer, painted
 from rtsim.phantom.phantom import Phantom
-from rtsim.phantom.spine import EpiduralGrade, LesionKind, LesionSite, SpineSpec, spine
+from rtsim.phantom.spine import SpineSpec, spine
 from rtsim.phantom.structure import Role
 from rtsim.typing import Progress
 
 _AXES = {"x": Axis.X, "y": Axis.Y, "z": Axis.Z}
 _ROLES = {role.value: role for role in Role}
-_SPINE_KEYS = (
-    "level",
-    "lesion",
-    "site",
-    "epidural",
-    "ptv_margin_mm",
-    "cord_prv_mm",
-    "spare_cord",
-    "spacing_mm",
-    "half_length_mm",
-    "noise_hu",
-    "seed",
-    "roots",
-)
 
 
 class PhantomRecipe(Protocol):
@@ -112,31 +99,12 @@ def phantom_recipe(top: Table, folder: Path) -> PhantomRecipe:
     if given != ["grid"] and "structures" in top:
         raise CaseFileError(f"{top.where}: [[structures]] are painted on a [grid]; they do not go with [{given[0]}]")
     if given == ["spine"]:
-        return SpineRecipe(_spine(top.table("spine")))
+        return SpineRecipe(spine_spec(top.table("spine")))
     if given == ["ct"]:
         t = top.table("ct")
         t.allow("dicom")
         return DicomRecipe((folder / t.text("dicom")).resolve())
     return _painted(top)
-
-
-def _spine(t: Table) -> SpineSpec:
-    t.allow(*_SPINE_KEYS)
-    usual = SpineSpec()
-    return SpineSpec(
-        level=t.text("level"),
-        lesion=t.choice("lesion", {k.value: k for k in LesionKind}, usual.lesion),
-        site=t.choice("site", {k.value: k for k in LesionSite}, usual.site),
-        epidural=t.choice("epidural", {k.value: k for k in EpiduralGrade}, usual.epidural),
-        ptv_margin_mm=t.number("ptv_margin_mm", usual.ptv_margin_mm),
-        cord_prv_mm=t.number("cord_prv_mm", usual.cord_prv_mm),
-        spare_cord=t.flag("spare_cord", usual.spare_cord),
-        spacing_mm=t.vector("spacing_mm", usual.spacing_mm),
-        half_length_mm=t.number("half_length_mm", usual.half_length_mm),
-        noise_hu=t.number("noise_hu", usual.noise_hu),
-        seed=t.integer("seed", usual.seed),
-        roots=t.flag("roots", usual.roots),
-    )
 
 
 def _painted(top: Table) -> PaintedRecipe:

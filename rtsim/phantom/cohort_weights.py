@@ -80,21 +80,26 @@ HISTOLOGY: Final[dict[str, Table]] = {
         "other",
         _scaled(
             {
+                "unknown_primary": 11.0,
                 "sarcoma": 7.0,
                 "myeloma": 4.5,
                 "lymphoma": 1.5,
                 "melanoma": 1.0,
                 "hepatocellular": 6.3,
-                "ovarian": 5.0,
-                "neuroendocrine": 4.0,
-                "germ_cell": 2.0,
+                "bladder": 3.0,
+                "head_and_neck": 3.0,
+                "cervix_endometrium": 3.0,
+                "ovarian": 2.0,
+                "pancreas": 2.0,
+                "neuroendocrine": 1.7,
+                "germ_cell": 1.0,
             },
             100.0,
         ),
         _assumed(
-            "in the proportion sarcoma 7, blood 6 (split 3 : 1), melanoma 1 (Constans, 600 patients, quoted by a "
-            "textbook), liver 6.3 (Wang 2019, DOI 10.1111/os.12552), ovarian 5, neuroendocrine 4, germ cell 2 "
-            "(chosen); unknown primaries, 11-16 % in these series, are left out"
+            "in the proportion unknown primary 11, sarcoma 7, blood 6 (split 3 : 1), melanoma 1, all others 22 "
+            "(Constans, 600 patients, quoted by a textbook); of the 22 the liver 6.3 (Wang 2019, DOI 10.1111/os.12552), "
+            "the rest of them chosen"
         ),
     ),
 }

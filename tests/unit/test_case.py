@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from rtsim.biology import histology_names
+from rtsim.clinic.escc_grade import EsccGrade
+from rtsim.clinic.findings import (
+    Alignment,
+    Collapse,
+    Compartment,
+    Findings,
+    LesionQuality,
+    Pain,
+    Posterolateral,
+    Stability,
+)
 from rtsim.errors import CaseFileError, InputError, RtsimError
+from rtsim.io import case_patient, case_spine
 from rtsim.io.case import Arrangement, case_names, cases_folder, load_case, load_phantom
+from rtsim.io.case_phantom import SpineRecipe
+from rtsim.phantom.spine import EpiduralGrade, LesionSite, SpineSpec
+from rtsim.phantom.spine.hardware import Hardware, ImplantMaterial
 from rtsim.phantom.structure import Role
 from rtsim.protocol import Priority, Sense, Standing, Technique
 from rtsim.protocol.load import load_protocol
@@ -102,7 +118,20 @@ def test_mistakes_are_named(tmp_path: Path, old: str, new: str, told: str) -> No
     [
         ('level = "T13"', "unknown spine level 'T13'"),
         ('level = "T8"\nlesion = "litic"', "did you mean 'lytic'"),
-        ('level = "T8"\nepidural = "2"', "Known: 0, 1a, 1b, 1c"),
+        ('level = "T8"\nepidural = "4"', "Known: 0, 1a, 1b, 1c, 2, 3"),
+        ('level = "L3"\nepidural = "1c"', "the cord, which ends at L1/L2"),
+        ('level = "T8"\nsite = "pedicle"', "did you mean 'pedicle_left'"),
+        ('level = "T8"\ncompartment = "extra_dural"', "did you mean 'extradural'"),
+        ('level = "T8"\ncompartment = "intramedullary"', "set spare_cord = false"),
+        ('level = "T8"\ncollapse_percent = 90.0', "0 <= collapse_percent <= 70"),
+        ('level = "T8"\ncollapse_percent = "a third"', "it must be a finite number"),
+        ('level = "T8"\nhardware = "screws"', "a table [hardware]"),
+        ('level = "T8"\n[spine.hardware]\nscrew = ["T7"]', "did you mean 'screws'"),
+        ('level = "T8"\n[spine.hardware]\nscrews = "T7"', "a list of texts in quotes"),
+        ('level = "T8"\n[spine.hardware]\nscrews = ["T7", "T13"]', "unknown spine level 'T13'"),
+        ('level = "T8"\n[spine.hardware]\nmaterial = "titan"\ncage = true', "did you mean 'titanium'"),
+        ('level = "T8"\n[spine.hardware]\ncage = 1', "true or false"),
+        ('level = "T8"\n[spine.hardware]\nmaterial = "titanium"', "without screws, cage or cement"),
         ('level = "T8"\nspacing_mm = [2.0, 2.0, 20.0]', "0.3 .. 5 mm"),
         ('level = "T8"\nptv_margin = 2.0', "did you mean 'ptv_margin_mm'"),
     ],
@@ -112,6 +141,134 @@ def test_mistakes_in_a_spine_case_are_named(tmp_path: Path, line: str, told: str
     with pytest.raises(CaseFileError) as error:
         load_case(write(tmp_path, f"{head}\n[spine]\n{line}\n"))
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[patients]\npain = "none"', "did you mean 'patient'"),
+        ('[patient]\npains = "none"', "did you mean 'pain'"),
+        ('[patient]\npain = "mechanic"', "did you mean 'mechanical'"),
+        ("[patient]\npain = true", "text in quotes"),
+        ('[patient]\nfit_for_surgery = "yes"', "true or false"),
+        ("[patient]\nsurvival_months = -2", "0 <= survival_months"),
+        ('[patient]\nsurvival_months = "long"', "a finite number"),
+        ('[patient]\ncollapse = "half"', "more than 50 %"),
+        ('[patient]\nstability = "potentialy unstable"', "did you mean 'potentially unstable'"),
+        ('[patient]\nescc = "4"', "0, 1a, 1b, 1c, 2, 3"),
+        ("[previous]\ndose_gy = 30.0", "the key 'fractions' is missing"),
+        ("[previous]\nfractions = 10", "the key 'dose_gy' is missing"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 10.5", "a whole number"),
+        ("[previous]\ndose_gy = -30.0\nfractions = 10", "it must be > 0 Gy"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 0", "a whole number >= 1"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 10\nmonths_ago = -1", "from its end to today"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 10\nmonth_ago = 9", "did you mean 'months_ago'"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 10\ncord_percent = 300", "0 to 150 %"),
+        ("[patient]\nprevious_radiotherapy = false\n[previous]\ndose_gy = 8\nfractions = 1", "leave one of them out"),
+    ],
+)
+def test_mistakes_about_the_patient_are_named(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(CaseFileError) as error:
+        load_case(write(tmp_path, f"{MINIMAL}\n{text}\n"))
+    assert told in str(error.value)
+    assert "mine.toml" in str(error.value)
+
+
+def test_what_is_known_of_the_patient_is_read(tmp_path: Path) -> None:
+    text = """
+[patient]
+pain = "mechanical"
+alignment = "deformity"
+fit_for_surgery = false
+survival_months = 9
+myelopathy = true
+paralysis_hours = 12.0
+lesion = "blastic"
+collapse = "less than 50 %"
+posterolateral = "bilateral"
+escc = "2"
+stability = "potentially unstable"
+compartment = "extradural"
+
+[previous]
+dose_gy = 30.0
+fractions = 10
+months_ago = 8
+cord_percent = 95.0
+name = "palliative course"
+"""
+    case = load_case(write(tmp_path, MINIMAL + text))
+    assert case.findings == Findings(
+        pain=Pain.MECHANICAL,
+        alignment=Alignment.DEFORMITY,
+        fit_for_surgery=False,
+        survival_months=9.0,
+        myelopathy=True,
+        paralysis_hours=12.0,
+        previous_radiotherapy=True,
+        lesion=LesionQuality.BLASTIC,
+        collapse=Collapse.LESS_THAN_HALF,
+        posterolateral=Posterolateral.BILATERAL,
+        escc=EsccGrade.ESCC_2,
+        stability=Stability.POTENTIALLY_UNSTABLE,
+        compartment=Compartment.EXTRADURAL,
+    )
+    given = case.previous
+    assert given is not None
+    assert (given.dose_gy, given.fractions, given.months_ago) == (30.0, 10, 8.0)
+    assert (given.cord_percent, given.name) == (95.0, "palliative course")
+
+
+def test_what_is_not_said_of_the_patient_is_not_given(tmp_path: Path) -> None:
+    case = load_case(write(tmp_path, MINIMAL))
+    assert case.findings == Findings()
+    assert case.previous is None
+    said = load_case(write(tmp_path, MINIMAL + "\n[patient]\nmyelopathy = false\n"))
+    assert said.findings == Findings(myelopathy=False)
+    irradiated = load_case(write(tmp_path, MINIMAL + "\n[previous]\ndose_gy = 8\nfractions = 1\n"))
+    assert irradiated.findings == Findings(previous_radiotherapy=True)
+
+
+def test_every_field_of_the_spine_and_of_the_patient_can_be_said_in_a_case() -> None:
+    """A new field of SpineSpec, Hardware or Findings must find its key in the reader of cases."""
+    assert set(case_spine._SPINE_KEYS) == {f.name for f in fields(SpineSpec)}
+    assert set(case_spine._HARDWARE_KEYS) == {f.name for f in fields(Hardware)}
+    assert set(case_patient._PATIENT_KEYS) == {f.name for f in fields(Findings)}
+
+
+def test_a_stabilized_spine_is_read(tmp_path: Path) -> None:
+    head = MINIMAL.split("[grid]")[0]
+    text = """
+[spine]
+level = "T8"
+site = "pedicle_left"
+epidural = "2"
+
+[spine.hardware]
+material = "carbon_peek"
+screws = ["T9", "T7"]
+cage = true
+artefact = true
+"""
+    recipe = load_case(write(tmp_path, head + text)).recipe
+    assert isinstance(recipe, SpineRecipe)
+    assert recipe.spec == SpineSpec(
+        level="T8",
+        site=LesionSite.PEDICLE_LEFT,
+        epidural=EpiduralGrade.ESCC_2,
+        hardware=Hardware(material=ImplantMaterial.CARBON_PEEK, screws=("T7", "T9"), cage=True, artefact=True),
+    )
+
+
+def test_a_tumor_within_the_dura_is_read(tmp_path: Path) -> None:
+    head = MINIMAL.split("[grid]")[0]
+    text = '[spine]\nlevel = "C5"\ncompartment = "intradural_extramedullary"\nsite = "pedicle_left"\n'
+    text += "dumbbell = true\ntumor_length_mm = 25.0\nspare_cord = false\n"
+    recipe = load_case(write(tmp_path, head + text)).recipe
+    assert isinstance(recipe, SpineRecipe)
+    spec = recipe.spec
+    assert (spec.compartment.value, spec.dumbbell, spec.tumor_length_mm) == ("intradural_extramedullary", True, 25.0)
+    assert spec.hardware is None
 
 
 def test_unknown_case_and_missing_file() -> None:

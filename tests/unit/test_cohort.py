@@ -57,12 +57,12 @@ def test_primaries_are_those_of_the_founding_epidemiology() -> None:
 
 
 def test_others_are_split_into_named_histologies_as_the_assumption_says() -> None:
-    # sarcoma 7, blood 6, melanoma 1 in Constans; liver 6.3 in Wang 2019; the rest chosen
-    shares = {"sarcoma": 7, "myeloma": 4.5, "lymphoma": 1.5, "melanoma": 1, "hepatocellular": 6.3}
-    agrees(
-        [m.histology for m in cohort() if m.primary == "other"],
-        shares | {"ovarian": 5, "neuroendocrine": 4, "germ_cell": 2},
-    )
+    # Constans: unknown 11, sarcoma 7, blood 6, melanoma 1, all others 22; Wang 2019: liver 6.3; the rest chosen
+    shares = {"unknown_primary": 11, "sarcoma": 7, "myeloma": 4.5, "lymphoma": 1.5, "melanoma": 1}
+    others = {"hepatocellular": 6.3, "bladder": 3, "head_and_neck": 3, "cervix_endometrium": 3}
+    others |= {"ovarian": 2, "pancreas": 2, "neuroendocrine": 1.7, "germ_cell": 1}
+    assert sum(others.values()) == pytest.approx(22)
+    agrees([m.histology for m in cohort() if m.primary == "other"], shares | others)
     assert "assumption" in str(weights.HISTOLOGY["other"].source)
 
 
