@@ -24,6 +24,8 @@ _FRACTURE: Final = Source(
     standing=Standing.VERIFIED,
 )
 _MOST_STEREOTACTIC_FRACTIONS: Final = 5
+_FITTED_GY: Final = (18.0, 40.0)
+"""Doses of HyTEC, in 1 to 5 fractions."""
 
 
 class AdequacyVerdict(Enum):
@@ -94,7 +96,7 @@ def adequacy(histology: Histology, dose_gy: float, fractions: int) -> Adequacy:
     control = None if models is None else models.log_logistic.uniform(dose, n)
     return Adequacy(
         verdict=verdict,
-        reason=_reason(histology, verdict, _said(dose, n), reached, ratio, least, control),
+        reason=_reason(histology, verdict, _said(dose, n), reached, ratio, least, control, _is_in_fit(dose, n)),
         dose_gy=dose,
         fractions=n,
         eqd2_gy=reached,
@@ -144,17 +146,20 @@ def _reason(
     ratio: float,
     least: Schedule | None,
     control: float | None,
+    in_fit: bool,
 ) -> str:
     tumor = f"{histology.title} ({_class(histology)})"
     if least is None:
         return f"{tumor} is treated by {histology.stated_label}; no dose is accepted for it"
     effect = f"{given} is EQD2 {reached:.1f} Gy (alpha/beta {ratio:g} Gy)"
-    if verdict is AdequacyVerdict.PALLIATIVE:
-        effect += ", which relieves symptoms and does not last"
-    joined = "and" if verdict is AdequacyVerdict.ADEQUATE else "but"
+    joined = {
+        AdequacyVerdict.ADEQUATE: ", and ",
+        AdequacyVerdict.PALLIATIVE: ": it relieves symptoms, but does not control the tumor for long; ",
+    }.get(verdict, ", but ")
     against = f"the least that is given for durable control is {least.label} (EQD2 {least.eqd2_gy(ratio):.1f} Gy)"
     model = "" if control is None else f". Control at 2 years by the model of its tier: {100 * control:.0f} %"
-    return f"{tumor}: {effect}, {joined} {against}{model}"
+    model += "" if control is None or in_fit else " (extrapolated)"
+    return f"{tumor}: {effect}{joined}{against}{model}"
 
 
 def _class(histology: Histology) -> str:
@@ -173,6 +178,12 @@ def _source(histology: Histology, verdict: AdequacyVerdict, least: Schedule | No
 
 def _said(dose_gy: float, fractions: int) -> str:
     return f"{dose_gy:.4g} Gy in {fractions}"
+
+
+def _is_in_fit(dose_gy: float, fractions: int) -> bool:
+    """Whether the models of control were fitted to doses like this one."""
+    least, most = _FITTED_GY
+    return fractions <= _MOST_STEREOTACTIC_FRACTIONS and least <= dose_gy <= most
 
 
 def _cautions(per_fraction_gy: float) -> tuple[str, ...]:

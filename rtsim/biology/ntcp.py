@@ -1,5 +1,7 @@
 """Normal tissue complication probability: logistic cord, Lyman-Kutcher-Burman, logistic mean lung dose.
 
+More forms for organs other than the cord: ``rtsim.biology.ntcp_forms``.
+
 Each model object carries its source and a ``caveat`` that a report shows beside its number.
 """
 

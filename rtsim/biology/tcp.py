@@ -1,4 +1,4 @@
-"""Tumor control probability: log-logistic in EQD2, and Poisson with a spread of sensitivity in the population.
+"""Tumor control probability: log-logistic and logistic in EQD2, and Poisson with a spread of sensitivity.
 
 A model object carries its source and a ``caveat`` that a report shows beside its number.
 """
@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from rtsim.biology._checks import alpha_beta, doses, positive, weighted
 from rtsim.biology.geud import geud_gy
@@ -46,6 +47,38 @@ class LogLogisticTcp:
 
     def _at(self, eqd2: float) -> float:
         return 0.0 if eqd2 == 0.0 else 1.0 / (1.0 + math.exp(self.slope_k * math.log(self.d50_eqd2_gy / eqd2)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticTcp:
+    """TCP = 1 / (1 + exp(4 gamma50 (1 - D / D50))), D the EQD2 at ``alpha_beta_gy``.
+
+    gamma50 is the normalized slope at D50. Without dose it leaves 1 / (1 + exp(4 gamma50)), which is no control that
+    anything gave: below the doses of the fit it must not be used.
+    """
+
+    d50_eqd2_gy: float
+    gamma50: float
+    alpha_beta_gy: float
+    source: Source
+    caveat: str = ""
+
+    def __post_init__(self) -> None:
+        positive("d50_eqd2_gy", self.d50_eqd2_gy, "Gy")
+        positive("gamma50", self.gamma50)
+        alpha_beta(self.alpha_beta_gy)
+
+    def uniform(self, dose_gy: float, fractions: float) -> float:
+        """TCP of a uniform total dose in Gy."""
+        return self._at(eqd2_gy(float(dose_gy), fractions, self.alpha_beta_gy))
+
+    def voxels(self, dose_gy: AnyFloatArray, fractions: float, volume: AnyFloatArray | None = None) -> float:
+        """TCP of a dose distribution, through the gEUD (a = -10) of the voxelwise EQD2."""
+        dose, share = weighted(dose_gy, volume)
+        return self._at(geud_gy(eqd2_gy(dose, fractions, self.alpha_beta_gy), TARGET_GEUD_A, share))
+
+    def _at(self, eqd2: float) -> float:
+        return float(expit(4.0 * self.gamma50 * (eqd2 / self.d50_eqd2_gy - 1.0)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rtsim.biology.tcp import LogLogisticTcp, PoissonTcp
+from rtsim.biology.tcp import LogisticTcp, LogLogisticTcp, PoissonTcp
 from rtsim.sources import Source, Standing
 
 
@@ -60,3 +60,15 @@ TCP_BY_TIER: Final[dict[Tier, TcpParameters]] = {
     Tier.VERY_RESISTANT: _tcp(6.0, 41.0, 3.0, 0.385, 0.175, _SCALED),
 }
 """Poisson parameters hold for 1e7 clonogens per cm3 and a target of 30 cm3."""
+
+HYTEC_LOGISTIC: Final = LogisticTcp(
+    d50_eqd2_gy=1.119 / 0.0362 / (1.0 + 2.0 / 6.0),
+    gamma50=1.119 / 4.0,
+    alpha_beta_gy=6.0,
+    source=Source(
+        citation="Soltys et al. 2021, IJROBP 110:112; 1 / (1 + exp(1.119 - 0.0362 BED)) at alpha/beta 6 is rtsim's fit",
+        standing=Standing.LITERATURE,
+    ),
+    caveat="only within 1-5 fractions of 18-40 Gy: without dose it would leave 25 % control",
+)
+"""The second form that the HyTEC points bear, for all spinal metastases together."""
