@@ -98,7 +98,7 @@ HISTOLOGY: Final[dict[str, Table]] = {
         ),
         _assumed(
             "in the proportion unknown primary 11, sarcoma 7, blood 6 (split 3 : 1), melanoma 1, all others 22 "
-            "(Constans, 600 patients, quoted by a textbook); of the 22 the liver 6.3 (Wang 2019, DOI 10.1111/os.12552), "
+            "(Constans, 600 patients, quoted by a textbook); of the 22 the liver 6.3 (Wang 2019, 10.1111/os.12552), "
             "the rest of them chosen"
         ),
     ),
