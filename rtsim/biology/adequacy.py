@@ -24,8 +24,8 @@ _FRACTURE: Final = Source(
     standing=Standing.VERIFIED,
 )
 _MOST_STEREOTACTIC_FRACTIONS: Final = 5
-_FITTED_GY: Final = (18.0, 40.0)
-"""Doses of HyTEC, in 1 to 5 fractions."""
+_FITTED_EQD2_GY: Final = (50.0, 90.0)
+"""Points of HyTEC, from 27 Gy in 3 to 24 Gy in 1, at alpha/beta 6 Gy."""
 
 
 class AdequacyVerdict(Enum):
@@ -182,8 +182,8 @@ def _said(dose_gy: float, fractions: int) -> str:
 
 def _is_in_fit(dose_gy: float, fractions: int) -> bool:
     """Whether the models of control were fitted to doses like this one."""
-    least, most = _FITTED_GY
-    return fractions <= _MOST_STEREOTACTIC_FRACTIONS and least <= dose_gy <= most
+    least, most = _FITTED_EQD2_GY
+    return fractions <= _MOST_STEREOTACTIC_FRACTIONS and least <= eqd2_gy(dose_gy, fractions, 6.0) <= most
 
 
 def _cautions(per_fraction_gy: float) -> tuple[str, ...]:

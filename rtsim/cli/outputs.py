@@ -11,6 +11,7 @@ from rtsim.cli.beam_record import record_of_beam
 from rtsim.cli.check import Checked, NotChecked, record_of_check
 from rtsim.cli.request import Request
 from rtsim.evaluate import GradeReport, delivery_summary
+from rtsim.evaluate.effects import fracture_record
 from rtsim.io.archive import RunRecord, write_archive
 from rtsim.io.dicom_write import write_dicom
 from rtsim.optimize import Planned, Tradeoff
@@ -77,22 +78,9 @@ def record_of(
             "target": asdict(report.target),
             "indices": asdict(report.indices),
             "hot_spot": asdict(report.hot_spot),
-            "cord": None
-            if report.cord is None
-            else {
-                "near_max_gy": report.cord.near_max_gy,
-                "eqd2_gy": report.cord.eqd2_gy,
-                "ntcp_logistic": report.cord.ntcp_logistic,
-                "ntcp_lkb": report.cord.ntcp_lkb,
-            },
-            "tumor": None
-            if report.tumor is None
-            else {
-                "histology": report.tumor.histology.name,
-                "d95_eqd2_gy": report.tumor.d95_eqd2_gy,
-                "tcp_log_logistic": report.tumor.tcp_log_logistic,
-                "tcp_poisson": report.tumor.tcp_poisson,
-            },
+            "cord": None if report.cord is None else report.cord.record,
+            "tumor": None if report.tumor is None else report.tumor.record,
+            "fracture": None if report.fracture is None else fracture_record(report.fracture),
             "delivery": asdict(delivery_summary(plan)),
             "tradeoff": None if extras.tradeoff is None else _record_of_tradeoff(extras.tradeoff),
         },

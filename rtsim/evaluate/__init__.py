@@ -4,6 +4,7 @@ from rtsim.dose.dvh import DVH, dvh
 from rtsim.evaluate.beam_summary import BeamSummary, beam_summary
 from rtsim.evaluate.delivery import DeliverySummary, delivery_summary
 from rtsim.evaluate.dose_noise import mean_of_runs
+from rtsim.evaluate.effects import CordEffect, TumorEffect
 from rtsim.evaluate.gamma import GammaResult, gamma
 from rtsim.evaluate.grade import find_cord, grade
 from rtsim.evaluate.indices import (
@@ -20,7 +21,7 @@ from rtsim.evaluate.indices import (
 )
 from rtsim.evaluate.metric import MetricValue, metric, metric_of_dvh
 from rtsim.evaluate.opinion import CheckedGamma, CheckedLimit, Comparison, SecondOpinion, Verdict
-from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.evaluate.report import GoalRow, GradeReport, PlanIndices, Status, TargetSummary
 from rtsim.evaluate.second_opinion import second_opinion
 from rtsim.optimize.find import find_structure
 

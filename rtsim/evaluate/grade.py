@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtsim.biology import SCHULTHEISS_CORD, Histology, bed_gy, eqd2_gy, lkb
+from rtsim.biology import (
+    SCHULTHEISS_CORD,
+    FractureRisk,
+    Histology,
+    VertebraFindings,
+    adequacy,
+    bed_gy,
+    cord_risks,
+    eqd2_gy,
+    fracture_risk,
+    lkb,
+)
 from rtsim.dose.dvh import DVH
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
+from rtsim.evaluate.effects import CordEffect, TumorEffect
 from rtsim.evaluate.hot_spot import hot_spot
 from rtsim.evaluate.indices import falloff, homogeneity_icru83, homogeneity_rtog
-from rtsim.evaluate.report import CordEffect, GoalRow, GradeReport, PlanIndices, Status, TargetSummary, TumorEffect
+from rtsim.evaluate.report import GoalRow, GradeReport, PlanIndices, Status, TargetSummary
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.measured import Measured
 from rtsim.optimize.plan import Certificate
@@ -21,6 +33,8 @@ from rtsim.protocol import Goal, Metric, MetricKind, Prescription, Protocol, Tec
 from rtsim.protocol.nomenclature import canonical
 
 CORD_ALPHA_BETA_GY = 2.0
+_MOST_STEREOTACTIC_FRACTIONS = 5
+"""Of the studies of vertebral fracture."""
 
 
 def grade(
@@ -30,13 +44,15 @@ def grade(
     protocol_or_goals: Protocol | Sequence[Goal],
     *,
     histology: Histology | None = None,
+    vertebra: VertebraFindings | None = None,
     certificates: Sequence[Certificate] = (),
 ) -> GradeReport:
     """Measure every goal on ``dose`` (total over all fractions) and gather what a reader of the plan asks for.
 
     Args:
         protocol_or_goals: a protocol (its goals at the dose level of the prescription) or goals.
-        histology: tumor class for BED, EQD2 and TCP; None leaves them out.
+        histology: tumor class for BED, EQD2, TCP and whether the dose is enough; None leaves them out.
+        vertebra: what is known of it that bears on a fracture; None says that nothing is.
         certificates: of the plan; shown first.
 
     Raises:
@@ -52,7 +68,8 @@ def grade(
     is_protocol = isinstance(protocol_or_goals, Protocol)
     goals = protocol_or_goals.goals_for(prescription) if isinstance(protocol_or_goals, Protocol) else protocol_or_goals
     # Its models of control were fitted to stereotactic doses, and pain relief is not control.
-    is_palliative = isinstance(protocol_or_goals, Protocol) and protocol_or_goals.technique is Technique.CONVENTIONAL
+    technique = protocol_or_goals.technique if isinstance(protocol_or_goals, Protocol) else None
+    is_palliative = technique is Technique.CONVENTIONAL
     work = _Work(dose, phantom, prescription)
     rows = tuple(work.row(goal) for goal in goals)
     return GradeReport(
@@ -67,6 +84,7 @@ def grade(
         hot_spot=hot_spot(dose, work.target, work.external, prescription.dose_gy),
         tumor=None if histology is None else work.tumor(histology, has_control=not is_palliative),
         cord=work.cord_effect(),
+        fracture=work.fracture(histology, vertebra) if technique is Technique.STEREOTACTIC else None,
         certificates=tuple(certificates),
         unlimited=unlimited_said(phantom, goals, prescription),
         information=work.information(goals),
@@ -179,7 +197,16 @@ class _Work(Measured):
             d95_eqd2_gy=float(eqd2_gy(d95, n, ratio)),
             tcp_log_logistic=None if models is None else models.log_logistic.voxels(doses, n, volumes),
             tcp_poisson=None if models is None else models.poisson.voxels(doses, n, volumes),
+            adequacy=adequacy(histology, rx, n),
+            reached=adequacy(histology, d95, n) if d95 > 0.0 else None,
         )
+
+    def fracture(self, histology: Histology | None, vertebra: VertebraFindings | None) -> FractureRisk | None:
+        """What bears on a fracture of the vertebra; None where the tumor is not in bone or the fractions are many."""
+        n, rx = self.prescription.fractions, self.prescription.dose_gy
+        if n > _MOST_STEREOTACTIC_FRACTIONS or (histology is not None and histology.compartment != "extradural"):
+            return None
+        return fracture_risk(rx, n, vertebra, ptv_v15_cm3=self.dvh_of(self.target).volume_cm3_at(15.0))
 
     def cord_effect(self) -> CordEffect | None:
         """What the dose does to the cord, where one is drawn."""
@@ -199,6 +226,7 @@ class _Work(Measured):
             ntcp_lkb=lkb("spinal_cord").probability(doses, n, volumes, CORD_ALPHA_BETA_GY),
             logistic_source=SCHULTHEISS_CORD.source,
             lkb_source=lkb("spinal_cord").source,
+            risks=cord_risks(near_max, n),
         )
 
     def _is_on_grid(self, structure: Structure) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rtsim.biology import Histology
+from rtsim.biology import FractureRisk
+from rtsim.evaluate.effects import CordEffect, TumorEffect, cord_lines, fracture_lines, tumor_lines
 from rtsim.evaluate.hot_spot import HotSpot
 from rtsim.evaluate.indices import Falloff
 from rtsim.optimize.plan import Certificate
@@ -110,41 +111,13 @@ class PlanIndices:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TumorEffect:
-    """Isoeffective doses of the prescription and of D95% of ``structure``, and its control probability (0..1)."""
-
-    histology: Histology
-    structure: str
-    prescription_bed_gy: float
-    prescription_eqd2_gy: float
-    d95_bed_gy: float
-    d95_eqd2_gy: float
-    tcp_log_logistic: float | None
-    tcp_poisson: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class CordEffect:
-    """Near-maximum dose (D0.035cc) of the cord, its EQD2, and the probability of myelopathy (0..1) by two models."""
-
-    structure: str
-    near_max_gy: float
-    eqd2_gy: float
-    bed_gy: float
-    alpha_beta_gy: float
-    ntcp_logistic: float
-    ntcp_lkb: float
-    logistic_source: Source
-    lkb_source: Source
-
-
-@dataclass(frozen=True, kw_only=True)
 class GradeReport:
     """A graded dose. ``str(report)`` is a text table.
 
     Attributes:
         protocol: its name, empty when goals were given one by one.
         engine, grid: of the dose that was graded.
+        fracture: what bears on a fracture of the vertebra; of stereotactic plans in up to 5 fractions.
         unlimited: a sentence for each structure that is named like a cord and has no hard limit.
         information: sentences on what nothing limits and a reader asks for.
     """
@@ -160,6 +133,7 @@ class GradeReport:
     hot_spot: HotSpot
     tumor: TumorEffect | None
     cord: CordEffect | None
+    fracture: FractureRisk | None = None
     certificates: tuple[Certificate, ...] = ()
     unlimited: tuple[str, ...] = ()
     information: tuple[str, ...] = ()
@@ -260,6 +234,7 @@ class GradeReport:
             *textwrap.wrap(self.headline, _WIDTH),
             *(line for text in (*self.position_headlines, *self.unlimited) for line in textwrap.wrap(text, _WIDTH)),
             *textwrap.wrap(self.goals_sentence, _WIDTH),
+            *([] if self.tumor is None else textwrap.wrap(self.tumor.headline, _WIDTH)),
             mark * _WIDTH,
             f"{self.phantom}: {self.prescription}" + (f", protocol {self.protocol}" if self.protocol else ""),
             f"dose: {self.engine or 'engine not named'} on {self.grid}",
@@ -325,27 +300,11 @@ class GradeReport:
         return "\n".join(lines)
 
     def _biology_lines(self) -> str:
-        lines = []
-        if self.tumor is not None:
-            t = self.tumor
-            lines.append(
-                f"{t.histology.title} (alpha/beta {t.histology.alpha_beta_gy:g} Gy): prescription BED "
-                f"{t.prescription_bed_gy:.1f}, EQD2 {t.prescription_eqd2_gy:.1f} Gy; {t.structure} D95% EQD2 "
-                f"{t.d95_eqd2_gy:.1f} Gy"
-            )
-            if t.tcp_log_logistic is not None and t.tcp_poisson is not None and t.histology.tcp is not None:
-                model = t.histology.tcp.log_logistic
-                lines.append(
-                    f"TCP {100 * t.tcp_log_logistic:.0f} % (log-logistic), {100 * t.tcp_poisson:.0f} % (Poisson); "
-                    f"{model.source.standing.label}; {model.caveat}"
-                )
-        if self.cord is not None:
-            c = self.cord
-            lines.append(
-                f"{c.structure}: D0.035cc {c.near_max_gy:.2f} Gy = EQD2 {c.eqd2_gy:.1f} Gy (alpha/beta "
-                f"{c.alpha_beta_gy:g} Gy); risk of myelopathy {risk_text(c.ntcp_logistic)} (logistic), at most "
-                f"{risk_text(c.ntcp_lkb)} (LKB, upper estimate)"
-            )
+        lines = [
+            *([] if self.tumor is None else tumor_lines(self.tumor)),
+            *([] if self.cord is None else cord_lines(self.cord)),
+            *([] if self.fracture is None else fracture_lines(self.fracture)),
+        ]
         return "\n".join(line for text in lines for line in textwrap.wrap(text, _WIDTH, subsequent_indent="  "))
 
     def _footnotes(self) -> str:
@@ -355,8 +314,3 @@ class GradeReport:
         if lines:
             lines.append("V verified; L literature, unverified here; A assumption of rtsim.")
         return "\n".join([*lines, "A simulation for teaching and research; not a medical device."])
-
-
-def risk_text(probability: float) -> str:
-    """A probability 0..1 as percent that does not feign precision: "< 0.01 %", "1.7 %"."""
-    return "< 0.01 %" if probability < 1e-4 else f"{100 * probability:.2g} %"

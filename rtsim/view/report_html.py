@@ -22,12 +22,12 @@ from rtsim.evaluate import (
     delivery_summary,
 )
 from rtsim.evaluate.opinion import signed
-from rtsim.evaluate.report import risk_text
 from rtsim.io.archive import RunRecord
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Priority
 from rtsim.view._backend import write_picture
+from rtsim.view.report_biology import biology_section
 from rtsim.view.report_pictures import Picture, ReportPictures, report_pictures
 from rtsim.view.report_style import CSS
 
@@ -109,7 +109,7 @@ def report_html(
         "<h2>Dose and volume</h2>",
         _figure(drawn.dvh),
         _target_table(grade),
-        _biology(grade),
+        biology_section(grade),
         _plan_table(plan, delivery, grade),
         *(_figure(p) for p in arcs),
         _run_table(phantom, dose, grade, record),
@@ -161,6 +161,8 @@ def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: st
         f"<p>{escape(grade.goals_sentence)} {escape(grade.target.name)}: "
         f"{grade.target.coverage_percent:.1f} % gets the prescribed dose.</p>"
     )
+    if grade.tumor is not None and grade.tumor.headline:
+        lines.append(f"<p><b>{escape(grade.tumor.headline)}</b></p>")
     if check is not None:
         lines.append(f"<p><b>Second opinion:</b> {escape(check.headline)}</p>")
         if held and verdict is Verdict.BROKEN:
@@ -277,43 +279,6 @@ def _target_table(grade: GradeReport) -> str:
             )
         )
     return f"<h3>{escape(t.name)}</h3>" + _pairs(rows)
-
-
-def _biology(grade: GradeReport) -> str:
-    rows: list[tuple[str, str]] = []
-    notes: list[str] = []
-    if grade.tumor is not None:
-        t = grade.tumor
-        rows += [
-            ("tumor", f"{t.histology.title}, alpha/beta {t.histology.alpha_beta_gy:g} Gy"),
-            ("prescription", f"BED {t.prescription_bed_gy:.1f} Gy, EQD2 {t.prescription_eqd2_gy:.1f} Gy"),
-            (f"D95% of {t.structure}", f"BED {t.d95_bed_gy:.1f} Gy, EQD2 {t.d95_eqd2_gy:.1f} Gy"),
-        ]
-        models = t.histology.tcp
-        if t.tcp_log_logistic is not None and t.tcp_poisson is not None and models is not None:
-            rows.append(
-                (
-                    "tumor control",
-                    f"{100 * t.tcp_log_logistic:.0f} % (log-logistic), {100 * t.tcp_poisson:.0f} % (Poisson)",
-                )
-            )
-            notes.append(f"Tumor control: {models.log_logistic.source}; {models.log_logistic.caveat}.")
-    if grade.cord is not None:
-        c = grade.cord
-        rows += [
-            (
-                f"{c.structure} D0.035cc",
-                f"{c.near_max_gy:.2f} Gy = EQD2 {c.eqd2_gy:.1f} Gy (alpha/beta {c.alpha_beta_gy:g} Gy)",
-            ),
-            (
-                "risk of myelopathy",
-                f"{risk_text(c.ntcp_logistic)} (logistic); upper estimate {risk_text(c.ntcp_lkb)} (LKB)",
-            ),
-        ]
-        notes += [f"Logistic: {c.logistic_source}.", f"LKB: {c.lkb_source}."]
-    if not rows:
-        return ""
-    return "<h3>Biology</h3>" + _pairs(rows) + "".join(f"<p class='notes'>{escape(n)}</p>" for n in notes)
 
 
 def _plan_table(plan: Plan | None, delivery: DeliverySummary | None, grade: GradeReport) -> str:
