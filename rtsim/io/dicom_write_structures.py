@@ -31,6 +31,7 @@ _TYPES: Final = {
     Role.EXTERNAL: "EXTERNAL",
     Role.SUPPORT: "SUPPORT",
     Role.CONTROL: "CONTROL",
+    Role.IMPLANT: "",  # DICOM has no term for implants; SUPPORT and FIXATION lie outside of the patient
 }
 _COLORS: Final = {
     Role.GTV: (255, 0, 0),
@@ -42,6 +43,7 @@ _COLORS: Final = {
     Role.EXTERNAL: (190, 190, 190),
     Role.SUPPORT: (120, 120, 120),
     Role.CONTROL: (160, 160, 0),
+    Role.IMPLANT: (160, 170, 180),
 }
 _CONTOUR_DATA: Final = Tag(0x3006, 0x0050)
 

@@ -50,6 +50,7 @@ class Phantom:
         name, description: for reports.
         case_sha256: of the case file or DICOM instances it came from; goes into every result.
         notes: what was done on the way from the CT to here, in sentences, for reports.
+        overrides: the densities (and materials) given to structures against the CT, in the order they were given.
     """
 
     ct: CT
@@ -61,6 +62,7 @@ class Phantom:
     description: str = ""
     case_sha256: str = ""
     notes: tuple[str, ...] = ()
+    overrides: tuple[DensityOverride, ...] = ()
 
     def __repr__(self) -> str:
         return f"Phantom({self.name!r}, {self.grid.describe()}, {len(self.structures)} structures)"
@@ -220,6 +222,7 @@ class Phantom:
             material_index=index,
             materials=tuple(materials),
             notes=self.notes + said,
+            overrides=self.overrides + overrides,
         )
 
     def external_mask(self) -> BoolArray:

@@ -27,6 +27,7 @@ class Role(Enum):
     EXTERNAL = "EXTERNAL"
     SUPPORT = "SUPPORT"
     CONTROL = "CONTROL"
+    IMPLANT = "IMPLANT"
 
 
 @dataclass(frozen=True, eq=False)
