@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rtsim.biology import SCHULTHEISS_CORD, Histology, bed_gy, eqd2_gy, lkb
+import numpy as np
+from scipy.spatial import cKDTree
+
+from rtsim.biology import SCHULTHEISS_CORD, Adequacy, Histology, adequacy, bed_gy, eqd2_gy, lkb
 from rtsim.dose.dvh import DVH, dvh
 from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError
 from rtsim.evaluate.delivery import DeliverySummary
+from rtsim.evaluate.indices import surface_points_mm
 from rtsim.evaluate.report import GoalRow, GradeReport, Status
 from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
@@ -93,17 +97,23 @@ class TumorGets:
     Attributes:
         alpha_beta_gy: of ``d95_eqd2_gy`` and ``d95_bed_gy``: the histology's.
         tcp_log_logistic, tcp_poisson: durable control by both models of the histology; None without one.
+        cold_mm, median_mm: from the cord, half of the coldest 5 % of the volume lie nearer than this, and half of the
+            whole; None without a cord.
+        tcp_prescribed: the first of them, did every point of the tumor get the prescribed dose and no more.
     """
 
     structure: str
     volume_cm3: float
     alpha_beta_gy: float
     d95_gy: float
-    d50_gy: float
+    d98_gy: float
     d95_eqd2_gy: float
     d95_bed_gy: float
     tcp_log_logistic: float | None
     tcp_poisson: float | None
+    tcp_prescribed: float | None
+    cold_mm: float | None = None
+    median_mm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +177,9 @@ class SchemeResult:
 
     Attributes:
         neighbors: those drawn and inside the dose grid.
+        adequacy: whether the prescribed dose is given for such a tumor; None without a histology.
+        coverage_percent: of the PTV that gets ``covered_at`` percent of the prescription: 95 in conventional plans, as
+            ICRU 50 has it, 100 in stereotactic ones.
         delivery: None when the dose came without a plan.
     """
 
@@ -175,7 +188,14 @@ class SchemeResult:
     tumor: TumorGets
     cord: CordPays | None
     neighbors: tuple[NeighborGets, ...]
+    coverage_percent: float
+    adequacy: Adequacy | None = None
     delivery: DeliverySummary | None = None
+
+    @property
+    def covered_at(self) -> float:
+        """Percent of the prescription that counts as covered."""
+        return _covered_at(self.scheme)
 
     @property
     def is_extrapolated(self) -> bool:
@@ -184,23 +204,24 @@ class SchemeResult:
 
     @property
     def held(self) -> str:
-        """What became of the hard limits, in a few words."""
+        """What became of the hard limits, in a few words: "held, 13 of 13" counts positions of the patient."""
         if not self.report.hard_limits_held:
             return "NOT HELD"
         promised = [c.positions for c in self.report.certificates if c.positions is not None and c.positions.promised]
         if promised:
             fewest = min(promised, key=lambda p: p.held / p.count)
-            return f"held in {fewest.held} of {fewest.count} positions"
+            return f"held, {fewest.held} of {fewest.count}"
         judged = any(r.goal.priority is Priority.HARD and r.value is not None for r in self.report.rows)
-        return "held as planned" if judged else "none measured"
+        return "held" if judged else "none measured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NotPlanned:
-    """A scheme for which there is no plan, and why."""
+    """A scheme for which there is no plan, and why; ``limits_fail``: no plan holds the hard limits."""
 
     scheme: Scheme
     reason: str
+    limits_fail: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,11 +264,12 @@ class PatientComparison:
         """Of every number that is compared, each once: models, limits, alpha/beta."""
         found: list[Source] = list(SOURCES)
         if self.histology is not None:
-            found.append(self.histology.source)
+            found += [self.histology.source, self.histology.alpha_beta_source]
             if self.histology.tcp is not None:
                 found += [self.histology.tcp.log_logistic.source, self.histology.tcp.poisson.source]
         if any(r.cord is not None and r.cord.risk_logistic is not None for r in self.results):
             found += [SCHULTHEISS_CORD.source, lkb("spinal_cord").source]
+        found += [r.adequacy.source for r in self.results if r.adequacy is not None]
         found += [r.cord.limit.source for r in self.results if r.cord is not None and r.cord.limit is not None]
         return tuple(dict.fromkeys(found))
 
@@ -322,14 +344,21 @@ def scheme_result(
         raise InputError(
             f"the dose is for {dose.fractions} fractions, the scheme {scheme.label} for {scheme.fractions}"
         )
+    planned_on = dvh(dose, phantom[report.prescription.target])
     return SchemeResult(
         scheme=scheme,
         report=report,
-        tumor=_tumor(scheme, dose, compared_target(phantom, report.prescription.target), histology),
+        coverage_percent=planned_on.volume_percent_at(_covered_at(scheme) / 100.0 * scheme.dose_gy),
+        tumor=_tumor(scheme, dose, phantom, compared_target(phantom, report.prescription.target), histology),
         cord=_cord(scheme, dose, phantom, report),
         neighbors=tuple(n for key in NEIGHBORS if (n := _neighbor(key, dose, phantom, report)) is not None),
+        adequacy=None if histology is None else adequacy(histology, scheme.dose_gy, scheme.fractions),
         delivery=delivery,
     )
+
+
+def _covered_at(scheme: Scheme) -> float:
+    return 95.0 if scheme.technique is Technique.CONVENTIONAL else 100.0
 
 
 def compared_target(phantom: Phantom, prescribed: str) -> Structure:
@@ -343,23 +372,42 @@ def compared_cord(phantom: Phantom) -> Structure | None:
     return next((s for k in _NEURAL if (s := find_structure(phantom, k)) is not None), None)
 
 
-def _tumor(scheme: Scheme, dose: Dose, structure: Structure, histology: Histology | None) -> TumorGets:
+def _tumor(
+    scheme: Scheme, dose: Dose, phantom: Phantom, structure: Structure, histology: Histology | None
+) -> TumorGets:
     h, n = dvh(dose, structure), scheme.fractions
     ratio = UNKNOWN_ALPHA_BETA_GY if histology is None else histology.alpha_beta_gy
     models = None if histology is None else histology.tcp
     doses, volumes = h.differential()
     d95 = h.dose_gy_at_percent(95)
+    cold = _cold(dose, structure, compared_cord(phantom), d95)
     return TumorGets(
         structure=structure.name,
         volume_cm3=h.volume_cm3,
         alpha_beta_gy=ratio,
         d95_gy=d95,
-        d50_gy=h.dose_gy_at_percent(50),
+        d98_gy=h.dose_gy_at_percent(98),
         d95_eqd2_gy=float(eqd2_gy(d95, n, ratio)),
         d95_bed_gy=float(bed_gy(d95, n, ratio)),
         tcp_log_logistic=None if models is None else models.log_logistic.voxels(doses, n, volumes),
         tcp_poisson=None if models is None else models.poisson.voxels(doses, n, volumes),
+        tcp_prescribed=None if models is None else models.log_logistic.uniform(scheme.dose_gy, n),
+        cold_mm=None if cold is None else cold[0],
+        median_mm=None if cold is None else cold[1],
     )
+
+
+def _cold(dose: Dose, structure: Structure, cord: Structure | None, d95_gy: float) -> tuple[float, float] | None:
+    """Median distances from the cord: of what gets no more than ``d95_gy``, and of the whole; voxel centers."""
+    if cord is None:
+        return None
+    inside = structure.grid.point_at(np.argwhere(structure.coverage >= 0.5).astype(np.float64))
+    inside = inside[dose.grid.contains(inside)]
+    if inside.size == 0:
+        return None
+    away = np.atleast_1d(cKDTree(surface_points_mm(cord)).query(inside)[0])
+    is_cold = dose.at(inside) <= d95_gy
+    return (float(np.median(away[is_cold])), float(np.median(away))) if is_cold.any() else None
 
 
 def _cord(scheme: Scheme, dose: Dose, phantom: Phantom, report: GradeReport) -> CordPays | None:
@@ -431,5 +479,8 @@ def _dvh_or_none(dose: Dose, structure: Structure) -> DVH | None:
 
 
 def best(results: Sequence[SchemeResult]) -> SchemeResult | None:
-    """The plan with the most tumor control; without a model of it, with the highest EQD2 in the GTV."""
-    return max(results, key=lambda r: (r.tumor.tcp_log_logistic or 0.0, r.tumor.d95_eqd2_gy), default=None)
+    """The plan with the most tumor control, of those that hold their limits if there are such; without a model of
+    control, with the highest EQD2 in the GTV.
+    """
+    allowed = [r for r in results if r.report.hard_limits_held] or results
+    return max(allowed, key=lambda r: (r.tumor.tcp_log_logistic or 0.0, r.tumor.d95_eqd2_gy), default=None)
