@@ -33,7 +33,7 @@ class LogisticCord:
     def probability(self, dose_gy: float, fractions: float, alpha_beta_gy: float = 2.0) -> float:
         """Probability for a total near-maximum dose in Gy; do not use alpha/beta 0.87 Gy above 4 Gy a fraction."""
         eqd2 = eqd2_gy(float(dose_gy), fractions, alpha_beta_gy)
-        return _logistic(self.slope_k * math.log(eqd2 / self.d50_eqd2_gy)) if eqd2 > 0.0 else 0.0
+        return _logistic(self.slope_k * (math.log(eqd2) - math.log(self.d50_eqd2_gy))) if eqd2 > 0.0 else 0.0
 
 
 SCHULTHEISS_CORD: Final = LogisticCord(

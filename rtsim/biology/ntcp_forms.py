@@ -45,7 +45,9 @@ class LogisticNtcp:
         """NTCP of voxel doses (total, Gy); ``volume`` one weight per voxel, equal when None."""
         dose, share = weighted(dose_gy, volume)
         geud = geud_gy(eqd2_gy(dose, fractions, self.alpha_beta_gy), self.a, share)
-        return 0.0 if geud == 0.0 else float(expit(4.0 * self.gamma50 * math.log(geud / self.td50_eqd2_gy)))
+        if geud == 0.0:
+            return 0.0
+        return float(expit(4.0 * self.gamma50 * (math.log(geud) - math.log(self.td50_eqd2_gy))))
 
 
 @dataclass(frozen=True, kw_only=True)

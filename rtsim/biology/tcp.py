@@ -46,7 +46,10 @@ class LogLogisticTcp:
         return self._at(geud_gy(eqd2_gy(dose, fractions, self.alpha_beta_gy), TARGET_GEUD_A, share))
 
     def _at(self, eqd2: float) -> float:
-        return 0.0 if eqd2 == 0.0 else 1.0 / (1.0 + math.exp(self.slope_k * math.log(self.d50_eqd2_gy / eqd2)))
+        # As a difference of logarithms: their quotient overflows for the nearly empty voxels of a distribution.
+        if eqd2 == 0.0:
+            return 0.0
+        return float(expit(self.slope_k * (math.log(eqd2) - math.log(self.d50_eqd2_gy))))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,123 @@
+"""The biology of a report: terminal, HTML and archive say whether the dose is enough, and where models disagree."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from rtsim.biology import BodyState, VertebraFindings, histology
+from rtsim.dose.result import Dose
+from rtsim.evaluate import GradeReport, grade
+from rtsim.evaluate.effects import fracture_record
+from rtsim.geometry.grid import Grid
+from rtsim.protocol import Prescription
+from rtsim.protocol.load import load_protocol
+from rtsim.view.report_biology import biology_section
+from tests.unit.test_grade_sentences import ORIGIN_MM, SHAPE, SPACING_MM, phantom
+
+
+def graded(
+    protocol: str,
+    dose_gy: float,
+    fractions: int,
+    tumor: str | None,
+    vertebra: VertebraFindings | None = None,
+    given_gy: float | None = None,
+) -> GradeReport:
+    """The same dose everywhere: ``given_gy``, else the prescription."""
+    everywhere = np.full(SHAPE, given_gy or dose_gy, dtype=np.float32)
+    made = Dose(values_gy=everywhere, grid=Grid(SHAPE, SPACING_MM, ORIGIN_MM), fractions=fractions)
+    rx = Prescription("PTV", dose_gy, fractions)
+    cells = None if tumor is None else histology(tumor)
+    return grade(made, phantom(), rx, load_protocol(protocol), histology=cells, vertebra=vertebra)
+
+
+def words(report: GradeReport) -> str:
+    return " ".join(str(report).split())
+
+
+def test_a_plan_that_is_too_weak_is_said_to_be_so() -> None:
+    report = graded("spine_conventional_10fx", 30.0, 10, "renal")
+    assert report.tumor is not None
+    assert report.tumor.is_too_weak
+    head = words(report).split("dose:")[0]
+    assert "Prescription TOO WEAK for Renal cell cancer: EQD2 33.8 Gy; at least 44.0 Gy (16 Gy in 1)" in head
+    assert "TOO WEAK for its class: Renal cell cancer (NOMS: resistant)" in words(report)
+    assert "52 % (extrapolated) [assumption of rtsim]" in words(report)
+    page = biology_section(report)
+    assert "The dose is TOO WEAK for the tumor" in page
+    assert "class='limits bad'" in page
+    assert "moderately sensitive" in page
+    assert "AO Foundation" in page
+    assert page.count("[literature, unverified here]") >= 2
+
+
+def test_relief_and_control_are_told_apart() -> None:
+    relief = graded("spine_conventional_1fx", 8.0, 1, "renal")
+    assert relief.tumor is not None
+    assert not relief.tumor.is_too_weak
+    assert "Palliative by intent: Renal cell cancer" in words(relief)
+    assert "TOO WEAK" not in words(relief)
+    assert "it does not control the tumor for long" in biology_section(relief)
+    myeloma = graded("spine_conventional_10fx", 30.0, 10, "myeloma")
+    assert "Adequate: Multiple myeloma (NOMS: sensitive)" in words(myeloma)
+    assert "limits good" in biology_section(myeloma)
+
+
+def test_what_the_tumor_gets_counts_too() -> None:
+    report = graded("spine_sbrt_2fx", 24.0, 2, "renal", given_gy=13.5)
+    assert report.tumor is not None
+    assert report.tumor.adequacy.is_enough
+    assert report.tumor.is_too_weak
+    assert "TOO WEAK as planned: D95% of PTV is 13.50 Gy in 2" in words(report)
+    assert report.tumor.headline.startswith("D95% of PTV TOO WEAK")
+    assert "what the tumor gets is TOO WEAK" in biology_section(report)
+
+
+def test_disagreement_of_the_cord_models_reaches_the_report() -> None:
+    report = graded("spine_sbrt_1fx", 24.0, 1, None, given_gy=14.0)
+    assert report.cord is not None
+    assert report.cord.near_max_gy == pytest.approx(14.0, abs=0.02)
+    assert "The models of myelopathy disagree at 14 Gy per fraction" in words(report)
+    assert "go by the limit" in biology_section(report)
+    quiet = graded("spine_conventional_10fx", 30.0, 10, None)
+    assert "disagree" not in words(quiet)
+    assert "disagree" not in biology_section(quiet)
+
+
+def test_fracture_is_spoken_of_in_stereotactic_plans_of_bone() -> None:
+    known = VertebraFindings(lytic=True, deformity=False, body=BodyState.SOUND)
+    report = graded("spine_sbrt_1fx", 24.0, 1, "renal", known)
+    text = words(report)
+    assert "24 Gy or more per fraction (hazard ratio 5.25, 2.29-12.01); not fractured" in text
+    assert "lytic tumor (hazard ratio 3.53" in text
+    assert "Not known" not in text
+    assert "PTV V15Gy is" in text
+    assert "vertebral fractures are frequent" in text
+    assert "retrospective, 57 events" in biology_section(report)
+    assert "Not known, and each several times the hazard" in words(graded("spine_sbrt_2fx", 24.0, 2, None))
+    assert graded("spine_sbrt_1fx", 16.0, 1, "meningioma").fracture is None
+    assert graded("spine_conventional_5fx", 20.0, 5, "breast").fracture is None
+
+
+def test_the_archive_holds_plain_values() -> None:
+    report = graded("spine_sbrt_1fx", 24.0, 1, "melanoma")
+    assert report.tumor is not None
+    assert report.cord is not None
+    assert report.fracture is not None
+    record = json.loads(json.dumps([report.tumor.record, report.cord.record, fracture_record(report.fracture)]))
+    assert record[0]["adequacy"]["verdict"] == "adequate"
+    assert record[0]["stated_class"] == "particularly resistant"
+    assert len(record[1]["models"]) == 3
+    assert record[2]["band_percent"] == 39.0
+
+
+def test_benign_and_untreated_tumors() -> None:
+    weak = graded("spine_conventional_20fx", 40.0, 20, "schwannoma")
+    assert "TOO WEAK for Schwannoma" in words(weak)
+    assert "Control at 2 years" not in words(weak)
+    none = graded("spine_conventional_10fx", 30.0, 10, "osteoid_osteoma")
+    assert "NO PLACE FOR RADIOTHERAPY in Osteoid osteoma" in words(none)
+    assert "Radiotherapy has no place" in biology_section(none)
