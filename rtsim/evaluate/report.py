@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from rtsim.biology import FractureRisk
+from rtsim.biology.cord import risk_text as risk_text
 from rtsim.evaluate.effects import CordEffect, TumorEffect, cord_lines, fracture_lines, tumor_lines
 from rtsim.evaluate.hot_spot import HotSpot
 from rtsim.evaluate.indices import Falloff
