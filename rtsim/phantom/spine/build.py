@@ -53,7 +53,7 @@ def spine(
     vertebrae = _paint_column(canvas, column)
     say(0.7, "canal and lesion")
     lesion = Lesion.of(spec, next(v for v in vertebrae if v.placement.level.name == spec.level), column)
-    _paint_canal(canvas, spec, column)
+    _paint_canal(canvas, spec, column, lesion)
     _paint_lesion(canvas, spec, lesion)
     structures = _structures(spec, canvas, column, vertebrae, lesion, organs, skin)
     say(0.95, "texture and noise")
@@ -109,11 +109,11 @@ def _paint_column(canvas: Canvas, column: Column) -> tuple[Vertebra, ...]:
     return vertebrae
 
 
-def _paint_canal(canvas: Canvas, spec: SpineSpec, column: Column) -> None:
+def _paint_canal(canvas: Canvas, spec: SpineSpec, column: Column, lesion: Lesion) -> None:
     canvas.paint(column.canal(), "epidural_fat")
-    canvas.paint(column.sac(), "csf")
-    canvas.paint(column.cauda(), "cauda_equina")
-    canvas.paint(column.cord(), "cord")
+    canvas.paint(lesion.contents.sac, "csf")
+    canvas.paint(lesion.contents.cauda, "cauda_equina")
+    canvas.paint(lesion.contents.cord, "cord")
     if not spec.roots:
         return
     for p in column.placements:
@@ -128,7 +128,8 @@ def _paint_canal(canvas: Canvas, spec: SpineSpec, column: Column) -> None:
 
 def _paint_lesion(canvas: Canvas, spec: SpineSpec, lesion: Lesion) -> None:
     name = {LesionKind.LYTIC: "lytic", LesionKind.MIXED: "mixed", LesionKind.SCLEROTIC: "sclerotic"}[spec.lesion]
-    canvas.paint(lesion.bone, name)
+    if lesion.bone is not None:
+        canvas.paint(lesion.bone, name)
     if lesion.epidural is not None:
         canvas.paint(lesion.epidural, "epidural_tumor")
 
@@ -153,14 +154,15 @@ def _structures(
 
     add("BODY", Role.EXTERNAL, part(skin), (200, 180, 160))
     gtv = part(lesion.gtv)
-    cord, sac = part(column.cord()), part(column.sac())
+    cord, sac = part(lesion.contents.cord), part(lesion.contents.sac)
     add("GTV", Role.GTV, gtv, (160, 0, 0))
     ctv = add("CTV", Role.CTV, part(lesion.ctv), (230, 120, 0))
     add("spinal_canal", Role.OAR, part(column.canal()), (120, 160, 60))
     # tumor and sac share no voxel fraction: what the tumor takes of a voxel, the sac has not
-    tumor = part(lesion.epidural) if lesion.epidural is not None else 0.0 * sac
+    beside = lesion.epidural is not None and not lesion.contents.carved
+    tumor = part(lesion.epidural) if lesion.epidural is not None and beside else 0.0 * sac
     add("thecal_sac", Role.OAR, (sac - tumor).clip(0.0, 1.0), (0, 170, 200))
-    avoid = add("cauda_equina", Role.OAR, (part(column.cauda()) - tumor).clip(0.0, 1.0), (170, 200, 0))
+    avoid = add("cauda_equina", Role.OAR, (part(lesion.contents.cauda) - tumor).clip(0.0, 1.0), (170, 200, 0))
     drawn = add("spinal_cord", Role.OAR, cord, (255, 220, 0))
     assert ctv is not None
     ptv = margins.expand(ctv, spec.ptv_margin_mm, grid, name="PTV", role=Role.PTV)

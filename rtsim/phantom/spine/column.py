@@ -72,20 +72,20 @@ class Column:
         """The levels from S2 up to C2 (rising z)."""
         return tuple(reversed(self.placements))
 
-    def canal(self) -> Shape:
+    def canal(self) -> Sweep:
         """The bony canal."""
         return _tube(lambda v: (v.canal_width_mm / 2, v.canal_ap_mm / 2), self.placements, exponent=2.2)
 
-    def sac(self) -> Shape:
+    def sac(self) -> Sweep:
         """The thecal sac, at least 1 mm inside the canal."""
         return _tube(sac_half_widths_mm, self.placements)
 
-    def cord(self) -> Shape:
+    def cord(self) -> Sweep:
         """The cord, down to the conus at the L1/L2 disc, tapering over the last 20 mm."""
         with_cord = tuple(p for p in self.placements if p.level.cord_width_mm > 0)
         return _tube(lambda v: (v.cord_width_mm / 2, v.cord_ap_mm / 2), with_cord, conus=True)
 
-    def cauda(self) -> Shape:
+    def cauda(self) -> Sweep:
         """The roots below the conus: the sac's inside, 1 mm within the dura."""
         below = tuple(p for p in self.placements if p.level.cord_width_mm == 0)
         top = self["L1"]

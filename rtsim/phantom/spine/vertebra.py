@@ -77,7 +77,7 @@ class Vertebra:
     def of(cls, placement: Placement) -> Vertebra:
         """Build the vertebra of a placed level."""
         row, v_c, put = placement.level, placement.canal_v_mm, placement.place
-        canal = _canal_cut(row, v_c)
+        canal = canal_cut(row, v_c)
         body: Shape = BodyShape(row.endplate_width_mm, row.endplate_depth_mm, row.height_mm)
 
         def part(build: Callable[[Level, float, float], Shape], side: float) -> Shape:
@@ -110,7 +110,8 @@ class Vertebra:
         return Union((self.body.grown(-0.9), *pedicles, *(p.grown(-1.8) for p in self.posterior())))
 
 
-def _canal_cut(row: Level, v_c: float) -> Shape:
+def canal_cut(row: Level, v_c: float) -> Shape:
+    """The straight canal through one level, in local axes."""
     half = (row.canal_width_mm / 2, row.canal_ap_mm / 2)
     reach = row.height_mm + 15.0
     return Sweep((Section(-reach, (0.0, v_c), half), Section(reach, (0.0, v_c), half)), 2.2)

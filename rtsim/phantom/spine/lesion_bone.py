@@ -1,0 +1,81 @@
+"""Gross tumor in bone: lobes in the body, a pedicle, the posterior elements, or all round the canal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtsim.geometry.shapes import Difference, Ellipsoid, Intersection, Shape, Union
+from rtsim.phantom.spine.anatomy import Level
+from rtsim.phantom.spine.sectors import BodyExtent, Involvement, Part
+from rtsim.phantom.spine.spec import LesionSite, SpineSpec
+from rtsim.phantom.spine.vertebra import Vertebra, canal_cut
+
+_RING = frozenset(set(Part) - {Part.BODY})
+INVOLVED = {
+    LesionSite.WHOLE_BODY: Involvement(BodyExtent.DIFFUSE),
+    LesionSite.BODY_LEFT: Involvement(BodyExtent.LEFT),
+    LesionSite.BODY_RIGHT: Involvement(BodyExtent.RIGHT),
+    LesionSite.PEDICLE_LEFT: Involvement(parts=frozenset({Part.PEDICLE_LEFT})),
+    LesionSite.PEDICLE_RIGHT: Involvement(parts=frozenset({Part.PEDICLE_RIGHT})),
+    LesionSite.POSTERIOR: Involvement(parts=frozenset({Part.LAMINA_LEFT, Part.LAMINA_RIGHT, Part.SPINOUS})),
+    LesionSite.CIRCUMFERENTIAL: Involvement(BodyExtent.DIFFUSE, _RING),
+}
+"""Where a lesion of each site is, as the consensus on the CTV asks."""
+
+
+def bone_tumor(spec: SpineSpec, vertebra: Vertebra) -> Shape:
+    """Gross tumor in bone, in place."""
+    put, row = vertebra.placement.place, vertebra.placement.level
+    match spec.site:
+        case LesionSite.PEDICLE_LEFT | LesionSite.PEDICLE_RIGHT:
+            return _in_pedicle(spec.site, vertebra)
+        case LesionSite.POSTERIOR:
+            return _behind(vertebra)
+        case LesionSite.CIRCUMFERENTIAL:
+            front = Intersection((put(_in_body(spec, row)), vertebra.body))
+            sides = tuple(_in_pedicle(site, vertebra) for site in (LesionSite.PEDICLE_LEFT, LesionSite.PEDICLE_RIGHT))
+            return Union((front, *sides, _behind(vertebra)))
+        case _:
+            return Intersection((put(_in_body(spec, row)), vertebra.body))
+
+
+def _in_body(spec: SpineSpec, row: Level) -> Shape:
+    """Three to four lobes, placed by the seed, in local axes; the posterior one reaches the wall."""
+    rng = np.random.default_rng(spec.seed + 1000)
+    a, b, c = row.endplate_width_mm / 2, row.endplate_depth_mm / 2, row.height_mm / 2
+    side = spec.site.side
+    if side == 0.0:
+        lobes = [((0.0, 0.15 * b, 0.0), (0.72 * a, 0.80 * b, 0.85 * c))]
+        spots = [(-0.4, 0.5), (0.45, 0.35), (0.15, -0.45)]
+    else:
+        lobes = [((0.42 * side * a, 0.25 * b, 0.0), (0.55 * a, 0.70 * b, 0.80 * c))]
+        spots = [(0.55 * side, 0.45), (0.15 * side, 0.5)]
+    for u, v in spots:
+        jitter = rng.uniform(-0.08, 0.08, 3)
+        center = ((u + jitter[0]) * a, (v + jitter[1]) * b, jitter[2] * 3 * c)
+        lobes.append((center, (0.42 * a, 0.45 * b, float(rng.uniform(0.5, 0.75)) * c)))
+    return Union(tuple(Ellipsoid(center, radii) for center, radii in lobes), 3.0)
+
+
+def _in_pedicle(site: LesionSite, vertebra: Vertebra) -> Shape:
+    """The pedicle from the body's back to the joints behind it."""
+    p, left = vertebra.placement, site is LesionSite.PEDICLE_LEFT
+    row, side = p.level, 1.0 if left else -1.0
+    pedicle = vertebra.pedicle_left if left else vertebra.pedicle_right
+    behind = vertebra.lamina_left if left else vertebra.lamina_right
+    u = side * (row.canal_width_mm / 2 + row.pedicle_width_mm / 2)
+    center = (u, p.canal_v_mm - 0.18 * row.canal_ap_mm, 0.12 * row.height_mm)
+    ball = Ellipsoid(center, (0.9 * row.pedicle_width_mm + 3.0, 0.62 * row.canal_ap_mm, 0.46 * row.height_mm))
+    bone = Difference(Union((pedicle.grown(0.6), behind), 1.5), vertebra.body.grown(0.2))
+    # the grown pedicle stays out of the canal: epidural tumor is drawn for itself
+    return Difference(Intersection((p.place(ball), bone)), p.place(canal_cut(row, p.canal_v_mm)))
+
+
+def _behind(vertebra: Vertebra) -> Shape:
+    """The laminae to the joints, and the root of the spinous process."""
+    p = vertebra.placement
+    row = p.level
+    center = (0.0, p.canal_v_mm + row.canal_ap_mm / 2 + 5.0, -0.15 * row.height_mm)
+    ball = Ellipsoid(center, (0.62 * row.canal_width_mm + 2.0, 11.0, 0.6 * row.height_mm))
+    bone = Union((vertebra.lamina_left, vertebra.lamina_right, vertebra.spinous))
+    return Intersection((p.place(ball), bone))
