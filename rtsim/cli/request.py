@@ -8,9 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from rtsim.biology import Histology, histology
+from rtsim.biology import Histology, VertebraFindings, histology
 from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT, EMERGENCY_PROTOCOL, MOST_SEED
 from rtsim.cli.delivery import delivery_of, scenarios_of
+from rtsim.cli.vertebra import vertebra_of
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
 from rtsim.evaluate import find_cord, find_structure
@@ -82,6 +83,7 @@ class Request:
         has_tradeoff: the trade-off between cord limit and coverage is wanted even where coverage is reached.
         subfields: of each conventional field; None leaves them to the planner.
         is_emergency, emergency: open fields, nothing optimized; which ones.
+        vertebra: what bears on its fracture; None for a patient's CT, of which nobody said anything.
     """
 
     phantom: Phantom
@@ -101,6 +103,7 @@ class Request:
     subfields: int | None = None
     is_emergency: bool = False
     emergency: EmergencyRequest = EmergencyRequest()
+    vertebra: VertebraFindings | None = None
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -173,6 +176,7 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None, case: C
         subfields=subfields,
         is_emergency=arguments.emergency,
         emergency=_emergency(arguments),
+        vertebra=vertebra_of(case),
     )
 
 

@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 request.prescription,
                 request.protocol,
                 histology=request.histology,
+                vertebra=request.vertebra,
                 certificates=planned.plan.certificates,
             )
         extras = Extras(

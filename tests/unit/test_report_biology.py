@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rtsim.biology import BodyState, VertebraFindings, histology
+from rtsim.cli.vertebra import vertebra_of
+from rtsim.clinic.findings import Alignment, Collapse, Findings, LesionQuality
 from rtsim.dose.result import Dose
 from rtsim.evaluate import GradeReport, grade
 from rtsim.evaluate.effects import fracture_record
 from rtsim.geometry.grid import Grid
+from rtsim.io.case import load_case
+from rtsim.io.case_phantom import SpineRecipe
+from rtsim.phantom.spine import LesionKind
 from rtsim.protocol import Prescription
 from rtsim.protocol.load import load_protocol
 from rtsim.view.report_biology import biology_section
@@ -121,3 +127,16 @@ def test_benign_and_untreated_tumors() -> None:
     none = graded("spine_conventional_10fx", 30.0, 10, "osteoid_osteoma")
     assert "NO PLACE FOR RADIOTHERAPY in Osteoid osteoma" in words(none)
     assert "Radiotherapy has no place" in biology_section(none)
+
+
+def test_what_a_case_knows_of_its_vertebra() -> None:
+    case = load_case("spine_t8_epidural")
+    assert isinstance(case.recipe, SpineRecipe)
+    assert vertebra_of(None) is None
+    assert vertebra_of(case) == VertebraFindings(lytic=True, deformity=None, body=None)
+    fallen = replace(case.recipe, spec=replace(case.recipe.spec, collapse_percent=30.0, lesion=LesionKind.SCLEROTIC))
+    found = vertebra_of(replace(case, recipe=fallen))
+    assert found == VertebraFindings(lytic=False, deformity=None, body=BodyState.COLLAPSED_LESS)
+    said = Findings(lesion=LesionQuality.MIXED, alignment=Alignment.DEFORMITY, collapse=Collapse.NONE)
+    found = vertebra_of(replace(case, findings=said))
+    assert found == VertebraFindings(lytic=False, deformity=True, body=BodyState.SOUND)
