@@ -9,7 +9,9 @@ from typing import Any
 
 from rtsim.cli.beam_record import record_of_beam
 from rtsim.cli.check import Checked, NotChecked, record_of_check
+from rtsim.cli.reirradiation_record import record_of_reirradiation
 from rtsim.cli.request import Request
+from rtsim.clinic.reirradiation import Reirradiation
 from rtsim.evaluate import GradeReport, delivery_summary
 from rtsim.evaluate.effects import fracture_record
 from rtsim.io.archive import RunRecord, write_archive
@@ -28,10 +30,12 @@ class Extras:
     Attributes:
         tradeoff: other cord limits, and what they would leave of the coverage.
         checked: a second opinion, or why there is none.
+        reirradiation: what this and an earlier course add up to.
     """
 
     tradeoff: Tradeoff | None = None
     checked: Checked | NotChecked | None = None
+    reirradiation: Reirradiation | None = None
 
 
 def record_of(
@@ -83,6 +87,7 @@ def record_of(
             "fracture": None if report.fracture is None else fracture_record(report.fracture),
             "delivery": asdict(delivery_summary(plan)),
             "tradeoff": None if extras.tradeoff is None else _record_of_tradeoff(extras.tradeoff),
+            "reirradiation": None if extras.reirradiation is None else record_of_reirradiation(extras.reirradiation),
         },
         notes=(*planned.phantom.notes, *plan.notes, *([checked.reason] if isinstance(checked, NotChecked) else [])),
         seconds=seconds,
@@ -153,4 +158,5 @@ def write_outputs(
         check=checked.opinion if isinstance(checked, Checked) else None,
         check_picture=difference,
         not_checked=checked.reason if isinstance(checked, NotChecked) else "",
+        reirradiation=extras.reirradiation,
     )

@@ -11,7 +11,9 @@ from typing import Final
 from rtsim.biology import Histology, VertebraFindings, histology
 from rtsim.cli.choices import CHECK_UNCERTAINTY_LIMITS_PERCENT, CHECK_UNCERTAINTY_PERCENT, EMERGENCY_PROTOCOL, MOST_SEED
 from rtsim.cli.delivery import delivery_of, scenarios_of
+from rtsim.cli.previous import base_limits, check_limits, check_previous, held_to, previous_of
 from rtsim.cli.vertebra import vertebra_of
+from rtsim.clinic.reirradiation import PreviousCourse
 from rtsim.ct import CalibrationCurve, read_calibration
 from rtsim.errors import InputError, unknown_name
 from rtsim.evaluate import find_cord, find_structure
@@ -84,6 +86,7 @@ class Request:
         subfields: of each conventional field; None leaves them to the planner.
         is_emergency, emergency: open fields, nothing optimized; which ones.
         vertebra: what bears on its fracture; None for a patient's CT, of which nobody said anything.
+        previous: an earlier course; what it left is the cord limit of ``protocol`` already.
     """
 
     phantom: Phantom
@@ -104,6 +107,7 @@ class Request:
     is_emergency: bool = False
     emergency: EmergencyRequest = EmergencyRequest()
     vertebra: VertebraFindings | None = None
+    previous: PreviousCourse | None = None
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
@@ -111,7 +115,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
     Raises:
         InputError: neither or both of a case and --dicom; --dicom without target or protocol; a spacing, a seed
-            or an uncertainty out of range.
+            or an uncertainty out of range; a previous course that cannot be.
     """
     if (arguments.case is None) == (arguments.dicom is None):
         raise InputError(
@@ -130,6 +134,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise InputError(f"--seed is {arguments.seed}; a whole number from 0 to 2^58 - 1 = {MOST_SEED} is needed")
     _check_wanted(arguments)
     _emergency(arguments)
+    check_previous(arguments)
 
 
 def request_of(arguments: argparse.Namespace, progress: Progress | None, case: Case | None = None) -> Request:
@@ -157,11 +162,13 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None, case: C
     has_tradeoff = _tradeoff_wanted(arguments, protocol.technique)
     phantom = _phantom(arguments, case, progress)
     phantom, ptv = _planned_on(arguments, phantom, protocol, prescription.target)
+    previous = previous_of(arguments, case, phantom)
+    check_limits(arguments, previous)
     rx = replace(prescription, target=ptv)
     return Request(
         phantom=phantom,
         prescription=rx,
-        protocol=protocol,
+        protocol=held_to(protocol, previous, phantom, arguments.cord_limits),
         machine=machine,
         arrangement=ARRANGEMENTS[fields],
         gantry_deg=_gantry_deg(case),
@@ -177,6 +184,7 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None, case: C
         is_emergency=arguments.emergency,
         emergency=_emergency(arguments),
         vertebra=vertebra_of(case),
+        previous=previous,
     )
 
 
@@ -209,7 +217,7 @@ def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol,
     if name is None:
         return _by_its_own_goals(arguments, case)
     own = choice is not None and arguments.protocol in (None, choice.name)
-    limits = arguments.cord_limits or (choice.cord_limits if choice and own else None)
+    limits = base_limits(arguments) or (choice.cord_limits if choice and own else None)
     protocol = load_protocol(name, cord_limits=limits)
     if case is not None and case.goals:
         protocol = replace(protocol, goals=protocol.goals + case.goals)

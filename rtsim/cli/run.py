@@ -15,8 +15,10 @@ from rtsim.cli.check import Checked, NotChecked, check_or_reason
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, steps, terminal
 from rtsim.cli.outputs import Extras, record_of, write_outputs
 from rtsim.cli.planning import plan_of, tradeoff_or_none, wants_tradeoff
+from rtsim.cli.previous import judged_in
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
 from rtsim.cli.stopping import STOPPED, stoppable
+from rtsim.clinic.reirradiation import Reirradiation, reirradiation
 from rtsim.evaluate import GradeReport, beam_summary, delivery_summary, grade
 from rtsim.io.files import refuse_existing, whole_folder
 from rtsim.optimize import Planned, Tradeoff
@@ -65,6 +67,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         extras = Extras(
             tradeoff=None if was_stopped else _traded(request, planned, report, clock, bars),
             checked=_checked(request, planned, clock, bars),
+            reirradiation=_both_courses(request, planned),
         )
         with clock.timed(bars, "pictures, DICOM, archive") as progress:
             record = record_of(
@@ -99,6 +102,18 @@ def _traded(request: Request, planned: Planned, report: GradeReport, clock: Cloc
         return tradeoff_or_none(request, planned, stopping.stops(progress), bars.say)
 
 
+def _both_courses(request: Request, planned: Planned) -> Reirradiation | None:
+    if request.previous is None:
+        return None
+    return reirradiation(
+        planned.dose,
+        planned.phantom,
+        request.previous,
+        technique=request.protocol.technique,
+        judged_in=judged_in(request.protocol),
+    )
+
+
 def _checked(request: Request, planned: Planned, clock: Clock, bars: Steps) -> Checked | NotChecked | None:
     if request.check is None:
         return None
@@ -124,6 +139,8 @@ def _say(output: Path, planned: Planned, report: GradeReport, clock: Clock, extr
     console.print(str(report), markup=False)
     if isinstance(checked, Checked):
         console.print(f"\n{checked.opinion}\n", markup=False)
+    if extras.reirradiation is not None:
+        console.print(f"\n{extras.reirradiation}\n", markup=False)
     for note in (*planned.phantom.notes, *planned.plan.notes):
         console.print(textwrap.fill(f"note: {note}", _WIDTH, subsequent_indent="  "), markup=False)
     delivery = delivery_summary(planned.plan)

@@ -20,6 +20,7 @@ _EXAMPLES = """examples:
   rtsim run spine_t8_epidural --delivery arc --arcs 2 --tradeoff -o out
   rtsim run --dicom CT --target PTV --protocol spine_sbrt_2fx --cord-limits hytec -o out
   rtsim run spine_t8_epidural --emergency -o out
+  rtsim run spine_t8_epidural --previous 30/10 --months-ago 8 -o out
 
 Ctrl-C while a stereotactic plan is optimized ends the search: the best plan so far is finished, certified and written.
 A second Ctrl-C ends everything, and nothing is written."""
@@ -39,6 +40,7 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     run.add_argument("--quiet", action="store_true", help="no progress bars")
     _add_patient(run.add_argument_group("the patient"))
     _add_prescription(run.add_argument_group("what is wanted"))
+    _add_previous(run.add_argument_group("a previous course"))
     _add_stereotactic(run.add_argument_group("stereotactic plans"))
     _add_conventional(run.add_argument_group("conventional plans"))
     _add_emergency(run.add_argument_group("emergency fields"))
@@ -70,6 +72,28 @@ def _add_prescription(group: argparse._ArgumentGroup) -> None:
         help="machine by name or TOML file (default: of the case, or generic_6fff / generic_6x)",
     )
     group.add_argument("--histology", metavar="NAME", help="of the tumor, for TCP and for judging the dose, e.g. renal")
+
+
+def _add_previous(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--previous",
+        metavar="WHAT",
+        help="an earlier course to this level, whose rest is the cord's hard limit: a scheme that the cord got (30/10, "
+        "8x1), or an RTDOSE file or folder; 'none' leaves out that of the case",
+    )
+    group.add_argument("--months-ago", type=float, metavar="M", help="from its end to today")
+    group.add_argument(
+        "--previous-percent", type=float, metavar="P", help="of a scheme: how much of it the cord got (default 100)"
+    )
+    group.add_argument(
+        "--previous-fractions", type=int, metavar="N", help="of an RTDOSE, where no RTPLAN beside it says so"
+    )
+    group.add_argument(
+        "--shift",
+        metavar="X,Y,Z",
+        help="mm along LPS that bring the old dose to today's CT; says that you registered them, and is needed where "
+        "their frames of reference differ. Write --shift=-2,0,1 where the first number is negative",
+    )
 
 
 def _add_stereotactic(group: argparse._ArgumentGroup) -> None:

@@ -36,9 +36,8 @@ TITLES: Final = {
     "thecal_sac": "thecal sac",
     CAUDA: "cauda equina",
 }
-_JUDGED: Final = ("spinal_cord_prv", "thecal_sac", "spinal_canal", "spinal_cord", CAUDA)
-"""What the conditions are judged in: the first that is drawn. HyTEC speaks of the thecal sac, for which the PRV
-stands."""
+_JUDGED: Final = ("thecal_sac", "spinal_cord_prv", "spinal_cord", "spinal_canal", CAUDA)
+"""What the conditions are judged in: the first that is drawn. HyTEC speaks of the thecal sac; the PRV stands for it."""
 _WIDTH: Final = 110
 _LETTER: Final = {Standing.VERIFIED: "V", Standing.LITERATURE: "L", Standing.ASSUMPTION: "A"}
 
@@ -166,8 +165,15 @@ def reirradiation(
     *,
     technique: Technique = Technique.STEREOTACTIC,
     rule: Rule | None = None,
+    judged_in: str | None = None,
 ) -> Reirradiation:
     """Judge the delivered ``dose`` (total over all fractions) of a second course.
+
+    Args:
+        technique: of the second course.
+        rule: None = by :func:`rtsim.clinic.cord_budget.rule_for`.
+        judged_in: canonical key of the structure that the conditions are judged in; None = the thecal sac where it is
+            drawn, else the cord's PRV, else the cord.
 
     Raises:
         InputError: nothing of the cord is drawn.
@@ -178,7 +184,8 @@ def reirradiation(
     rows = tuple(
         row for key, structure in drawn.items() if (row := _row(key, structure, dose, previous, total)) is not None
     )
-    judged = next((r for key in _JUDGED for r in rows if r.key == key), None)
+    order = _JUDGED if judged_in is None else (judged_in, *_JUDGED)
+    judged = next((r for key in order for r in rows if r.key == key), None)
     if judged is None:
         raise InputError(
             "no spinal cord, canal, thecal sac or cauda equina is drawn on the dose grid: the courses cannot be added "
@@ -241,10 +248,14 @@ def _row(
 def _notes(
     previous: PreviousCourse, judged: CourseSum, rows: tuple[CourseSum, ...], rule: Rule, budget: Budget | None
 ) -> tuple[str, ...]:
-    out = [
-        f"EQD2 with alpha/beta 2 Gy. The conditions are judged in {judged.name}; HyTEC speaks of the thecal sac"
-        + (", for which the PRV stands here." if judged.key == "spinal_cord_prv" else ".")
-    ]
+    stands = "" if judged.key == "thecal_sac" else f"; HyTEC speaks of the thecal sac, for which {judged.name} stands"
+    out = [f"EQD2 with alpha/beta 2 Gy. The conditions are judged in {judged.name}{stands}."]
+    sac = next((r for r in rows if r.key == "thecal_sac"), None)
+    if sac is not None and sac is not judged:
+        out.append(
+            f"{sac.name} is drawn and was not held: EQD2 {sac.this_eqd2_gy:.1f} Gy now, {sac.added_eqd2_gy:.1f} Gy "
+            "with both maxima added."
+        )
     if previous.is_scheme:
         out.append(
             "The previous course is known as a scheme: it is taken to have given the cord the same dose all along; "

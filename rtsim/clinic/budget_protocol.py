@@ -15,9 +15,9 @@ from rtsim.protocol import CordLimits, Goal, Priority, Protocol, Sense
 from rtsim.protocol.model import CORD_STRUCTURES
 
 BUDGET_LIMITS: Final = "remaining_budget"
-"""Cord and PRV held hard, which stands for the thecal sac; the sac itself sought."""
-SAC_LIMITS: Final = "remaining_budget_sac"
-"""The thecal sac held hard, too: the letter of HyTEC."""
+"""Held hard in thecal sac, cord and PRV: the letter of HyTEC, and its surrogate where no sac is drawn."""
+PRV_LIMITS: Final = "remaining_budget_prv"
+"""Held hard in cord and PRV, which stands for the thecal sac; the sac itself only sought."""
 NEAR_MAXIMUM: Final = "D0.035cc"
 CAUDA: Final = "cauda_equina"
 SAC: Final = "thecal_sac"
@@ -34,10 +34,10 @@ def with_remaining_budget(
 ) -> Protocol:
     """The protocol with the cord's remaining budget as hard limit, beside the hard limits that it has already.
 
-    The budget is held in D0.035cc of the cord (which a stereotactic plan keeps in every position of the patient) and
-    of its PRV, the surrogate of the thecal sac of which HyTEC speaks, and is sought in the sac. The set of cord limits
-    ``remaining_budget_sac`` holds the sac hard, too. The cauda equina lies in the sac and gets the sac's budget, but
-    never more than the protocol gives it. Stricter limits of the protocol stay.
+    The budget is held in D0.035cc of the thecal sac, of which HyTEC speaks, of the cord (a stereotactic plan keeps both
+    in every position of the patient), and of the cord's PRV, which stands for the sac where none is drawn. The set of
+    cord limits ``remaining_budget_prv`` holds cord and PRV hard and only seeks the sac. The cauda equina lies in the
+    sac and gets the sac's budget, but never more than the protocol gives it. Stricter limits of the protocol stay.
 
     Args:
         fractions: of the new course; None = those of the protocol, which must have one number of them.
@@ -63,15 +63,19 @@ def with_remaining_budget(
             goals=_joined((*cord, _goal(SAC, budgets[SAC], priority)), limits),
         )
         for name, priority, said in (
-            (BUDGET_LIMITS, Priority.GOAL, "held hard in cord and PRV, which stands for the thecal sac"),
-            (SAC_LIMITS, Priority.HARD, "held hard in cord, PRV and thecal sac"),
+            (BUDGET_LIMITS, Priority.HARD, "held hard in cord, PRV and thecal sac"),
+            (
+                PRV_LIMITS,
+                Priority.GOAL,
+                "held hard in cord and PRV, which stands for the thecal sac; sought in the sac",
+            ),
         )
     )
     cauda = _goal(CAUDA, budgets[CAUDA], Priority.HARD)
     goals = _joined((cauda,), tuple(g for g in base if g.structure == CAUDA)) + tuple(
         g for g in base if g.structure != CAUDA
     )
-    others = tuple(c for c in protocol.cord_limits if c.name not in (BUDGET_LIMITS, SAC_LIMITS))
+    others = tuple(c for c in protocol.cord_limits if c.name not in (BUDGET_LIMITS, PRV_LIMITS))
     return replace(
         protocol,
         description=f"{protocol.description}; after {previous}",

@@ -19,7 +19,7 @@ from rtsim.phantom.structure import Structure
 CORD_ALPHA_BETA_GY: Final = 2.0
 NEAR_MAXIMUM_CM3: Final = 0.035
 """The volume whose least dose stands for a point maximum, as in the protocols."""
-_SCHEME: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:Gy)?\s*[/xX]\s*(\d+)\s*")
+_SCHEME: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:Gy)?\s*([/xX])\s*(\d+)\s*")
 _MOST_FRACTIONS: Final = 60
 
 
@@ -89,7 +89,7 @@ class PreviousCourse:
 
     @classmethod
     def scheme(cls, text: str, *, months_ago: float | None = None, cord_percent: float = 100.0) -> PreviousCourse:
-        """From words such as '30/10' or '8x1': dose in Gy and number of fractions.
+        """From words such as '30/10' or '8x1' (:func:`scheme_of`).
 
         Raises:
             InputError: other words, a negative interval, a percentage out of range.
@@ -160,12 +160,16 @@ class PreviousCourse:
 
 
 def scheme_of(text: str) -> tuple[float, int]:
-    """(dose in Gy, fractions) of '30/10', '8x1', '37.5 Gy/15'.
+    """(total dose in Gy, fractions) of total/fractions ('30/10') or dose of a fraction x fractions ('8x1', '3x10').
 
     Raises:
         InputError: no scheme, or none that can have been given.
     """
     match = _SCHEME.fullmatch(text)
-    if match is None or float(match[1]) <= 0.0 or not 1 <= int(match[2]) <= _MOST_FRACTIONS:
-        raise InputError(f"{text!r} is no scheme; write dose in Gy and number of fractions, e.g. 30/10, 20/5 or 8x1")
-    return float(match[1]), int(match[2])
+    if match is None or float(match[1]) <= 0.0 or not 1 <= int(match[3]) <= _MOST_FRACTIONS:
+        raise InputError(
+            f"{text!r} is no scheme; write total dose in Gy and number of fractions (30/10), or dose of a fraction and "
+            "fractions (8x1, 3x10)"
+        )
+    count = int(match[3])
+    return float(match[1]) * (1 if match[2] == "/" else count), count

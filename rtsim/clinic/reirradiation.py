@@ -11,7 +11,7 @@ accumulated (what both add up to); rtsim.dose.accumulate adds doses voxel by vox
 """
 
 from rtsim.clinic.accumulated import CourseSum, Reirradiation, reirradiation
-from rtsim.clinic.budget_protocol import BUDGET_LIMITS, SAC_LIMITS, previous_eqd2_gy, with_remaining_budget
+from rtsim.clinic.budget_protocol import BUDGET_LIMITS, PRV_LIMITS, previous_eqd2_gy, with_remaining_budget
 from rtsim.clinic.cord_budget import (
     Budget,
     Condition,
@@ -28,7 +28,7 @@ from rtsim.dose.accumulate import NOT_SHIFTED, RigidShift
 __all__ = [
     "BUDGET_LIMITS",
     "NOT_SHIFTED",
-    "SAC_LIMITS",
+    "PRV_LIMITS",
     "Budget",
     "Condition",
     "CourseSum",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rtsim.beams.model import Beam
+from rtsim.clinic.reirradiation import Reirradiation
 from rtsim.dose.result import Dose
 from rtsim.evaluate import (
     Comparison,
@@ -27,6 +28,7 @@ from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Priority
 from rtsim.view._backend import write_picture
+from rtsim.view.reirradiation_html import reirradiation_section
 from rtsim.view.report_biology import biology_section
 from rtsim.view.report_pictures import Picture, ReportPictures, report_pictures
 from rtsim.view.report_style import CSS
@@ -48,6 +50,7 @@ def write_report(
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
     not_checked: str = "",
+    reirradiation: Reirradiation | None = None,
 ) -> Path:
     """Write :func:`report_html` to ``path`` (temporary name, then renamed)."""
     text = report_html(
@@ -62,6 +65,7 @@ def write_report(
         check=check,
         check_picture=check_picture,
         not_checked=not_checked,
+        reirradiation=reirradiation,
     )
     return write_picture(path, text.encode("utf-8"))
 
@@ -79,6 +83,7 @@ def report_html(
     check: SecondOpinion | None = None,
     check_picture: Picture | None = None,
     not_checked: str = "",
+    reirradiation: Reirradiation | None = None,
 ) -> str:
     """One HTML document: hard limits first, then goals, pictures, DVH, biology, beams, and what was run.
 
@@ -89,6 +94,7 @@ def report_html(
         check: a second opinion on the plan; its verdict joins the hard limits, its numbers follow the goals.
         check_picture: what :func:`rtsim.view.check_picture` drew of it.
         not_checked: why a second opinion that was wanted is not there.
+        reirradiation: what this and an earlier course add up to; it follows the hard limits.
     """
     drawn = report_pictures(phantom, dose, grade, plan=plan) if pictures is None else pictures
     title = f"{phantom.name}: {grade.prescription}"
@@ -99,6 +105,7 @@ def report_html(
         f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
         _obstacles_box(delivery),
         _limits_box(grade, check, not_checked),
+        reirradiation_section(reirradiation),
         "" if tradeoff is None else "<h2>What other cord limits would leave</h2>" + _figure(tradeoff),
         "<h2>Goals</h2>",
         _goal_table(grade),
