@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from rtsim.biology import Histology
 from rtsim.clinic.escc_grade import EsccMeasurement
-from rtsim.clinic.findings import Compartment, Findings
+from rtsim.clinic.findings import Findings
+from rtsim.phantom.spine.spec import Compartment
 from rtsim.protocol import Technique
 from rtsim.sources import Source
 

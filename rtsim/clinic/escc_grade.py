@@ -63,10 +63,11 @@ class EsccMeasurement:
         sac_dent_mm: how deep tumor reaches into the outline that the sac has beyond the tumor; None: not measured.
         cord_gap_mm: distance of tumor and cord (cauda equina below it); 0 when they touch; None: not measured.
         cord_dent_mm: how deep the cord is dented against its outline beyond the tumor; None: not measured.
-        csf_fraction: area of the sac less cord and tumor over the area that the sac has beyond the tumor.
+        csf_fraction: area of the sac less cord (or roots) and tumor over the sac's area, on that slice.
         neural: the structure that stands for the cord: 'spinal_cord', 'cauda_equina', or '' when none is drawn there.
         reasons: sentences that lead from what was measured to the grade.
         missing: what would be needed, canonical names.
+        inside_sac: share of the tumor's volume that lies inside of the sac's outline; near 1 for intradural tumors.
         given: True when the grade was told (MRI), not measured.
     """
 
@@ -80,6 +81,7 @@ class EsccMeasurement:
     neural: str = ""
     reasons: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    inside_sac: float = 0.0
     given: bool = False
     source: Source = BILSKY
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from rtsim.clinic.escc_grade import EsccGrade
 from rtsim.errors import InputError
+from rtsim.phantom.spine.spec import Compartment
 
 
 class Pain(Enum):
@@ -66,14 +67,6 @@ class Stability(Enum):
     STABLE = "stable"
     POTENTIALLY_UNSTABLE = "potentially unstable"
     UNSTABLE = "unstable"
-
-
-class Compartment(Enum):
-    """Where the tumor lies about the dura."""
-
-    EXTRADURAL = "extradural"
-    INTRADURAL_EXTRAMEDULLARY = "intradural_extramedullary"
-    INTRAMEDULLARY = "intramedullary"
 
 
 @dataclass(frozen=True, kw_only=True)
