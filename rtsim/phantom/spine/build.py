@@ -13,6 +13,7 @@ from rtsim.phantom import margins
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.spine.canvas import Canvas
 from rtsim.phantom.spine.column import Column, Placement
+from rtsim.phantom.spine.hardware_phantom import instrumented
 from rtsim.phantom.spine.lesion import Lesion
 from rtsim.phantom.spine.organs import Organ, abdominal_organs, thoracic_organs
 from rtsim.phantom.spine.ribs import paint_cage
@@ -39,7 +40,10 @@ def spine(
 
     Structures: BODY, GTV, CTV, PTV, spinal_cord and spinal_cord_prv (where there is cord), cauda_equina (below it),
     thecal_sac, spinal_canal, vertebra_<level> for each level in the field, vertebral_body_<level> of the target, and
-    the organs in the field.
+    the organs in the field; with hardware those of ``rtsim.phantom.spine.hardware_phantom.instrumented``.
+
+    Raises:
+        InputError: a canal that has no room for the epidural grade, implants where there is no room for them.
     """
     column = Column.around(spec.level)
     grid = _grid(spec, column)
@@ -59,9 +63,12 @@ def spine(
     say(0.95, "texture and noise")
     ct = CT(canvas.finished(spec.noise_hu, spec.seed), grid)
     say(1.0, "done")
-    return Phantom.from_ct(
+    phantom = Phantom.from_ct(
         ct, structures, name=name or f"spine_{spec.level.lower()}", description=description, case_sha256=case_sha256
     )
+    if spec.hardware is None:
+        return phantom
+    return instrumented(phantom, spec.hardware, vertebrae, spec.level, spec.seed)
 
 
 def _grid(spec: SpineSpec, column: Column) -> Grid:
