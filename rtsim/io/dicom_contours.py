@@ -10,8 +10,9 @@ import numpy as np
 from rtsim.errors import DicomError
 from rtsim.geometry.contours import PlanarContours
 from rtsim.geometry.grid import Grid
+from rtsim.io.dicom_matter import read_matter
 from rtsim.io.dicom_tags import Tags, items, number, numbers, text
-from rtsim.phantom.phantom import guess_role
+from rtsim.phantom.phantom import DensityOverride, guess_role
 from rtsim.phantom.structure import Role
 from rtsim.typing import FloatArray
 
@@ -41,6 +42,7 @@ class RoiContours:
         contours: what can be used; None when nothing can.
         skipped: one sentence for each contour (or for the whole region) that cannot be used.
         image_uids: SOP Instance UIDs of the CT slices that the contours refer to.
+        override: what it is made of, when the structure set says so against the CT.
     """
 
     number: int
@@ -51,6 +53,7 @@ class RoiContours:
     contours: PlanarContours | None
     skipped: tuple[str, ...]
     image_uids: frozenset[str]
+    override: DensityOverride | None = None
 
     def __str__(self) -> str:
         if self.contours is None:
@@ -121,6 +124,7 @@ def _roi(index: int, name: str, frame: str, drawn: Tags | None, observed: Tags |
         contours=PlanarContours(np.array(z), tuple(polygons)) if polygons else None,
         skipped=tuple(skipped),
         image_uids=frozenset(uids),
+        override=read_matter(name, observed),
     )
 
 

@@ -13,7 +13,7 @@ from rtsim.geometry.contours import cropped_coverage
 from rtsim.io.dicom_contours import check_frame, off_plane
 from rtsim.io.dicom_ct import ImageSet, read_series, with_notes
 from rtsim.io.dicom_inventory import DicomInventory, SeriesEntry, StructureSetEntry, scan_dicom
-from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.phantom import DensityOverride, Phantom
 from rtsim.phantom.structure import Structure, Structures
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ def read_dicom(
     """Read the CT series and the RTSTRUCT of a folder as a phantom.
 
     Files may be nested, unsorted and without suffix. What was done on the way in (slices interpolated, an oblique scan
-    resampled, contours skipped) stands in ``phantom.ct.notes``; ``scan_dicom`` lists every skipped contour.
+    resampled, contours skipped) stands in ``phantom.ct.notes``; ``scan_dicom`` lists every skipped contour. Densities
+    that the structure set gives to structures (ROI Physical Properties) override the CT.
 
     Args:
         series: Series Instance UID of the CT, needed when the folder holds several.
@@ -45,10 +46,12 @@ def read_dicom(
     images = _images(inventory, series)
     chosen = _structure_set(inventory, images.ct, structure_set)
     digest = hashlib.sha256(images.ct.hu.tobytes() + repr(images.ct.grid).encode())
+    overrides: tuple[DensityOverride, ...] = ()
     if chosen is None:
         structures, notes = Structures(), ["no structure set in the folder"]
     else:
         structures, notes = _structures(chosen, images)
+        overrides = _overrides(chosen, structures)
         digest.update(chosen.file.read_bytes())
     for note in notes:
         logger.warning("%s: %s", inventory.folder, note)
@@ -57,6 +60,7 @@ def read_dicom(
         ct,
         structures,
         calibration=calibration,
+        overrides=overrides,
         name=name or inventory.folder.resolve().name,
         case_sha256=digest.hexdigest(),
     )
@@ -130,6 +134,12 @@ def _structure_set(inventory: DicomInventory, ct: CT, wanted: str | None) -> Str
             f"structure_set= (--structure-set): {_names(inventory)}"
         )
     return fitting[0]
+
+
+def _overrides(entry: StructureSetEntry, structures: Structures) -> tuple[DensityOverride, ...]:
+    """What the structure set says that structures are made of; where two overlap the denser one stands."""
+    found = [r.override for r in entry.rois if r.override is not None and r.name in structures]
+    return tuple(sorted(found, key=lambda o: o.density_g_cm3))
 
 
 def _frames(entry: StructureSetEntry) -> frozenset[str]:

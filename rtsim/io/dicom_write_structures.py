@@ -14,6 +14,7 @@ from rtsim.geometry.contours import PlanarContours, contours_from_coverage
 from rtsim.geometry.grid import Grid
 from rtsim.io.dicom_common import NOT_CLINICAL, StudyIds, new_object, reference, save
 from rtsim.io.dicom_contours import ROLE_NOTE, off_plane
+from rtsim.io.dicom_matter import write_matter
 from rtsim.io.dicom_write_ct import CT_IMAGE, slice_uid
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
@@ -79,6 +80,7 @@ def write_structures(path: Path, phantom: Phantom, ids: StudyIds, *, with_ct: bo
     tags.FrameOfReferenceUID, tags.PositionReferenceIndicator = ids.frame_uid, ""
     tags.ReferencedFrameOfReferenceSequence = [_frame(ids, grid, with_ct)]
     rois, contours, observations = [], [], []
+    overrides = {o.structure: o for o in phantom.overrides}
     for number, structure in enumerate(phantom.structures.values(), start=1):
         roi = Dataset()
         roi.ROINumber, roi.ROIName = str(number), structure.name[:64]
@@ -89,6 +91,8 @@ def write_structures(path: Path, phantom: Phantom, ids: StudyIds, *, with_ct: bo
         observation.ObservationNumber = observation.ReferencedROINumber = str(number)
         observation.ROIObservationDescription = ROLE_NOTE + structure.role.name
         observation.RTROIInterpretedType, observation.ROIInterpreter = _TYPES[structure.role], ""
+        if structure.name in overrides:
+            write_matter(observation, overrides[structure.name])
         observations.append(observation)
     tags.StructureSetROISequence, tags.ROIContourSequence = rois, contours
     tags.RTROIObservationsSequence = observations
