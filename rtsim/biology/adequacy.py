@@ -49,7 +49,7 @@ class Adequacy:
         least_eqd2_gy: of it.
         control_probability: 0..1 at 2 years by the log-logistic model of the tier, None for benign tumors.
         control_source: of the model; its caveat is part of it in ``control_caveat``.
-        source: of the least dose, and of the class where that decides.
+        source: of the least dose, or of the class where no dose is offered.
         cautions: what else the reader must know, each with its source.
     """
 
@@ -73,7 +73,8 @@ class Adequacy:
         return self.verdict is AdequacyVerdict.ADEQUATE
 
     def __str__(self) -> str:
-        return f"{self.verdict.value}: {self.reason} [{self.source.standing.label}]"
+        model = "" if self.control_source is None else f"; model: {self.control_source.standing.label}"
+        return f"{self.verdict.value}: {self.reason} [least dose: {self.source.standing.label}{model}]"
 
 
 def adequacy(histology: Histology, dose_gy: float, fractions: int) -> Adequacy:
@@ -106,7 +107,7 @@ def adequacy(histology: Histology, dose_gy: float, fractions: int) -> Adequacy:
         control_probability=control,
         control_source=None if models is None else models.log_logistic.source,
         control_caveat="" if models is None else models.log_logistic.caveat,
-        source=_source(histology, verdict, least),
+        source=_source(histology, least),
         cautions=_cautions(dose / n),
     )
 
@@ -166,13 +167,11 @@ def _class(histology: Histology) -> str:
     return "benign" if histology.is_benign else f"NOMS: {histology.noms_class.value}"
 
 
-def _source(histology: Histology, verdict: AdequacyVerdict, least: Schedule | None) -> Source:
-    """The least dose is rtsim's choice among the doses that are given; the class weighs in where it decides."""
+def _source(histology: Histology, least: Schedule | None) -> Source:
+    """The least dose is rtsim's choice among the doses that are given."""
     if least is None:
         return histology.source
-    which = f"the least of the offered doses, {least.label}, from: {least.source.citation}"
-    if verdict is AdequacyVerdict.TOO_WEAK and not histology.is_benign:
-        which += f"; class: {histology.source.citation}"
+    which = f"the least of the offered doses, {least.label}, from {least.source.citation}"
     return Source(citation=which, standing=Standing.ASSUMPTION)
 
 

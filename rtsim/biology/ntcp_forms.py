@@ -55,7 +55,7 @@ class RelativeSeriality:
     """NTCP = [1 - prod_i (1 - P_i^s)^v_i]^(1/s), P_i = 2^(-exp(e gamma (1 - D_i / D50))), D_i voxelwise EQD2.
 
     s near 1 is a serial organ (one damaged part is enough), s near 0 a parallel one; gamma is the largest normalized
-    slope of P. Source: Kaellman, Aegren and Brahme 1992, Int J Radiat Biol 62:249.
+    slope of P. Source: Källman, Ågren and Brahme 1992, Int J Radiat Biol 62:249.
     """
 
     organ: str

@@ -148,8 +148,8 @@ CNS_REPAIR: Final = RepairKinetics(
     half_times_h=(0.19, 2.16),
     shares=(1.0 / 1.98, 0.98 / 1.98),
     source=Source(
-        citation="Millar et al. 2015, Phys Med (radiosurgery of the central nervous system: 0.19 and 2.16 h, partition "
-        "coefficient 0.98, alpha/beta 2.47 Gy), as used in open code for this model",
+        citation="Millar et al. 2015, Phys Med 31:627 (radiosurgery of the central nervous system: 0.19 and 2.16 h, "
+        "partition coefficient 0.98, alpha/beta 2.47 Gy), as used in open code for this model",
         standing=Standing.LITERATURE,
     ),
 )

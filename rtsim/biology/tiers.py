@@ -35,7 +35,10 @@ _HYTEC = Source(
 )
 _SCALED = Source(citation="scaled by rtsim from the fit to HyTEC", standing=Standing.ASSUMPTION)
 _OUTSIDE = "fitted to 1-5 fractions of 18-40 Gy; 8/1 and 30/10 are extrapolations (durable control, not pain relief)"
-_SCALED_CAVEAT = "only the resistant tier is anchored to pooled clinical data; this tier is an assumption. " + _OUTSIDE
+_SCALED_CAVEAT = (
+    "only the resistant tier is anchored to pooled clinical data; this tier is an assumption; the anchor was "
+    + _OUTSIDE
+)
 
 
 def _tcp(ratio: float, d50: float, k: float, alpha: float, sigma: float, source: Source) -> TcpParameters:

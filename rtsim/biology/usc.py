@@ -20,7 +20,7 @@ class UniversalSurvivalCurve:
     The line is the tangent of the parabola at the transition d_T = 2 Dq / (1 - alpha D0), which fixes
     beta = (1 - alpha D0)^2 / (4 D0 Dq). Three numbers are free. In the terms of `lql_bed_gy` it is the
     linear-quadratic-linear model with this transition.
-    Source: Park et al. 2008, IJROBP 70:847, doi:10.1016/j.ijrobp.2007.10.059 (equations 3-6).
+    Source: Park et al. 2008, IJROBP 70:847, doi:10.1016/j.ijrobp.2007.10.059.
 
     Attributes:
         alpha_per_gy: initial slope, 1/Gy.

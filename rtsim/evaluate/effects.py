@@ -134,6 +134,12 @@ class CordEffect:
     risks: CordRisks
 
     @property
+    def risk_words(self) -> str:
+        """Both risks; LKB is known to overestimate, so that it bounds the other where it lies above."""
+        bound = ", at most {} (LKB, upper estimate)" if self.ntcp_lkb >= self.ntcp_logistic else ", {} (LKB)"
+        return f"{risk_text(self.ntcp_logistic)} (logistic){bound.format(risk_text(self.ntcp_lkb))}"
+
+    @property
     def stand_in(self) -> str:
         """A sentence where the structure is not the cord itself; empty where it is."""
         if canonical(self.structure) == "spinal_cord":
@@ -162,9 +168,9 @@ def tumor_lines(tumor: TumorEffect) -> list[str]:
     """For the terminal."""
     t = tumor
     lines = [
-        f"{t.histology.title} (alpha/beta {t.histology.alpha_beta_gy:g} Gy): prescription BED "
-        f"{t.prescription_bed_gy:.1f}, EQD2 {t.prescription_eqd2_gy:.1f} Gy; {t.structure} D95% EQD2 "
-        f"{t.d95_eqd2_gy:.1f} Gy"
+        t.class_sentence,
+        f"Prescription BED {t.prescription_bed_gy:.1f}, EQD2 {t.prescription_eqd2_gy:.1f} Gy; {t.structure} D95% EQD2 "
+        f"{t.d95_eqd2_gy:.1f} Gy (alpha/beta {t.histology.alpha_beta_gy:g} Gy)",
     ]
     if t.tcp_log_logistic is not None and t.tcp_poisson is not None and t.histology.tcp is not None:
         model = t.histology.tcp.log_logistic
@@ -172,7 +178,7 @@ def tumor_lines(tumor: TumorEffect) -> list[str]:
             f"TCP {100 * t.tcp_log_logistic:.0f} % (log-logistic), {100 * t.tcp_poisson:.0f} % (Poisson); "
             f"{model.source.standing.label}; {model.caveat}"
         )
-    return [*lines, *t.verdict_sentences]
+    return [*lines, *t.verdict_sentences, f"Class: {t.histology.source}. Dose: {t.adequacy.source}."]
 
 
 def cord_lines(cord: CordEffect) -> list[str]:
@@ -180,8 +186,7 @@ def cord_lines(cord: CordEffect) -> list[str]:
     c = cord
     lines = [
         f"{c.structure}: D0.035cc {c.near_max_gy:.2f} Gy = EQD2 {c.eqd2_gy:.1f} Gy (alpha/beta "
-        f"{c.alpha_beta_gy:g} Gy); risk of myelopathy {risk_text(c.ntcp_logistic)} (logistic), at most "
-        f"{risk_text(c.ntcp_lkb)} (LKB, upper estimate)"
+        f"{c.alpha_beta_gy:g} Gy); risk of myelopathy {c.risk_words}"
     ]
     return [*lines, *(f"{text}." for text in (c.stand_in, c.risks.warning) if text)]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 
 from rtsim.biology import AdequacyVerdict
-from rtsim.biology.cord import risk_text
 from rtsim.evaluate import CordEffect, GradeReport, TumorEffect
 
 _Rows = list[tuple[str, str]]
@@ -80,7 +79,7 @@ def _cord(c: CordEffect, rows: _Rows, notes: list[str]) -> None:
         ),
         (
             "risk of myelopathy",
-            f"{risk_text(c.ntcp_logistic)} (logistic); upper estimate {risk_text(c.ntcp_lkb)} (LKB)",
+            c.risk_words,
         ),
     ]
     notes += [f"Logistic: {c.logistic_source}.", f"LKB: {c.lkb_source}."]

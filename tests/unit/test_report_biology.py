@@ -51,7 +51,7 @@ def test_a_plan_that_is_too_weak_is_said_to_be_so() -> None:
     head = words(report).split("dose:")[0]
     assert "Prescription TOO WEAK for Renal cell cancer: EQD2 33.8 Gy; at least 44.0 Gy (16 Gy in 1)" in head
     assert "TOO WEAK for its class: Renal cell cancer (NOMS: resistant)" in words(report)
-    assert "52 % (extrapolated) [assumption of rtsim]" in words(report)
+    assert "52 % (extrapolated) [least dose: assumption of rtsim; model: literature, unverified here]" in words(report)
     page = biology_section(report)
     assert "The dose is TOO WEAK for the tumor" in page
     assert "class='limits bad'" in page
@@ -88,6 +88,8 @@ def test_disagreement_of_the_cord_models_reaches_the_report() -> None:
     assert report.cord.near_max_gy == pytest.approx(14.0, abs=0.02)
     assert "The models of myelopathy disagree at 14 Gy per fraction" in words(report)
     assert "go by the limit" in biology_section(report)
+    assert "1.7 % (logistic), at most 18 % (LKB, upper estimate)" in words(report)
+    assert "97 % (logistic), 93 % (LKB)" in words(graded("spine_sbrt_2fx", 24.0, 2, None))
     quiet = graded("spine_conventional_10fx", 30.0, 10, None)
     assert "disagree" not in words(quiet)
     assert "disagree" not in biology_section(quiet)
