@@ -45,7 +45,7 @@ def spine(
     Raises:
         InputError: a canal that has no room for the epidural grade, implants where there is no room for them.
     """
-    column = Column.around(spec.level)
+    column = Column.around(spec.level, spec.collapse_percent)
     grid = _grid(spec, column)
     canvas = Canvas(grid)
     say = progress or (lambda fraction, text: None)

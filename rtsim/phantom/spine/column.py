@@ -5,22 +5,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtsim.geometry.shapes import Axis, Section, Shape, Sweep
 from rtsim.phantom.spine.anatomy import Level, levels
+from rtsim.phantom.spine.collapse import Collapse
 from rtsim.typing import Vector3
 
 SAC_TO_CANAL_WIDTH = 0.82
 """Width of the thecal sac over that of the bony canal; the rest is epidural fat and veins. [A]"""
 
+_BENT = (1.0, 0.66, 0.33)
+"""Part of the lean towards a wedge that the first, second, third neighbor takes; further ones stand as before. [A]"""
+
 
 @dataclass(frozen=True)
 class Placement:
-    """One level in space. Local axes: u left, v posterior, w superior, along the level's own lean."""
+    """One level in space. Local axes: u left, v posterior, w superior, along the level's own lean.
+
+    A level that has collapsed stands between its neighbors with what is left of its height: ``level.height_mm``.
+    """
 
     level: Level
     center_mm: Vector3
+    collapse: Collapse | None = None
 
     def at(self, u_mm: float, v_mm: float, w_mm: float) -> Vector3:
         """LPS point of a local point."""
@@ -38,6 +46,11 @@ class Placement:
         return self.level.endplate_depth_mm / 2 + self.level.canal_ap_mm / 2
 
     @property
+    def posterior_height_mm(self) -> float:
+        """Height of the body's posterior wall, which pedicles and joints follow."""
+        return self.level.height_mm if self.collapse is None else self.collapse.posterior_mm
+
+    @property
     def canal_mm(self) -> Vector3:
         """LPS center of the canal at mid-height."""
         return self.at(0.0, self.canal_v_mm, 0.0)
@@ -50,16 +63,23 @@ class Column:
     placements: tuple[Placement, ...]
 
     @classmethod
-    def around(cls, target: str) -> Column:
-        """Stack the levels, each on the disc of the one below, with the body of ``target`` at the origin."""
+    def around(cls, target: str, collapse_percent: float = 0.0) -> Column:
+        """Stack the levels, each on the disc of the one below, with the body of ``target`` at the origin.
+
+        A body that has lost height lets its neighbors come nearer, and lean towards it where it is a wedge.
+        """
         rows = levels()
         index = [row.name for row in rows].index(target)
+        collapse = Collapse(rows[index], collapse_percent) if collapse_percent > 0 else None
+        if collapse is not None:
+            rows = _given_way(rows, index, collapse)
         centers: dict[int, Vector3] = {index: (0.0, 0.0, 0.0)}
         for i in range(index, len(rows) - 1):
             centers[i + 1] = _step(centers[i], rows[i], rows[i + 1], sign=-1.0)
         for i in range(index, 0, -1):
             centers[i - 1] = _step(centers[i], rows[i - 1], rows[i], sign=1.0)
-        return cls(tuple(Placement(row, centers[i]) for i, row in enumerate(rows)))
+        found = (Placement(row, centers[i], collapse if i == index else None) for i, row in enumerate(rows))
+        return cls(tuple(found))
 
     def __getitem__(self, name: str) -> Placement:
         return next(p for p in self.placements if p.level.name == name)
@@ -99,6 +119,17 @@ def sac_half_widths_mm(level: Level) -> tuple[float, float]:
     """Half widths (x, AP) of the thecal sac at a level."""
     ap = min(level.sac_ap_mm, level.canal_ap_mm - 2.0)
     return SAC_TO_CANAL_WIDTH * level.canal_width_mm / 2, ap / 2
+
+
+def _given_way(rows: tuple[Level, ...], index: int, collapse: Collapse) -> tuple[Level, ...]:
+    """The rows with the target's height as it is now, and its neighbors leaning towards it."""
+    out = list(rows)
+    out[index] = replace(rows[index], height_mm=collapse.standing_mm)
+    for away, part in enumerate(_BENT, start=1):
+        for i, sign in ((index - away, -1.0), (index + away, 1.0)):
+            if 0 <= i < len(rows):
+                out[i] = replace(rows[i], tilt_deg=rows[i].tilt_deg + sign * part * collapse.wedge_deg / 2)
+    return tuple(out)
 
 
 def _step(start: Vector3, upper: Level, lower: Level, *, sign: float) -> Vector3:

@@ -52,7 +52,7 @@ class Lesion:
         bone = bone_tumor(spec, vertebra)
         gross = (bone,) if contents.tumor is None else (bone, contents.tumor)
         if not spec.spare_cord:
-            half = vertebra.placement.level.height_mm / 2
+            half = vertebra.placement.posterior_height_mm / 2
             slab = vertebra.placement.place(Box((-60.0, -80.0, -half), (60.0, 120.0, half)))
             return cls(bone, contents, Union((vertebra.whole, Intersection((slab, column.canal())), *gross)))
         return cls(bone, contents, Union((union(vertebra, clinical_target(INVOLVED[spec.site])), *gross)))

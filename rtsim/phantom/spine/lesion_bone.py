@@ -64,8 +64,8 @@ def _in_pedicle(site: LesionSite, vertebra: Vertebra) -> Shape:
     pedicle = vertebra.pedicle_left if left else vertebra.pedicle_right
     behind = vertebra.lamina_left if left else vertebra.lamina_right
     u = side * (row.canal_width_mm / 2 + row.pedicle_width_mm / 2)
-    center = (u, p.canal_v_mm - 0.18 * row.canal_ap_mm, 0.12 * row.height_mm)
-    ball = Ellipsoid(center, (0.9 * row.pedicle_width_mm + 3.0, 0.62 * row.canal_ap_mm, 0.46 * row.height_mm))
+    center = (u, p.canal_v_mm - 0.18 * row.canal_ap_mm, 0.12 * p.posterior_height_mm)
+    ball = Ellipsoid(center, (0.9 * row.pedicle_width_mm + 3.0, 0.62 * row.canal_ap_mm, 0.46 * p.posterior_height_mm))
     bone = Difference(Union((pedicle.grown(0.6), behind), 1.5), vertebra.body.grown(0.2))
     # the grown pedicle stays out of the canal: epidural tumor is drawn for itself
     return Difference(Intersection((p.place(ball), bone)), p.place(canal_cut(row, p.canal_v_mm)))
@@ -75,7 +75,7 @@ def _behind(vertebra: Vertebra) -> Shape:
     """The laminae to the joints, and the root of the spinous process."""
     p = vertebra.placement
     row = p.level
-    center = (0.0, p.canal_v_mm + row.canal_ap_mm / 2 + 5.0, -0.15 * row.height_mm)
-    ball = Ellipsoid(center, (0.62 * row.canal_width_mm + 2.0, 11.0, 0.6 * row.height_mm))
+    center = (0.0, p.canal_v_mm + row.canal_ap_mm / 2 + 5.0, -0.15 * p.posterior_height_mm)
+    ball = Ellipsoid(center, (0.62 * row.canal_width_mm + 2.0, 11.0, 0.6 * p.posterior_height_mm))
     bone = Union((vertebra.lamina_left, vertebra.lamina_right, vertebra.spinous))
     return Intersection((p.place(ball), bone))

@@ -59,7 +59,7 @@ class CanalContents:
         ring = spec.site is LesionSite.CIRCUMFERENTIAL
         if ring or spec.epidural in {EpiduralGrade.ESCC_2, EpiduralGrade.ESCC_3}:
             return _squeezed(spec, placement, column)
-        tongue = placement.place(_tongue(spec, placement.level))
+        tongue = placement.place(_tongue(spec, placement))
         # inside the canal only, and never into the cord
         inside = Intersection((tongue, column.canal().grown(OVER_THE_WALL_MM)))
         tumor = Difference(inside, healthy.cord)
@@ -98,10 +98,10 @@ def _check_room(spec: SpineSpec, row: Level) -> None:
         )
 
 
-def _tongue(spec: SpineSpec, row: Level) -> Shape:
+def _tongue(spec: SpineSpec, placement: Placement) -> Shape:
     """The epidural tumor of grades 1a .. 1c: an ellipsoid on the wall, as deep as the grade says (local axes, at
     mid-height)."""
-    v_c = row.endplate_depth_mm / 2 + row.canal_ap_mm / 2
+    row, v_c = placement.level, placement.canal_v_mm
     sac_u, sac_v = sac_half_widths_mm(row)
     cord_u, cord_v = cord_half_widths_mm(row)
     lateral = spec.site in {LesionSite.PEDICLE_LEFT, LesionSite.PEDICLE_RIGHT}
@@ -113,7 +113,7 @@ def _tongue(spec: SpineSpec, row: Level) -> Shape:
         ring, gap = _ring(cord_u, cord_v, v_c), 0.0
 
     def tongue(depth_mm: float) -> Ellipsoid:
-        tall = 0.42 * row.height_mm
+        tall = 0.42 * placement.posterior_height_mm
         if lateral:
             wall = spec.site.side * (row.canal_width_mm / 2 + 1.0)
             return Ellipsoid((wall, v_c, 0.0), (depth_mm, 0.36 * row.canal_ap_mm, tall))
@@ -136,9 +136,7 @@ def _ring(half_u: float, half_v: float, v_c: float) -> FloatArray:
 
 def _squeezed(spec: SpineSpec, placement: Placement, column: Column) -> CanalContents:
     row = placement.level
-    squeeze = Squeeze.of(
-        spec.epidural, spec.site, placement, sac_half_widths_mm(row), cord_half_widths_mm(row), row.height_mm
-    )
+    squeeze = Squeeze.of(spec.epidural, spec.site, placement, sac_half_widths_mm(row), cord_half_widths_mm(row))
     refuge = squeeze.refuge(column.sac())
     sac = Intersection((column.sac(), refuge))
     has_cord = row.cord_width_mm > 0

@@ -71,7 +71,7 @@ class _Bulge:
 
 def _within(spec: SpineSpec, placement: Placement, column: Column) -> CanalContents:
     healthy = CanalContents.healthy(column)
-    x0, y0, z0 = _center(spec, placement)
+    z0 = _center(spec, placement)[2]
     half = _length(spec) / 2
     bulge = _Bulge(z0, half + 4.0)
     sac, cord = column.sac(), column.cord()
@@ -87,14 +87,13 @@ def _within(spec: SpineSpec, placement: Placement, column: Column) -> CanalConte
         )
         sections.append(Section(z, own.center_mm, (wide[0], wide[1])))
     widened = replace(cord, sections=tuple(sections))
-    inner = tuple(
-        Section(s.z_mm, s.center_mm, (0.70 * s.half_widths_mm[0], 0.70 * s.half_widths_mm[1]))
-        for s in sections
-        if low < s.z_mm < high
-    )
-    middle = section_at(widened, z0)
-    capsule = Ellipsoid((x0, y0, z0), (1.05 * middle.half_widths_mm[0], 30.0, half))
-    found = Intersection((Sweep(inner), capsule))
+    inner = []
+    for s in sections:
+        x = abs(s.z_mm - z0) / half
+        if low < s.z_mm < high and x < 0.995:
+            part = 0.72 * math.sqrt(1.0 - x**4)
+            inner.append(Section(s.z_mm, s.center_mm, (part * s.half_widths_mm[0], part * s.half_widths_mm[1])))
+    found = Sweep(tuple(inner))
     return CanalContents(found, healthy.sac, widened, healthy.cauda, carved=True)
 
 

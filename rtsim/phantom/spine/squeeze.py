@@ -60,23 +60,15 @@ class Squeeze:
     reach_mm: float
 
     @classmethod
-    def of(
-        cls,
-        grade: EpiduralGrade,
-        site: LesionSite,
-        placement: Placement,
-        sac_mm: Pair,
-        cord_mm: Pair,
-        height_mm: float,
-    ) -> Squeeze:
+    def of(cls, grade: EpiduralGrade, site: LesionSite, placement: Placement, sac_mm: Pair, cord_mm: Pair) -> Squeeze:
         """The squeeze of a grade from a site; ``sac_mm`` and ``cord_mm`` are half widths in (x, AP).
 
         Raises:
             InputError: the squeezed cord does not fit into the sac.
         """
         # at least two thick CT slices show the worst
-        flat = max(3.2, 0.22 * height_mm)
-        reach = flat + max(5.0, 0.30 * height_mm)
+        flat = max(3.2, 0.22 * placement.posterior_height_mm)
+        reach = flat + max(5.0, 0.30 * placement.posterior_height_mm)
         push = _push(site)
         if site is LesionSite.CIRCUMFERENTIAL:
             worst, cord = _ring(grade, sac_mm, cord_mm)

@@ -7,7 +7,7 @@ puts them in place. What the table does not give (laminae, facets, processes) is
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,30 +25,36 @@ from rtsim.geometry.shapes import (
     superellipse_distance_mm,
 )
 from rtsim.phantom.spine.anatomy import Level
+from rtsim.phantom.spine.collapse import Collapse
 from rtsim.phantom.spine.column import Placement
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 
 
 @dataclass(frozen=True)
 class BodyShape(Shape):
-    """A vertebral body: superelliptic endplates, a waist, a posterior wall flattened towards the canal."""
+    """A vertebral body: superelliptic endplates, a waist, a posterior wall flattened towards the canal. ``height_mm``
+    is that before a collapse."""
 
     width_mm: float
     depth_mm: float
     height_mm: float
     waist: float = 0.10
     exponent: float = 2.35
+    collapse: Collapse | None = None
 
     def distance_mm(self, points_mm: AnyFloatArray) -> FloatArray:
         """See Shape."""
         p = np.asarray(points_mm)
-        relative = np.clip(np.abs(2.0 * p[..., 2] / self.height_mm), 0.0, 1.0)
+        height: FloatArray | float = self.height_mm
+        if self.collapse is not None:
+            height = self.height_mm * (1.0 - self.collapse.lost(p[..., 0], p[..., 1]))
+        relative = np.clip(np.abs(2.0 * p[..., 2] / height), 0.0, 1.0)
         scale = 1.0 - self.waist * (1.0 - relative * relative)
         half_depth = self.depth_mm / 2 * scale
         # the waist is in front and at the sides: the posterior wall stays against the canal
         v = p[..., 1] - (self.depth_mm / 2 - half_depth) * 0.7
         side = superellipse_distance_mm(p[..., 0], v, self.width_mm / 2 * scale, half_depth, self.exponent)
-        end = np.abs(p[..., 2]) - self.height_mm / 2
+        end = np.abs(p[..., 2]) - height / 2
         return np.asarray(
             np.maximum(side, end + 0.6 * np.clip(1.0 + side / (0.35 * self.depth_mm), 0.0, 1.0) ** 2 - 0.3)
         )
@@ -79,6 +85,10 @@ class Vertebra:
         row, v_c, put = placement.level, placement.canal_v_mm, placement.place
         canal = canal_cut(row, v_c)
         body: Shape = BodyShape(row.endplate_width_mm, row.endplate_depth_mm, row.height_mm)
+        if placement.collapse is not None:
+            whole = placement.collapse.row.height_mm
+            body = BodyShape(row.endplate_width_mm, row.endplate_depth_mm, whole, collapse=placement.collapse)
+            row = replace(row, height_mm=placement.posterior_height_mm)
 
         def part(build: Callable[[Level, float, float], Shape], side: float) -> Shape:
             return put(Difference(build(row, v_c, side), canal))
@@ -189,11 +199,15 @@ def _spinous(row: Level, v_c: float) -> Shape:
 
 
 def disc_between(upper: Placement, lower: Placement) -> Shape:
-    """The disc below ``upper``, in place: it reaches 1.5 mm under the endplates, which are painted over it."""
+    """The disc below ``upper``, in place: it reaches 1.5 mm under the endplates, which are painted over it, and fills
+    the hollow of an endplate that has sunk."""
     row = upper.level
     half_w = (row.endplate_width_mm + lower.level.endplate_width_mm) / 4
     half_d = (row.endplate_depth_mm + lower.level.endplate_depth_mm) / 4
-    body = BodyShape(2 * half_w, 2 * half_d, row.disc_mm + 3.0, waist=-0.02)
+    body: Shape = BodyShape(2 * half_w, 2 * half_d, row.disc_mm + 3.0, waist=-0.02)
+    hollow = max((p.collapse.hollow_mm for p in (upper, lower) if p.collapse is not None), default=0.0)
+    if hollow > 0:
+        body = Union((body, BodyShape(1.6 * half_w, 1.6 * half_d, row.disc_mm + 3.0 + 2.0 * hollow, waist=-0.02)))
     canal = Sweep(
         tuple(
             Section(w, (0.0, upper.canal_v_mm), (row.canal_width_mm / 2, row.canal_ap_mm / 2 - 0.5))
