@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 
 from rtsim.biology._checks import fraction_count, positive
+from rtsim.biology.isoeffect import isoeffective_dose_gy
 from rtsim.biology.lq import eqd2_gy
 from rtsim.biology.radiosensitivity import Histology, NomsClass
 from rtsim.biology.schedule import Intent, Schedule
@@ -71,6 +72,13 @@ class Adequacy:
     def is_enough(self) -> bool:
         """True for a dose that is given for durable control."""
         return self.verdict is AdequacyVerdict.ADEQUATE
+
+    @property
+    def least_dose_gy(self) -> float | None:
+        """Total dose in as many fractions as were judged that has the effect of the least one, Gy."""
+        if self.least_eqd2_gy is None:
+            return None
+        return isoeffective_dose_gy(self.least_eqd2_gy, self.fractions, self.alpha_beta_gy)
 
     def __str__(self) -> str:
         model = "" if self.control_source is None else f"; model: {self.control_source.standing.label}"

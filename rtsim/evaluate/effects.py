@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from rtsim.biology import Adequacy, AdequacyVerdict, CordRisks, FractureRisk, Histology
 from rtsim.biology.cord import risk_text
 from rtsim.protocol import Source
 from rtsim.protocol.nomenclature import canonical
+
+_GIVEN: Final = 0.95
+"""Share of a dose at which it counts as given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +20,7 @@ class TumorEffect:
 
     Attributes:
         adequacy: whether the prescription is enough for this tumor.
-        reached: the same of D95% of ``structure``, which is what the tumor gets.
+        reached: the same of D95% of ``structure``, which is what the tumor gets; None where that is no dose.
     """
 
     histology: Histology
@@ -35,11 +39,13 @@ class TumorEffect:
         """Is the dose enough for the tumor; and does the tumor get it?"""
         out = [f"{_capital(str(self.adequacy))}."]
         got = self.reached
-        if self.adequacy.is_enough and got is not None and not got.is_enough and got.least is not None:
+        if self.is_underdosed and got is None:
+            out.append(f"TOO WEAK as planned: 5 % or more of {self.structure} get no dose.")
+        elif self.is_underdosed and got is not None and got.least is not None:
             out.append(
                 f"TOO WEAK as planned: D95% of {self.structure} is {got.dose_gy:.2f} Gy in {got.fractions} (EQD2 "
-                f"{got.eqd2_gy:.1f} Gy), less than the least dose for durable control, {got.least.label} (EQD2 "
-                f"{got.least_eqd2_gy:.1f} Gy)."
+                f"{got.eqd2_gy:.1f} Gy), less than 95 % of {got.least_dose_gy:.2f} Gy, which has the effect of the "
+                f"least dose for durable control ({got.least.label}, EQD2 {got.least_eqd2_gy:.1f} Gy)."
             )
         return (*out, *(f"{caution}." for caution in self.adequacy.cautions))
 
@@ -48,7 +54,17 @@ class TumorEffect:
         """True when more than palliation is meant, and the prescription or D95% is less than the tumor needs."""
         if self.adequacy.verdict in (AdequacyVerdict.TOO_WEAK, AdequacyVerdict.NO_ROLE):
             return True
-        return self.adequacy.is_enough and self.reached is not None and not self.reached.is_enough
+        return self.is_underdosed
+
+    @property
+    def is_underdosed(self) -> bool:
+        """True when the prescription is enough, and D95% is less than 95 % of the least dose.
+
+        A dose counts as given where the target gets 95 % of it (ICRU 50/62).
+        """
+        if not self.adequacy.is_enough or self.adequacy.least_dose_gy is None:
+            return False
+        return self.reached is None or self.reached.dose_gy < _GIVEN * self.adequacy.least_dose_gy
 
     @property
     def headline(self) -> str:
@@ -56,7 +72,9 @@ class TumorEffect:
         if not self.is_too_weak:
             return ""
         judged, what = self.adequacy, "Prescription"
-        if judged.is_enough and self.reached is not None:
+        if self.is_underdosed and self.reached is None:
+            return f"TOO WEAK for {self.histology.title}: 5 % or more of {self.structure} get no dose."
+        if self.is_underdosed and self.reached is not None:
             judged, what = self.reached, f"D95% of {self.structure}"
         if judged.least is None or judged.least_eqd2_gy is None:
             return f"NO PLACE FOR RADIOTHERAPY in {self.histology.title}."
@@ -78,6 +96,7 @@ class TumorEffect:
             "tcp_log_logistic": self.tcp_log_logistic,
             "tcp_poisson": self.tcp_poisson,
             "is_too_weak": self.is_too_weak,
+            "is_underdosed": self.is_underdosed,
             "adequacy": {
                 "verdict": a.verdict.value,
                 "reason": a.reason,

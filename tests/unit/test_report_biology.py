@@ -82,6 +82,20 @@ def test_what_the_tumor_gets_counts_too() -> None:
     assert "what the tumor gets is TOO WEAK" in biology_section(report)
 
 
+def test_a_dose_counts_as_given_at_95_percent() -> None:
+    for given_gy, is_weak in ((28.6, False), (28.4, True)):  # 95 % of 30 Gy, the least for breast, is 28.5 Gy
+        tumor = graded("spine_conventional_10fx", 30.0, 10, "breast", given_gy=given_gy).tumor
+        assert tumor is not None
+        assert tumor.is_too_weak is is_weak
+        assert tumor.is_underdosed is is_weak
+    missed = graded("spine_sbrt_2fx", 24.0, 2, "renal").tumor
+    assert missed is not None
+    nothing = replace(missed, reached=None)
+    assert nothing.is_too_weak
+    assert "get no dose" in nothing.headline
+    assert "get no dose" in " ".join(nothing.verdict_sentences)
+
+
 def test_disagreement_of_the_cord_models_reaches_the_report() -> None:
     report = graded("spine_sbrt_1fx", 24.0, 1, None, given_gy=14.0)
     assert report.cord is not None
