@@ -117,7 +117,7 @@ UNIFORM_WEIGHTS = Weights(
     gradient=0.0,
     conformity=0.0,
     organ=50.0,
-    organ_aim=0.78,
+    organ_aim=0.80,
     aim=1.06,
     falloff_rate_per_mm=0.15,
 )
