@@ -26,7 +26,7 @@ from rtsim.phantom.external import with_external
 from rtsim.phantom.phantom import DensityOverride, Phantom
 from rtsim.phantom.structure import Role
 from rtsim.phantom.targets import CORD, CORD_PRV, PlanningVolumes, with_planning_volumes
-from rtsim.protocol import DoseLevel, Prescription, Protocol, Technique, load_protocol
+from rtsim.protocol import DoseLevel, Prescription, Protocol, Technique, for_fractions, load_protocol, names
 from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Progress
 
@@ -218,12 +218,33 @@ def _wanted(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol,
         return _by_its_own_goals(arguments, case)
     own = choice is not None and arguments.protocol in (None, choice.name)
     limits = base_limits(arguments) or (choice.cord_limits if choice and own else None)
-    protocol = load_protocol(name, cord_limits=limits)
+    protocol = _for_fractions(arguments, load_protocol(name), name)
+    if limits is not None:
+        protocol = protocol.with_cord_limits(limits)
     if case is not None and case.goals:
         protocol = replace(protocol, goals=protocol.goals + case.goals)
-    dose = arguments.dose if arguments.dose is not None else (choice.dose_gy if choice and own else None)
+    own_dose = choice.dose_gy if choice and own and arguments.fractions is None else None
+    dose = arguments.dose if arguments.dose is not None else own_dose
     target = arguments.target or (case.prescription.target if case and case.prescription else "PTV")
     return protocol, protocol.prescription(target, dose)
+
+
+def _for_fractions(arguments: argparse.Namespace, protocol: Protocol, name: str) -> Protocol:
+    """The protocol for --fractions and --dose, where they are other than its own."""
+    count: int | None = arguments.fractions
+    if count is None:
+        return protocol
+    if name not in names():
+        raise InputError(
+            f"--fractions makes a protocol of rtsim for another number of fractions; {name} is a file of your own: "
+            "write the number there"
+        )
+    dose_gy = arguments.dose
+    if dose_gy is None:
+        if count == protocol.default_level.fractions:
+            return protocol
+        raise InputError(f"--fractions {count} needs a dose; add --dose GY, the sum over all fractions")
+    return for_fractions(dose_gy, count, protocol.technique)
 
 
 def _by_its_own_goals(arguments: argparse.Namespace, case: Case | None) -> tuple[Protocol, Prescription]:
@@ -232,9 +253,9 @@ def _by_its_own_goals(arguments: argparse.Namespace, case: Case | None) -> tuple
         raise InputError(
             f"case {arguments.case!r} names no protocol: it only measures dose; choose one with --protocol"
         )
-    if arguments.dose is not None or arguments.cord_limits is not None:
+    if arguments.dose is not None or arguments.fractions is not None or arguments.cord_limits is not None:
         raise InputError(
-            f"case {case.name!r} has goals of its own; --dose and --cord-limits choose within a --protocol"
+            f"case {case.name!r} has goals of its own; --dose, --fractions and --cord-limits choose within a --protocol"
         )
     rx = case.prescription
     protocol = Protocol(

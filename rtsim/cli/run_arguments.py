@@ -65,6 +65,12 @@ def _add_patient(group: argparse._ArgumentGroup) -> None:
 def _add_prescription(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--protocol", metavar="NAME", help="protocol by name or TOML file, e.g. spine_sbrt_2fx")
     group.add_argument("--dose", type=float, metavar="GY", help="one of the protocol's dose levels")
+    group.add_argument(
+        "--fractions",
+        type=int,
+        metavar="N",
+        help="with --dose: another scheme of the same technique, with limits for that number of fractions",
+    )
     group.add_argument("--cord-limits", metavar="SET", help="one of the protocol's sets of cord limits, e.g. hytec")
     group.add_argument(
         "--machine",
