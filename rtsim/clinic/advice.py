@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from rtsim.biology import Histology
+from rtsim.biology.schedule import Intent
 from rtsim.clinic.escc_grade import EsccMeasurement
 from rtsim.clinic.findings import Findings
 from rtsim.phantom.spine.spec import Compartment
@@ -14,7 +15,7 @@ from rtsim.protocol import Technique
 from rtsim.sources import Source
 
 if TYPE_CHECKING:
-    from rtsim.clinic.sins import Sins
+    from rtsim.clinic.sins_score import Sins
 
 DISCLAIMER: Final = "It teaches; it does not treat."
 
@@ -80,6 +81,7 @@ class Offer:
     dose_gy: float
     fractions: int
     technique: Technique
+    intent: Intent
     source: Source
     protocol: str = ""
     note: str = ""
@@ -122,3 +124,8 @@ class Advice:
     def disclaimer(self) -> str:
         """What this is not."""
         return DISCLAIMER
+
+    def __str__(self) -> str:
+        from rtsim.clinic.advice_text import text_of  # the text reads the advice
+
+        return text_of(self)
