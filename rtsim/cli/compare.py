@@ -26,6 +26,7 @@ from rtsim.io.case import load_case
 from rtsim.io.files import refuse_existing, whole_folder, write_whole
 from rtsim.optimize import Planned
 from rtsim.typing import Progress
+from rtsim.view import write_picture
 from rtsim.view.compare_html import write_comparison
 from rtsim.view.compare_model import ComparedPatient, ComparedPlan
 from rtsim.view.compare_pictures import compare_pictures
@@ -202,4 +203,4 @@ def _write(
     write_whole(folder / "comparison.json", json.dumps(record, indent=1).encode())
     write_comparison(folder / "comparison.html", compared, pictures, version=__version__)
     for picture in pictures.all:
-        write_whole(folder / "pictures" / f"{picture.name}.png", picture.png)
+        write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)

@@ -41,7 +41,7 @@ class Patient:
     def request(self, scheme: Scheme, arguments: argparse.Namespace, progress: Progress | None) -> Request:
         """What ``rtsim run`` would plan for this case with ``--protocol`` and ``--dose`` of the scheme.
 
-        A case that is usually treated by the other technique keeps its CT, GTV and CTV and gets target volume, cord
+        A case that is usually treated by the other technique keeps its CT and GTV and gets CTV, PTV, cord
         PRV, machine and beams of this one: conventional treats the canal with the vertebra, stereotactic spares the
         cord.
 

@@ -162,13 +162,17 @@ class CordPays:
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborGets:
-    """One organ in one plan: D0.035cc, its EQD2 (alpha/beta 3 Gy), the mean, and the limits it misses, in words."""
+    """One organ in one plan: D0.035cc, its EQD2 (alpha/beta 3 Gy), the mean, and the limits it misses, in words.
+
+    ``is_truncated``: a part lies outside the dose grid and counts as 0 Gy, so that the mean is a lower bound.
+    """
 
     organ: str
     near_max_gy: float
     near_max_eqd2_gy: float
     mean_gy: float
     missed: tuple[str, ...] = ()
+    is_truncated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -468,6 +472,7 @@ def _neighbor(key: str, dose: Dose, phantom: Phantom, report: GradeReport) -> Ne
         near_max_eqd2_gy=float(eqd2_gy(near_max, dose.fractions, ORGAN_ALPHA_BETA_GY)),
         mean_gy=h.mean_gy,
         missed=tuple(f"{r.goal.parsed.name} {r.got} ({r.wanted})" for r in missed),
+        is_truncated=h.is_truncated,
     )
 
 

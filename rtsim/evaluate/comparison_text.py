@@ -45,7 +45,7 @@ def comparison_lines(patient: PatientComparison) -> tuple[Line, ...]:
 TARGET: Final = "the tumor gets"
 CORD: Final = "the cord pays"
 PLAN: Final = "the plan"
-NEIGHBORS: Final = "the neighbors get (D0.035cc; EQD2 at alpha/beta 3; mean)"
+NEIGHBORS: Final = "the neighbors get, Gy (D0.035cc; EQD2 of it at alpha/beta 3; mean, > of an organ cut by the grid)"
 
 
 def _target_lines(patient: PatientComparison) -> list[Line]:
@@ -168,7 +168,8 @@ def _neighbor(result: SchemeResult, organ: str) -> str:
     if found is None:
         return NONE
     mark = "!" if found.missed else ""
-    return f"{found.near_max_gy:.1f}; {found.near_max_eqd2_gy:.1f}; {found.mean_gy:.1f}{mark}"
+    least = ">" if found.is_truncated else ""
+    return f"{found.near_max_gy:.1f}; {found.near_max_eqd2_gy:.1f}; {least}{found.mean_gy:.1f}{mark}"
 
 
 def comparison_text(patient: PatientComparison) -> str:

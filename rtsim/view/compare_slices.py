@@ -226,8 +226,7 @@ def _letters(axes: Any, plane: Plane) -> None:
 def _color_bar(figure: Any, width: float, height: float) -> None:
     bar = figure.add_axes((1.0 - (_RIGHT - 0.22) / width, 0.22, 0.2 / width, 0.56))
     colors = matplotlib_module("colors")
-    colormap = colors.ListedColormap(band_colors()[:-1])
-    colormap.set_over(band_colors()[-1])
+    colormap = colors.ListedColormap(band_colors()[:-1]).with_extremes(over=band_colors()[-1])
     norm = colors.BoundaryNorm(EQD2_LEVELS_GY, len(EQD2_LEVELS_GY) - 1)
     mappable = matplotlib_module("cm").ScalarMappable(norm=norm, cmap=colormap)
     found = figure.colorbar(mappable, cax=bar, extend="max", ticks=EQD2_LEVELS_GY, spacing="uniform")

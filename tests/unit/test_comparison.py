@@ -1,0 +1,300 @@
+"""Comparisons of schemes: numbers against hand calculations, words against numbers, the page, the pictures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from rtsim.biology import histology, histology_names
+from rtsim.dose.result import Dose
+from rtsim.errors import InputError
+from rtsim.evaluate import GradeReport, grade
+from rtsim.evaluate.comparison import (
+    NotPlanned,
+    PatientComparison,
+    Scheme,
+    best,
+    differences,
+    scheme_result,
+)
+from rtsim.evaluate.comparison_text import comparison_lines, comparison_text, difference_text
+from rtsim.evaluate.comparison_words import ENOUGH, SMALL_GAIN, TOO_LITTLE, Verdict, headline, lesson, verdict
+from rtsim.protocol import Technique, load_protocol
+from rtsim.view.compare_difference import are_twins, difference_figure, difference_percent
+from rtsim.view.compare_html import comparison_html
+from rtsim.view.compare_model import ComparedPatient, ComparedPlan
+from rtsim.view.compare_pictures import compare_pictures
+from rtsim.view.compare_plots import scheme_colors
+from rtsim.view.compare_slices import EQD2_LEVELS_GY, band_colors, dose_comparison_figure, eqd2_of
+from rtsim.view.slices import Plane, window_of
+from tests.unit.test_evaluate_grade import bent_dose, spine
+
+USUAL = Scheme(dose_gy=30.0, fractions=10, technique=Technique.CONVENTIONAL, protocol="spine_conventional_10fx")
+STEEP = Scheme(dose_gy=24.0, fractions=2, technique=Technique.STEREOTACTIC, protocol="spine_sbrt_2fx")
+
+
+@cache
+def flat_dose(dose_gy: float, fractions: int) -> Dose:
+    """The same dose everywhere: every number can be had by hand."""
+    like = bent_dose()
+    return Dose(values_gy=np.full(like.grid.shape, dose_gy), grid=like.grid, fractions=fractions, engine="flat")
+
+
+@cache
+def graded(scheme: Scheme, dose: Dose) -> GradeReport:
+    protocol = load_protocol(scheme.protocol)
+    return grade(dose, spine(), protocol.prescription("PTV", scheme.dose_gy), protocol)
+
+
+@cache
+def plan(scheme: Scheme, tumor: str | None, dose: Dose) -> ComparedPlan:
+    kind = None if tumor is None else histology(tumor)
+    result = scheme_result(scheme, dose, spine(), graded(scheme, dose), histology=kind)
+    return ComparedPlan(result=result, dose=dose, phantom=spine(), notes=("made for this test",))
+
+
+def patient(tumor: str | None = "renal", *plans: ComparedPlan, name: str = "toy") -> ComparedPatient:
+    chosen = plans or (plan(USUAL, tumor, flat_dose(30.0, 10)), plan(STEEP, tumor, bent_dose(0.9, 2)))
+    kind = None if tumor is None else histology(tumor)
+    results = tuple(p.result for p in chosen)
+    return ComparedPatient(
+        comparison=PatientComparison(name=name, description="a <toy>", histology=kind, results=results), plans=chosen
+    )
+
+
+def test_a_flat_dose_by_hand() -> None:
+    """30 Gy in 10 everywhere, renal (alpha/beta 3; control model D50 32.9 Gy, k 3 at alpha/beta 6), cord 2 Gy."""
+    found = plan(USUAL, "renal", flat_dose(30.0, 10)).result
+    t, c = found.tumor, found.cord
+    assert (t.d95_gy, t.d98_gy) == pytest.approx((30.0, 30.0), rel=1e-3)
+    assert t.d95_eqd2_gy == pytest.approx(30.0 * (3.0 + 3.0) / 5.0, rel=2e-3)
+    assert t.d95_bed_gy == pytest.approx(30.0 * (1.0 + 3.0 / 3.0), rel=2e-3)
+    control = 1.0 / (1.0 + (32.9 / (30.0 * (3.0 + 6.0) / 8.0)) ** 3)
+    assert t.tcp_log_logistic == pytest.approx(control, abs=2e-3)
+    assert t.tcp_prescribed == pytest.approx(control, abs=1e-9)
+    assert c is not None
+    assert c.limit is not None
+    assert c.eqd2_gy == pytest.approx(30.0 * (3.0 + 2.0) / 4.0, rel=2e-3)
+    assert c.percent_of_prescription == pytest.approx(100.0, rel=1e-3)
+    assert c.risk_logistic == pytest.approx(1.0 / (1.0 + (69.4 / 37.5) ** 18.8), rel=0.05)
+    assert c.limit.limit_eqd2_gy == pytest.approx(c.limit.limit_gy * (c.limit.limit_gy / 10.0 + 2.0) / 4.0, rel=1e-9)
+    assert c.limit.margin_gy == pytest.approx(c.limit.limit_gy - 30.0, abs=0.03)
+    assert found.coverage_percent == pytest.approx(100.0)
+    lungs = next(n for n in found.neighbors if n.organ == "lungs")
+    assert lungs.near_max_gy == pytest.approx(30.0, rel=1e-3)
+    assert lungs.is_truncated
+    assert lungs.mean_gy < 30.0
+    assert lungs.near_max_eqd2_gy == pytest.approx(36.0, rel=2e-3)
+
+
+def test_coverage_is_that_of_the_technique() -> None:
+    """29 Gy of 30 cover a conventional plan (95 % of the dose), 23.5 of 24 not a stereotactic one."""
+    assert plan(USUAL, None, flat_dose(29.0, 10)).result.coverage_percent == pytest.approx(100.0)
+    assert plan(STEEP, None, flat_dose(23.5, 2)).result.coverage_percent == pytest.approx(0.0, abs=0.5)
+
+
+@cache
+def sloping_dose() -> Dose:
+    """24 Gy in 2 at the front of the body, falling by 0.4 Gy/mm towards the cord behind it."""
+    like = flat_dose(24.0, 2)
+    slope = np.broadcast_to((24.0 - 0.4 * (like.grid.y_mm + 20.0))[None, :, None], like.grid.shape)
+    return replace(like, values_gy=np.clip(slope, 0.0, 24.0))
+
+
+def test_the_coldest_part_of_the_tumor_is_found_beside_the_cord() -> None:
+    found = plan(STEEP, "renal", sloping_dose()).result
+    t = found.tumor
+    assert t.cold_mm is not None
+    assert t.median_mm is not None
+    assert t.cold_mm < 0.6 * t.median_mm
+    other = replace(found, tumor=replace(t, cold_mm=t.median_mm))
+    usual = plan(USUAL, "renal", flat_dose(30.0, 10)).result
+    for result, is_said in ((found, True), (other, False)):
+        c = replace(patient().comparison, results=(usual, result))
+        assert ("which lie beside the cord" in lesson(c)) is is_said
+
+
+def test_a_dose_of_another_course_is_refused() -> None:
+    report = plan(USUAL, None, flat_dose(30.0, 10)).result.report
+    with pytest.raises(InputError, match="the dose is for 2 fractions, the scheme 30/10 for 10"):
+        scheme_result(USUAL, bent_dose(0.9, 2), spine(), report)
+
+
+@pytest.mark.parametrize("tumor", histology_names())
+def test_the_verdict_follows_the_numbers(tumor: str) -> None:
+    """For every tumor that rtsim knows; and the headline and the paragraph carry the numbers that it stands on."""
+    kind, known = histology(tumor), patient("renal").comparison
+    models = kind.tcp
+    control = [
+        None if models is None else models.log_logistic.uniform(r.scheme.dose_gy, r.scheme.fractions)
+        for r in known.results
+    ]
+    results = tuple(
+        replace(r, tumor=replace(r.tumor, tcp_log_logistic=p)) for r, p in zip(known.results, control, strict=True)
+    )
+    c = replace(known, histology=kind, results=results)
+    low, high = control
+    if low is None or high is None:
+        assert verdict(c) is Verdict.UNKNOWN
+        return
+    enough = low >= ENOUGH or high - low < SMALL_GAIN
+    expected = Verdict.RADIOSURGERY if low < TOO_LITTLE else Verdict.A_CHOICE
+    assert verdict(c) is (Verdict.CONVENTIONAL_IS_ENOUGH if enough else expected)
+    for text in (headline(c), lesson(c)):
+        assert f"{round(100 * low)} %" in text
+        assert f"{round(100 * high)} %" in text
+    assert kind.title in lesson(c)
+
+
+def test_a_resistant_tumor_gets_radiosurgery_and_myeloma_does_not() -> None:
+    assert verdict(patient("renal").comparison) is Verdict.RADIOSURGERY
+    assert "not enough" in headline(patient("renal").comparison)
+    assert verdict(patient("myeloma").comparison) is Verdict.CONVENTIONAL_IS_ENOUGH
+    assert "is enough" in headline(patient("myeloma").comparison)
+
+
+def test_the_paragraph_says_what_the_cord_pays_as_the_numbers_have_it() -> None:
+    usual = plan(USUAL, "renal", flat_dose(30.0, 10))
+    kind = histology("renal")
+    for dose, words in ((bent_dose(0.9, 2), "less"), (flat_dose(20.0, 2), "more")):
+        steep = plan(STEEP, "renal", dose)
+        found = PatientComparison(name="x", description="", histology=kind, results=(usual.result, steep.result))
+        assert usual.result.cord is not None
+        assert steep.result.cord is not None
+        is_more = steep.result.cord.eqd2_gy > usual.result.cord.eqd2_gy
+        assert (words == "more") is is_more
+        share = 100.0 * abs(steep.result.cord.eqd2_gy / usual.result.cord.eqd2_gy - 1.0)
+        assert f"{share:.0f} % {words}" in lesson(found)
+
+
+def broken() -> ComparedPlan:
+    """24 Gy in 2 to the cord."""
+    return plan(STEEP, "renal", flat_dose(24.0, 2))
+
+
+def test_a_broken_limit_is_not_hidden() -> None:
+    usual = plan(USUAL, "renal", flat_dose(30.0, 10))
+    found = patient("renal", usual, broken())
+    c = found.comparison
+    assert not c.hard_limits_held
+    assert best(c.results) is c.results[0], "what breaks its limits is not the best"
+    assert c.results[1].held == "NOT HELD"
+    assert "NOT ALLOWED AS IT IS: 24/2. HARD LIMIT VIOLATED" in lesson(c)
+    assert comparison_text(c).startswith("!!!")
+    assert "HARD LIMIT NOT HELD" in comparison_html([found], compare_pictures([found]))
+
+
+def test_a_scheme_without_a_plan_is_named() -> None:
+    none = NotPlanned(scheme=STEEP, reason="the limits leave no plan. Raise them", limits_fail=True)
+    usual = plan(USUAL, "renal", flat_dose(30.0, 10))
+    c = replace(patient("renal", usual).comparison, not_planned=(none,))
+    assert "No plan for 24/2: the limits leave no plan." in lesson(c)
+    assert verdict(c) is Verdict.UNKNOWN
+    with pytest.raises(InputError, match="toy: no plan to compare: the limits leave no plan"):
+        replace(c, results=())
+
+
+def test_without_a_histology_nothing_is_said_of_control() -> None:
+    c = patient(None).comparison
+    assert c.alpha_beta_gy == 10.0
+    assert verdict(c) is Verdict.UNKNOWN
+    assert "control" not in "".join(line.title for line in comparison_lines(c))
+    assert "histology is not given" in lesson(c)
+
+
+def test_text_and_page_show_the_same_rows_with_sources_and_standing() -> None:
+    found = patient()
+    c, pictures = found.comparison, compare_pictures([found])
+    text, page = comparison_text(c), comparison_html([found], pictures, version="1.2.3")
+    flowing = " ".join(text.split())
+    for line in comparison_lines(c):
+        assert len(line.cells) == 2
+        assert all(cell in text for cell in line.cells)
+    for source in c.sources:
+        assert source.standing.label in page
+        assert " ".join(str(source).split()) in flowing
+    assert len(c.sources) == len(set(c.sources)) >= 8
+    assert "a &lt;toy&gt;" in page
+    assert "Not a medical device" in page
+    assert "1.2.3" in page
+    sources = re.findall(r"(?:src|href)='([^']{0,40})", page)
+    assert sources
+    assert all(s.startswith("data:image/png;base64,") for s in sources), "everything is in the one file"
+    assert len(sources) == len(pictures.all) == 3
+
+
+def test_values_outside_the_fit_are_marked() -> None:
+    row = next(line for line in comparison_lines(patient().comparison) if line.title == "control, log-logistic")
+    assert row.cells[0].endswith("%*")
+    assert row.cells[1].endswith("%")
+
+
+def test_differences_of_twins() -> None:
+    """Three percent more dose everywhere."""
+    first = patient("renal", plan(USUAL, "renal", flat_dose(30.0, 10)), name="one")
+    second = patient("renal", plan(USUAL, "renal", flat_dose(30.9, 10)), name="two")
+    (found,) = differences(first.comparison, second.comparison)
+    assert found.gtv_d95_gy == pytest.approx(0.9, abs=0.03)
+    assert found.cord_gy == pytest.approx(0.9, abs=0.03)
+    assert found.tcp_points is not None
+    assert found.tcp_points > 1.0
+    text = difference_text(first.comparison, second.comparison, [found])
+    assert "two minus one" in text
+    assert "+0.90 Gy" in text
+    assert are_twins(first, second)
+    a, b = first.plans[0], second.plans[0]
+    window = window_of(spine().grid, Plane.AXIAL, (0.0, 0.0, 0.0), 40.0)
+    assert difference_percent(a, b, window) == pytest.approx(3.0, abs=1e-4)
+    assert difference_figure(first, second) is not None
+    pictures = compare_pictures([first, second])
+    assert pictures.differences[0] is not None
+    page = comparison_html([first, second], pictures)
+    assert "two minus one" in page
+    assert len(re.findall("<img", page)) == 7
+
+
+def test_patients_whose_tumors_lie_elsewhere_are_no_twins() -> None:
+    ptv = spine()["PTV"]
+    x, y, z = ptv.grid.origin_mm
+    moved = spine().with_structures(replace(ptv, grid=replace(ptv.grid, origin_mm=(x + 6.0, y, z))))
+    first = patient("renal", plan(USUAL, "renal", flat_dose(30.0, 10)))
+    second = replace(first, plans=(replace(first.plans[0], phantom=moved),))
+    assert not are_twins(first, second)
+    assert compare_pictures([first, second]).differences == (None,)
+
+
+def test_one_color_scale_for_everything() -> None:
+    """EQD2 of the pictures by hand, bands that rise, and as many colors as bands."""
+    a = plan(STEEP, "renal", bent_dose(0.9, 2))
+    assert eqd2_of(np.array([24.0]), a, 2.0) == pytest.approx([24.0 * (12.0 + 2.0) / 4.0])
+    assert list(EQD2_LEVELS_GY) == sorted(set(EQD2_LEVELS_GY))
+    colors = band_colors()
+    assert len({tuple(np.round(c, 3)) for c in colors}) == len(EQD2_LEVELS_GY)
+    light = [0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in colors]
+    assert light == sorted(light), "more dose is lighter"
+
+
+def test_each_scheme_is_a_column_and_each_technique_a_hue() -> None:
+    found = patient()
+    figure = dose_comparison_figure(found)
+    heads = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert heads[:2] == ["30 Gy in 10\nconventional", "24 Gy in 2\nstereotactic"]
+    blue, orange = (tuple(int(c[n : n + 2], 16) for n in (1, 3, 5)) for c in scheme_colors(found.comparison.results))
+    assert blue[2] > blue[0]
+    assert orange[0] > orange[2]
+    with pytest.raises(InputError, match="no plan to draw"):
+        dose_comparison_figure(replace(found, plans=()))
+
+
+def test_labels() -> None:
+    single = Scheme(dose_gy=24.0, fractions=1, technique=Technique.STEREOTACTIC, protocol="spine_sbrt_1fx")
+    assert (single.label, USUAL.label) == ("24x1", "30/10")
+
+
+def test_what_became_of_the_limits_in_a_few_words() -> None:
+    assert plan(USUAL, "renal", flat_dose(30.0, 10)).result.held == "held"
+    assert broken().result.held == "NOT HELD"
