@@ -90,7 +90,7 @@ def dvh_figure(
 def _chosen(phantom: Phantom, dose: Dose, names: Sequence[str] | None) -> list[tuple[Structure, DVH]]:
     if names is not None:
         return [(phantom[n], dvh(dose, phantom[n])) for n in names]
-    hidden = (Role.SUPPORT, Role.CONTROL, Role.EXTERNAL)
+    hidden = (Role.SUPPORT, Role.CONTROL, Role.IMPLANT, Role.EXTERNAL)
     found = []
     for s in phantom.structures.values():
         corners = zip(s.grid.lower_mm, s.grid.upper_mm, dose.grid.lower_mm, dose.grid.upper_mm, strict=True)

@@ -26,6 +26,7 @@ from rtsim.typing import Vector3
 from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, require_screen, write_picture
 from rtsim.view.arc_path import arc_path
 from rtsim.view.beam_shape import field_outline_mm, frustum_mm
+from rtsim.view.implants import implant_surface, is_implant, legend_name
 from rtsim.view.meshes import isodose_of, plane_of, surface_of
 from rtsim.view.slices import WINDOW_HU, Plane, dose_colormap
 from rtsim.view.style import find_target, styles_for, with_target
@@ -77,21 +78,13 @@ class Scene:
             color, opacity = _look(s, styles[s.name].color)
             mesh = surface_of(s)
             if mesh.n_points:
-                self._meshes.append(
-                    (
-                        mesh,
-                        {
-                            "color": color,
-                            "opacity": opacity,
-                            "smooth_shading": True,
-                            "specular": 0.2,
-                            "ambient": 0.35 if opacity == 1.0 else 0.1,
-                            "is_whole": opacity == 1.0,
-                        },
-                    )
-                )
+                look = {"color": color, "opacity": opacity, "specular": 0.2, "ambient": 0.35 if opacity == 1.0 else 0.1}
+                if is_implant(s):
+                    look = implant_surface(s)
+                self._meshes.append((mesh, {**look, "smooth_shading": True, "is_whole": look["opacity"] == 1.0}))
                 if s.role is not Role.EXTERNAL:
-                    self._legend.append(("vertebrae" if color == _BONE else s.name, color))
+                    named = "vertebrae" if color == _BONE else legend_name(self.phantom, s.name)
+                    self._legend.append((named, styles[s.name].color if is_implant(s) else color))
         return self
 
     def add_beam(self, beam: Beam, *, length_mm: float = 160.0) -> Scene:
@@ -284,7 +277,7 @@ class Scene:
             is_bone = key.startswith("vertebra") and near
             is_target = s.role is Role.PTV or (s.role is Role.GTV)
             is_outline = s.role is Role.EXTERNAL and not self._has_target
-            if is_bone or is_target or is_outline or key in ("spinal_cord", "cauda_equina"):
+            if is_implant(s) or is_bone or is_target or is_outline or key in ("spinal_cord", "cauda_equina"):
                 out.append(s)
         return out
 

@@ -23,6 +23,7 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 from rtsim.view._backend import matplotlib_module, write_picture
+from rtsim.view.implants import legend_name
 from rtsim.view.style import DOSE_COLORMAP, Style, default_isodoses_gy, find_target, styles_for, with_target
 
 PIXEL_MM: Final = 0.5
@@ -124,7 +125,8 @@ def slice_figure(
         _draw_plane(axes, phantom, dose, window, levels, prescription_gy)
         drawn.update(draw_outlines(axes, shown, styles, window))
         annotate(axes, plane, at)
-    _side_panel(figure, drawn, dose, levels, side, prescription_gy)
+    named = {legend_name(phantom, name): style for name, style in drawn.items()}
+    _side_panel(figure, named, dose, levels, side, prescription_gy)
     figure.suptitle(title or phantom.name, color=_INK, fontsize=13, x=0.012, ha="left", y=0.975)
     return figure
 
@@ -263,6 +265,10 @@ def draw_outlines(
         if not values.min() < 0.5 < values.max():
             continue
         style = styles[s.name]
+        if style.fill:
+            axes.contourf(
+                window.across_mm, window.height_mm, values, levels=[0.5, 2.0], colors=[style.fill], alpha=0.85
+            )
         lines = axes.contour(
             window.across_mm,
             window.height_mm,

@@ -13,6 +13,7 @@ from typing import Final
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.nomenclature import canonical
+from rtsim.view.implants import implant_fill, implant_line, is_implant
 
 DOSE_COLORMAP: Final = "plasma"
 ISODOSE_PERCENT: Final = (20.0, 50.0, 70.0, 95.0, 100.0, 110.0, 125.0)
@@ -33,12 +34,14 @@ _CORD: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How a structure is drawn: color (hex), dash (matplotlib), width (points), and whether it is emphasized."""
+    """How a structure is drawn: color (hex), dash (matplotlib), width (points), whether it is emphasized, and the color
+    (hex) of its inside, empty for none."""
 
     color: str
     dash: str = "-"
     width: float = 1.0
     is_key: bool = False
+    fill: str = ""
 
 
 def styles_for(structures: tuple[Structure, ...], *, on_dark: bool) -> dict[str, Style]:
@@ -61,6 +64,8 @@ def styles_for(structures: tuple[Structure, ...], *, on_dark: bool) -> dict[str,
             out[s.name] = Style(
                 color="#FFFFFF" if on_dark else "#D62728", dash=dash, width=width, is_key=s.role is Role.PTV
             )
+        elif is_implant(s):
+            out[s.name] = Style(color=implant_line(s, on_dark=on_dark), width=1.2, fill=implant_fill(s))
         elif s.role is Role.EXTERNAL:
             out[s.name] = Style(color="#BDBDBD" if on_dark else "#777777", width=0.9)
         else:

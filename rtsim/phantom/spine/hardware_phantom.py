@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.ct import CT
+from rtsim.errors import InputError
 from rtsim.geometry.coverage import coverage
 from rtsim.geometry.shapes import Shape, Union
 from rtsim.materials import Material, get
@@ -59,6 +60,7 @@ def instrumented(
         inside = coverage(shapes.graft, phantom.grid)
         tissue = tissue + inside * (np.float32(_GRAFT_HU) - tissue)
     parts = _parts(phantom, hardware, shapes)
+    _check_inside(phantom, shapes)
     overrides = [DensityOverride(structure=s.name, density_g_cm3=m.density_g_cm3, material=m) for s, m in parts]
     covered = [(m, s.coverage_on(phantom.grid)) for s, m in parts]
     structures = phantom.structures.adding(*(s for s, _ in parts))
@@ -105,8 +107,8 @@ def _parts(phantom: Phantom, hardware: Hardware, shapes: ImplantShapes) -> tuple
     metal, cement = get(IMPLANT_MATERIAL[hardware.material]), get(CEMENT_MATERIAL)
     colors = _COLORS[hardware.material]
     given: list[tuple[str, tuple[Shape, ...], Material, tuple[int, int, int]]] = [
-        ("screws", tuple(s.shape for s in shapes.screws), metal, colors["screws"]),
         ("rods", shapes.rods, metal, colors["rods"]),
+        ("screws", tuple(s.shape for s in shapes.screws), metal, colors["screws"]),
         ("cage", () if shapes.cage is None else (shapes.cage,), metal, colors["cage"]),
         ("cement", () if shapes.cement is None else (shapes.cement,), cement, _CEMENT_COLOR),
     ]
@@ -120,6 +122,17 @@ def _parts(phantom: Phantom, hardware: Hardware, shapes: ImplantShapes) -> tuple
         taken = np.maximum(taken, whole)
         out.append((Structure.from_coverage(name, Role.IMPLANT, phantom.grid, free, color=color), material))
     return tuple(out)
+
+
+def _check_inside(phantom: Phantom, shapes: ImplantShapes) -> None:
+    """Raise InputError for screws that the CT cuts off."""
+    low, high = phantom.grid.lower_mm[2], phantom.grid.upper_mm[2]
+    cut = {s.level for s in shapes.screws if not all(low < p[2] < high for p in (s.tip_mm, s.entry_mm, s.head_mm))}
+    if cut:
+        raise InputError(
+            f"the screws of {', '.join(sorted(cut))} reach out of the CT, which goes from z = {low:g} to {high:g} mm; "
+            "raise half_length_mm or choose levels nearer to the lesion"
+        )
 
 
 def _said(parts: Sequence[tuple[Structure, Material]]) -> str:
