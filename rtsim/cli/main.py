@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rtsim import __version__
+from rtsim.cli.advise_arguments import add_advise
 from rtsim.cli.compare_arguments import add_compare
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, errors, exit_code_of
 from rtsim.cli.recompute_arguments import add_recompute
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_run(commands)
     add_compare(commands)
+    add_advise(commands)
     info = commands.add_parser("info", help="what a DICOM folder holds; or the bundled cases, machines and protocols")
     info.add_argument("folder", type=Path, nargs="?", help="a DICOM folder; left out: list what is bundled")
     phantom = commands.add_parser("phantom", help="write a case as a DICOM CT series and RTSTRUCT")
@@ -111,6 +113,10 @@ def _dispatch(arguments: argparse.Namespace, handed_on: Sequence[str]) -> ExitCo
         from rtsim.cli.compare import compare
 
         return compare(arguments)
+    if arguments.command == "advise":
+        from rtsim.cli.advise import advise
+
+        return advise(arguments)
     if arguments.command == "info":
         from rtsim.cli.info import info
 

@@ -65,13 +65,14 @@ class Scheme(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """One sentence and where it comes from."""
+    """One sentence and where it comes from; ``letter`` is N, O, M or S where it answers that question of NOMS."""
 
     text: str
     source: Source
+    letter: str = ""
 
     def __str__(self) -> str:
-        return f"{self.text} [{self.source.standing.label}: {self.source.citation}]"
+        return f"{self.text} [{self.source}]"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,65 +3,90 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Final
 
-from rtsim.clinic.advice import Advice, Offer, Reason
+from rtsim.clinic.advice import Advice, Offer
+from rtsim.sources import Source
 
 _WIDTH: Final = 110
+LETTERS: Final = {"N": "neurologic", "O": "oncologic", "M": "mechanical", "S": "systemic"}
+
+
+class Citations:
+    """Numbers sources in the order in which they are first cited."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Source, int] = {}
+
+    def mark(self, source: Source) -> str:
+        """'[3]'."""
+        return f"[{self._numbers.setdefault(source, len(self._numbers) + 1)}]"
+
+    def lines(self) -> list[str]:
+        """'[3] citation [standing]' of everything cited so far."""
+        return [f"[{n}] {source}" for source, n in self._numbers.items()]
 
 
 def text_of(advice: Advice) -> str:
     """The whole page, wrapped."""
+    cite = Citations()
     out = [headline(advice), *(f"  {line}" for line in summary(advice)), ""]
-    out += _part("WARNING", [str(w.text) for w in advice.warnings])
-    out += _part("why", [_said(r) for r in advice.reasons])
+    out += _part("WARNINGS", [f"{w.text} {cite.mark(w.source)}" for w in advice.warnings])
+    out += _part("why", why(advice, cite))
     if advice.escc is not None:
-        out += _part(f"{advice.escc}", list(advice.escc.reasons))
+        out += _part(str(advice.escc), advice.escc.reasons)
     if advice.sins is not None:
-        out += _part(
-            f"{advice.sins}",
-            [f"{p.name} {p.points}: {p.value.value}; {p.how.value}: {p.reason}" for p in advice.sins.parts],
-        )
-    out += _part("schedules offered", [offer_text(o) for o in advice.schedules])
-    out += _part("assumed, as it was not given", list(advice.assumed))
+        parts = [f"{p.name} {p.points}, {p.value.value}; {p.how.value}: {p.reason}" for p in advice.sins.parts]
+        out += _part(str(advice.sins), parts)
+    out += _part("schedules offered", [offer_text(o, cite) for o in advice.schedules])
+    out += _part("assumed, as it was not given", advice.assumed)
+    out += _part("sources", cite.lines())
     return "\n".join([*out, advice.disclaimer])
 
 
 def headline(advice: Advice) -> str:
     """The decision, for whom."""
-    return f"{advice.decision.value.upper()}  ({advice.patient}, {advice.histology.title.lower()})"
+    return f"{advice.decision.value.upper()}  ({advice.patient}: {advice.histology.title})"
 
 
 def summary(advice: Advice) -> list[str]:
-    """One line each: grade, score, first dose."""
-    out = []
-    if advice.escc is not None:
-        out.append(str(advice.escc))
-    if advice.sins is not None:
-        out.append(str(advice.sins))
+    """One line each: grade, score, doses."""
+    out = [str(one) for one in (advice.escc, advice.sins) if one is not None]
     if advice.schedules:
-        out.append("doses: " + ", ".join(str(o) for o in advice.schedules[:4]))
+        out.append(f"doses: {doses_text(advice.schedules)}")
     return out
 
 
-def offer_text(offer: Offer) -> str:
+def why(advice: Advice, cite: Citations) -> list[str]:
+    """The reasons, those that answer a question of NOMS by its letter."""
+    return [
+        (f"{r.letter} ({LETTERS[r.letter]}): " if r.letter else "") + f"{r.text} {cite.mark(r.source)}"
+        for r in advice.reasons
+    ]
+
+
+def doses_text(schedules: Iterable[Offer]) -> str:
+    """'16, 18, 20, 24 Gy x 1; 24, 28 Gy in 2'."""
+    ordered = sorted({(o.fractions, o.dose_gy) for o in schedules})
+    groups = []
+    for fractions, found in groupby(ordered, key=lambda pair: pair[0]):
+        groups.append(f"{', '.join(f'{dose:g}' for _, dose in found)} Gy in {fractions}")
+    return "; ".join(groups)
+
+
+def offer_text(offer: Offer, cite: Citations) -> str:
     """One schedule with technique, protocol, note and source."""
-    protocol = f"--protocol {offer.protocol}" if offer.protocol else "no protocol in rtsim"
+    protocol = f"--protocol {offer.protocol} --dose {offer.dose_gy:g}" if offer.protocol else "no protocol in rtsim"
     note = f"; {offer.note}" if offer.note else ""
-    return (
-        f"{offer}, {offer.technique.value}, for {offer.intent.value}: {protocol}{note} [{offer.source.standing.label}]"
-    )
+    what = f"{offer}, {offer.technique.value}, for {offer.intent.value}: {protocol}{note}"
+    return f"{what} {cite.mark(offer.source)}"
 
 
-def _said(reason: Reason) -> str:
-    return f"{reason.text} [{reason.source.standing.label}: {reason.source.citation}]"
-
-
-def _part(title: str, lines: list[str]) -> list[str]:
-    if not lines:
-        return []
+def _part(title: str, lines: Iterable[str]) -> list[str]:
     wrapped = [
         textwrap.fill(line, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
         for line in lines
     ]
-    return [title, *wrapped, ""]
+    return [title, *wrapped, ""] if wrapped else []

@@ -126,7 +126,7 @@ def _asked(kind: Histology, by: Scheme, said: Findings, grade: EsccMeasurement, 
     unstable, mechanical = _stability(said, score)
     fit, systemic = _fitness(said)
     answer = noms(high_grade=grade.is_high, sensitive=is_sensitive, unstable=unstable, fit_for_surgery=fit)
-    neurologic = Reason(text=f"N: {grade}", source=grade.source)
+    neurologic = Reason(letter="N", text=str(grade), source=grade.source)
     return NomsAnswer(decision=answer.decision, reasons=(neurologic, *oncologic, mechanical, systemic, *answer.reasons))
 
 
@@ -134,37 +134,39 @@ def is_sensitive_by(kind: Histology, by: Scheme) -> tuple[bool, tuple[Reason, ..
     """Whether conventional doses are held to control the tumor, in one scheme, and why."""
     stated = kind.stated_class
     if by is Scheme.STATED and stated is not StatedClass.NOT_STATED:
-        reason = Reason(text=f"O: {kind.title}: {stated.value} (founding text)", source=kind.stated_source)
+        text = f"{kind.title}: {stated.value} (founding text)"
+        reason = Reason(letter="O", text=text, source=kind.stated_source)
         return stated is StatedClass.MODERATE, (reason,)
-    text = f"O: {kind.title}: {kind.noms_class.value} (NOMS)"
+    text = f"{kind.title}: {kind.noms_class.value} (NOMS)"
     if by is Scheme.STATED:
         text += "; the founding text does not rank it"
     if kind.noms_class is NomsClass.INTERMEDIATE:
         text += "; the table knows two classes, and intermediate counts as sensitive"
-    return kind.noms_class.responds_to_conventional, (Reason(text=text, source=kind.source),)
+    return kind.noms_class.responds_to_conventional, (Reason(letter="O", text=text, source=kind.source),)
 
 
 def _stability(said: Findings, score: Sins | None) -> tuple[bool, Reason]:
     if said.stability is not None:
-        text = f"M: {said.stability.value}, as judged by a surgeon"
-        return said.stability is Stability.UNSTABLE, Reason(text=text, source=LAUFER)
+        text = f"{said.stability.value}, as judged by a surgeon"
+        return said.stability is Stability.UNSTABLE, Reason(letter="M", text=text, source=LAUFER)
     if score is None:
-        return False, Reason(text="M: the level is not known, so SINS is not scored; stable is assumed", source=RTSIM)
-    text = f"M: {score}"
+        text = "the level is not known, so SINS is not scored; stable is assumed"
+        return False, Reason(letter="M", text=text, source=RTSIM)
+    text = str(score)
     if score.stability is Stability.POTENTIALLY_UNSTABLE:
         text += "; the table has stable and unstable only: until a surgeon says otherwise, stable"
-    return score.stability is Stability.UNSTABLE, Reason(text=text, source=score.source)
+    return score.stability is Stability.UNSTABLE, Reason(letter="M", text=text, source=score.source)
 
 
 def _fitness(said: Findings) -> tuple[bool, Reason]:
     if said.fit_for_surgery is not None:
         return said.fit_for_surgery, Reason(
-            text=f"S: {'fit' if said.fit_for_surgery else 'not fit'} for surgery, as given", source=LAUFER
+            letter="S", text=f"{'fit' if said.fit_for_surgery else 'not fit'} for surgery, as given", source=LAUFER
         )
     if said.survival_months is not None and said.survival_months < SHORT_SURVIVAL_MONTHS:
-        text = f"S: expected survival {said.survival_months:g} months: surgery makes no sense below a few months"
-        return False, Reason(text=text, source=FOUNDING)
+        text = f"expected survival {said.survival_months:g} months: surgery makes no sense below a few months"
+        return False, Reason(letter="S", text=text, source=FOUNDING)
     if said.paralysis_hours is not None and said.paralysis_hours > LATE_PARALYSIS_HOURS:
-        text = f"S: paralysis for {said.paralysis_hours:g} hours: after a day, surgery is not the rule any more"
-        return False, Reason(text=text, source=FOUNDING)
-    return True, Reason(text="S: fit for surgery is assumed, as it was not given", source=RTSIM)
+        text = f"paralysis for {said.paralysis_hours:g} hours: after a day, surgery is not the rule any more"
+        return False, Reason(letter="S", text=text, source=FOUNDING)
+    return True, Reason(letter="S", text="fit for surgery is assumed, as it was not given", source=RTSIM)

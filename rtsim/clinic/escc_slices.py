@@ -200,5 +200,6 @@ def thickness_mm(inside: BoolArray, direction: FloatArray) -> float:
     if not across.size:
         return 0.0
     breadth = float(across.max() - across.min()) + 1.0
-    middle = np.abs(across - (across.max() + across.min()) / 2.0) <= breadth / 4.0
-    return float(np.count_nonzero(middle)) / (breadth / 2.0) * PIXEL_MM
+    # pixels at the rim of the band count by their share, or whole rows would come and go with it
+    share = np.clip(breadth / 4.0 + 0.5 - np.abs(across - (across.max() + across.min()) / 2.0), 0.0, 1.0)
+    return float(share.sum()) / (breadth / 2.0) * PIXEL_MM

@@ -42,6 +42,7 @@ class _Bone:
     grid: Grid
     whole: BoolArray
     body: BoolArray
+    body_coverage: FloatArray
     sides: tuple[BoolArray, BoolArray] | None
     """(left, right) of the canal; None when nothing tells them from the body."""
 
@@ -141,21 +142,21 @@ def _bone(phantom: Phantom, level: str) -> _Bone | None:
     canal = find_structure(phantom, "spinal_canal") or find_structure(phantom, "thecal_sac")
     front, middle = _canal_line(canal, grid)
     j, i = grid.y_mm[None, :, None], grid.x_mm[None, None, :]
+    filling = first.coverage.astype(np.float64)
     if body_drawn:
-        body = np.asarray(body_drawn[0].coverage_on(grid) >= 0.5)
+        filling = body_drawn[0].coverage_on(grid).astype(np.float64)
     elif front is not None:
-        body = whole & (j < front[:, None, None])
-    else:
-        body = whole
+        filling = np.where(j < front[:, None, None], filling, 0.0)
+    body = filling >= 0.5
     if not whole_drawn or (front is None and not body_drawn):
-        return _Bone(grid, whole, body, None)
+        return _Bone(grid, whole, body, filling, None)
     if front is None:
         front = np.full(grid.shape[0], body_drawn[0].grid.upper_mm[1])
         middle = np.full(grid.shape[0], body_drawn[0].centroid_mm[0])
     behind = whole & ~body & (j >= front[:, None, None])
     away = i - middle[:, None, None]
     # the spinous process lies within a few millimeters of the middle
-    return _Bone(grid, whole, body, (behind & (away > _SPINOUS_MM), behind & (away < -_SPINOUS_MM)))
+    return _Bone(grid, whole, body, filling, (behind & (away > _SPINOUS_MM), behind & (away < -_SPINOUS_MM)))
 
 
 _SPINOUS_MM: Final = 5.0
@@ -189,8 +190,8 @@ def _neighbours(phantom: Phantom, level: str) -> Mapping[str, _Bone]:
 
 def _heights_mm(bone: _Bone) -> FloatArray:
     """(3,) heights of the body (front, middle, back third), at right angles to its endplates."""
-    column = bone.body.sum(axis=0).astype(np.float64) * bone.grid.spacing_mm[2]
-    rows, columns = (np.flatnonzero(column.any(axis=axis)) for axis in (1, 0))
+    column = bone.body_coverage.sum(axis=0) * bone.grid.spacing_mm[2]
+    rows, columns = (np.flatnonzero(bone.body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     j0, j1 = _inner(rows)
     i0, i1 = _inner(columns)
     inner = column[j0:j1, i0:i1]
