@@ -81,7 +81,7 @@ def _same_frame(file: Path, phantom: Phantom) -> tuple[str, ...]:
     Raises:
         InputError: they do not, or it is not known.
     """
-    tags = read_tags(file, only=["FrameOfReferenceUID", "PatientID"])
+    tags = read_tags(file, only=["SOPClassUID", "FrameOfReferenceUID", "PatientID"])
     old, ids = text(tags, "FrameOfReferenceUID"), study_ids(phantom)
     own = phantom.ct.frame_of_reference_uid
     if own is not None and old == own:
