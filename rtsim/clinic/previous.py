@@ -67,7 +67,7 @@ class PreviousCourse:
         count = self.fractions
         if isinstance(count, bool) or count != int(count) or not 1 <= count <= _MOST_FRACTIONS:
             raise InputError(
-                f"fractions of the previous course is {count!r}; a whole number from 1 to {_MOST_FRACTIONS} is needed"
+                f"fractions of the previous course is {count!r}; a whole number >= 1 (and <= {_MOST_FRACTIONS}) is needed"
             )
         if (self.dose_gy is None) == (self.dose is None):
             raise InputError("a previous course is a scheme (dose_gy) or a dose (RTDOSE): give one of the two")

@@ -73,7 +73,7 @@ def test_it_moves_as_the_displacements_of_the_planner_do() -> None:
     rng = np.random.default_rng(1)
     points = rng.uniform(-50, 50, (20, 3))
     where = {"shift_mm": (3.0, -2.0, 5.0), "rotation_deg": (4.0, -7.0, 11.0), "center_mm": (10.0, 20.0, -30.0)}
-    displacement = Displacement(name="", **where)  # type: ignore[arg-type]
+    displacement = Displacement(name="", **where)
     assert RigidShift(**where).before(displacement.moved(points)) == pytest.approx(points, abs=1e-9)
 
 

@@ -24,7 +24,7 @@ from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.optimize import Planned, StepAndShoot, StereotacticSettings, plan_stereotactic
-from rtsim.optimize.apertures.draft import Improvement
+from rtsim.optimize.apertures.improvement import Improvement
 from rtsim.optimize.solver import AugmentedLagrangian
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role
@@ -68,7 +68,7 @@ def test_no_scheme(text: str) -> None:
     [
         ({"months_ago": -1.0}, "a number >= 0"),
         ({"months_ago": float("nan")}, "a number >= 0"),
-        ({"fractions": 0}, "a whole number from 1"),
+        ({"fractions": 0}, "a whole number >= 1"),
         ({"dose_gy": -3.0}, "must be > 0 Gy"),
         ({"dose_gy": None}, "give one of the two"),
         ({"cord_percent": 0.0}, "up to 150 %"),
