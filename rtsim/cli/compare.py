@@ -19,8 +19,8 @@ from rtsim.cli.outputs import Extras, record_of, write_outputs
 from rtsim.cli.planning import plan_of
 from rtsim.cli.request import Request
 from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
-from rtsim.evaluate import GradeReport, delivery_summary, grade
-from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, differences, scheme_result
+from rtsim.evaluate import GradeReport, grade
+from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, differences
 from rtsim.evaluate.comparison_text import comparison_text, difference_text
 from rtsim.io.case import load_case
 from rtsim.io.files import refuse_existing, whole_folder, write_whole
@@ -28,7 +28,7 @@ from rtsim.optimize import Planned
 from rtsim.typing import Progress
 from rtsim.view import write_picture
 from rtsim.view.compare_html import write_comparison
-from rtsim.view.compare_model import ComparedPatient, ComparedPlan
+from rtsim.view.compare_model import ComparedPatient, ComparedPlan, compared_patient, compared_plan
 from rtsim.view.compare_pictures import compare_pictures
 
 _PLANS = "plans"
@@ -125,15 +125,12 @@ def _patient(planning: _Planning, patient: Patient, progress: Progress) -> Compa
             failed.append(
                 NotPlanned(scheme=scheme, reason=str(error), limits_fail=isinstance(error, InfeasiblePlanError))
             )
-    return ComparedPatient(
-        comparison=PatientComparison(
-            name=case.name,
-            description=case.description,
-            histology=_histology(planning, patient),
-            results=tuple(p.result for p in plans),
-            not_planned=tuple(failed),
-        ),
-        plans=tuple(plans),
+    return compared_patient(
+        case.name,
+        plans,
+        histology=_histology(planning, patient),
+        description=case.description,
+        not_planned=failed,
     )
 
 
@@ -156,16 +153,7 @@ def _plan(planning: _Planning, patient: Patient, scheme: Scheme, progress: Progr
         certificates=planned.plan.certificates,
     )
     link = _kept(planning, patient, scheme, request, planned, report) if planning.arguments.keep_plans else ""
-    result = scheme_result(
-        scheme,
-        planned.dose,
-        planned.phantom,
-        report,
-        histology=request.histology,
-        delivery=delivery_summary(planned.plan),
-    )
-    notes = (f"machine {request.machine.name}", *planned.phantom.notes, *planned.plan.notes)
-    return ComparedPlan(result=result, dose=planned.dose, phantom=planned.phantom, notes=notes, link=link)
+    return compared_plan(planned, request.protocol, histology=request.histology, report=report, link=link)
 
 
 def _kept(
@@ -201,6 +189,6 @@ def _write(
     progress(0.9, "page")
     write_whole(folder / "comparison.txt", f"{text}\n\n{NOT_A_DEVICE}\n".encode())
     write_whole(folder / "comparison.json", json.dumps(record, indent=1).encode())
-    write_comparison(folder / "comparison.html", compared, pictures, version=__version__)
+    write_comparison(folder / "comparison.html", compared, pictures)
     for picture in pictures.all:
         write_picture(folder / "pictures" / f"{picture.name}.png", picture.png)

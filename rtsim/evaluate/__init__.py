@@ -2,6 +2,8 @@
 
 from rtsim.dose.dvh import DVH, dvh
 from rtsim.evaluate.beam_summary import BeamSummary, beam_summary
+from rtsim.evaluate.comparison import PatientComparison, Scheme, SchemeResult, scheme_result
+from rtsim.evaluate.comparison_text import comparison_text
 from rtsim.evaluate.delivery import DeliverySummary, delivery_summary
 from rtsim.evaluate.dose_noise import mean_of_runs
 from rtsim.evaluate.effects import CordEffect, TumorEffect
@@ -38,13 +40,17 @@ __all__ = [
     "GoalRow",
     "GradeReport",
     "MetricValue",
+    "PatientComparison",
     "PlanIndices",
+    "Scheme",
+    "SchemeResult",
     "SecondOpinion",
     "Status",
     "TargetSummary",
     "TumorEffect",
     "Verdict",
     "beam_summary",
+    "comparison_text",
     "conformity_paddick",
     "conformity_rtog",
     "coverage_percent",
@@ -63,5 +69,6 @@ __all__ = [
     "metric",
     "metric_of_dvh",
     "r50",
+    "scheme_result",
     "second_opinion",
 ]

@@ -124,6 +124,7 @@ class CordLimit:
         structure, metric: what is limited, e.g. "spinal_cord", "D0.035cc".
         reached_gy, limit_gy: as planned, and allowed.
         limit_eqd2_gy: at alpha/beta 2 Gy.
+        worst_gy: in the worst of the positions in which the limit is promised; None: as planned only.
     """
 
     structure: str
@@ -132,6 +133,7 @@ class CordLimit:
     limit_gy: float
     limit_eqd2_gy: float
     source: Source
+    worst_gy: float | None = None
 
     @property
     def margin_gy(self) -> float:
@@ -447,10 +449,19 @@ def _limit(scheme: Scheme, report: GradeReport, cord: str) -> CordLimit | None:
             limit_gy=r.goal.value,
             limit_eqd2_gy=float(eqd2_gy(r.goal.value, scheme.fractions, CORD_ALPHA_BETA_GY)),
             source=r.goal.source,
+            worst_gy=_worst_gy(r, report),
         )
         for r in own
     ]
     return max(limits, key=lambda limit: limit.reached_gy / limit.limit_gy, default=None)
+
+
+def _worst_gy(row: GoalRow, report: GradeReport) -> float | None:
+    for c in report.certificates:
+        is_same = c.structure == row.found_as and c.metric == row.goal.parsed.name
+        if is_same and c.positions is not None and c.positions.promised:
+            return c.positions.worst_gy
+    return None
 
 
 def _is_dose_limit(row: GoalRow) -> bool:

@@ -88,7 +88,8 @@ def _cord_lines(results: Sequence[SchemeResult]) -> list[Line]:
         ("EQD2 (alpha/beta 2)", lambda c: f"{c.eqd2_gy:.1f} Gy", True),
         ("limit", _limit, False),
         ("limit, EQD2", lambda c: NONE if c.limit is None else f"{c.limit.limit_eqd2_gy:.1f} Gy", False),
-        ("margin left", lambda c: NONE if c.limit is None else f"{c.limit.margin_gy:.1f} Gy", True),
+        ("worst position", _worst, False),
+        ("margin left, as planned", lambda c: NONE if c.limit is None else f"{c.limit.margin_gy:.1f} Gy", True),
         ("risk of myelopathy, logistic", lambda c: _risk(c.risk_logistic), True),
         ("upper estimate, LKB", lambda c: _risk(c.risk_lkb), False),
     ]
@@ -147,6 +148,10 @@ def _limit(cord: CordPays) -> str:
         return NONE
     own = limit.structure == cord.structure and limit.metric == "D0.035cc"
     return f"{limit.limit_gy:g} Gy" if own else f"{limit.structure} {limit.metric} {limit.limit_gy:g} Gy"
+
+
+def _worst(cord: CordPays) -> str:
+    return NONE if cord.limit is None or cord.limit.worst_gy is None else f"{cord.limit.worst_gy:.1f} Gy"
 
 
 def _risk(value: float | None) -> str:

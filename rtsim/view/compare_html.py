@@ -9,12 +9,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from rtsim import __version__
 from rtsim.evaluate.comparison import PatientComparison, differences
 from rtsim.evaluate.comparison_text import Line, comparison_lines, difference_lines, missed_goals
 from rtsim.evaluate.comparison_words import Verdict, caveats, headline, sentences, verdict
 from rtsim.view._backend import write_picture
 from rtsim.view.compare_model import ComparedPatient
-from rtsim.view.compare_pictures import ComparisonPictures, PatientPictures
+from rtsim.view.compare_pictures import ComparisonPictures, PatientPictures, compare_pictures
 from rtsim.view.report_pictures import Picture
 from rtsim.view.report_style import CSS
 
@@ -43,14 +44,25 @@ details { margin: 8px 0; } summary { cursor: pointer; color: var(--muted); }
 
 
 def write_comparison(
-    path: str | Path, patients: Sequence[ComparedPatient], pictures: ComparisonPictures, *, version: str = ""
+    path: str | Path,
+    patients: Sequence[ComparedPatient],
+    pictures: ComparisonPictures | None = None,
+    *,
+    version: str = __version__,
 ) -> Path:
     """Write :func:`comparison_html` to ``path`` (temporary name, then renamed)."""
     return write_picture(path, comparison_html(patients, pictures, version=version).encode("utf-8"))
 
 
-def comparison_html(patients: Sequence[ComparedPatient], pictures: ComparisonPictures, *, version: str = "") -> str:
-    """One HTML document: for each patient the lesson, the balance, the table, doses, histograms; then differences."""
+def comparison_html(
+    patients: Sequence[ComparedPatient], pictures: ComparisonPictures | None = None, *, version: str = __version__
+) -> str:
+    """One HTML document: what differs between patients; for each the lesson, the balance, doses, table, histograms.
+
+    Args:
+        pictures: what :func:`rtsim.view.compare_pictures.compare_pictures` drew; None draws them.
+    """
+    pictures = compare_pictures(patients) if pictures is None else pictures
     names = [p.comparison.name for p in patients]
     title = f"{names[0]}: the same patient, side by side" if len(names) == 1 else f"Side by side: {', '.join(names)}"
     parts = [f"<p class='banner'>{escape(_BANNER)}</p>", f"<h1>{escape(title)}</h1>"]

@@ -295,7 +295,7 @@ def test_each_technique_has_its_own_target_in_the_same_patient(tmp_path: Path) -
     cord = usual.phantom["spinal_cord"]
     inside = [float((r.phantom["PTV"].coverage_on(cord.grid) * cord.coverage).sum()) for r in (usual, steep)]
     assert inside[0] > 0.2 * cord.coverage.sum()
-    assert inside[1] == pytest.approx(0.0, abs=1e-6)
+    assert inside[1] < 0.01 * cord.coverage.sum(), "voxels that both share in part"
     assert usual.phantom["PTV"].volume_cm3 > 2.0 * steep.phantom["PTV"].volume_cm3
     assert (usual.machine.name, steep.machine.name) == ("generic_6x", "generic_6fff")
     assert (usual.gantry_deg, steep.gantry_deg) == ((), case.beams.gantry_deg)
