@@ -23,7 +23,7 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.protocol.model import Prescription
 from rtsim.typing import FloatArray, Progress
 
-HALVED_PERCENT = 2.0
+HALVED_PERCENT = 0.5
 """A plan that lacks so much more of the wanted coverage ranks equal at half the objective [E]."""
 
 
@@ -93,10 +93,8 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[bool, float, float]:
-        """Greater is better: what can be delivered first; then the lower objective, doubled for each 2 % of coverage
-        that lack.
-
-        Coverage beyond the wanted one counts for nothing, and 1 % that lacks for less than half the objective.
+        """Greater is better: what can be delivered first; then the lower objective, doubled for each 0.5 % of
+        coverage that lack. Coverage beyond the wanted one counts for nothing.
         """
         lost = max(0.0, self.wanted_percent - self.coverage_percent)
         return not self.obstacle, -self.objective * 2.0 ** (lost / HALVED_PERCENT), -lost
