@@ -37,7 +37,7 @@ from rtsim.clinic.escc_slices import (
     space_mm,
     thickness_mm,
 )
-from rtsim.clinic.level import level_at, tumor_of
+from rtsim.clinic.level import Heights, tumor_of
 from rtsim.errors import GeometryError
 from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
@@ -50,7 +50,7 @@ _WELL_AWAY_MM: Final = 5.0
 _SAC_MOVES_MM: Final = 0.5
 _CORD_MOVES_MM: Final = 5.0
 _CALIPERS: Final = tuple(np.array((np.sin(a), np.cos(a))) for a in np.linspace(0.0, np.pi, 18, endpoint=False))
-_INSIDE: Final = 0.6
+INSIDE_SAC: Final = 0.6
 """A tumor that lies in the sac by more than this share of its volume is not epidural."""
 _ALL: Final = tuple(EsccGrade)
 
@@ -98,13 +98,17 @@ class _Canal:
 
         tumors = lattice.stack(tumor)
         assert tumors is not None
-        self.phantom, self.lattice, self.tumor = phantom, lattice, tumors
+        self.lattice, self.tumor, self.heights = lattice, tumors, Heights.of(phantom)
         self.tumor_cm3 = sum(s.volume_cm3 for s in tumor)
         self.pixel_cm3 = area_mm2(np.ones((1, 1), dtype=np.bool_)) * lattice.grid.spacing_mm[2] / 1000.0
         self.canal, self.cauda = stack("spinal_canal"), stack("cauda_equina")
-        self.notes: list[str] = []
-        self.cord = stack("spinal_cord")
-        sac = stack("thecal_sac")
+        cord, sac = stack("spinal_cord"), stack("thecal_sac")
+        # a "cord" that goes on into the lower lumbar spine is the sac by another name
+        is_low = np.array([_has_no_cord(self.heights.at(float(z))) for z in tumors.z_mm], dtype=np.bool_)
+        self.renamed = cord is not None and sac is None and bool((cord.drawn & is_low).any())
+        if self.renamed and cord is not None:
+            sac = cord.only(is_low)
+        self.cord = None if cord is None else cord.only(~is_low)
         self.sac = None if sac is None else sac.joined(self.cord)
         self.missing = tuple(k for k in ("spinal_canal", "thecal_sac", "spinal_cord") if drawn[k] is None)
         self.is_free = self._free(lattice.grid.spacing_mm[2])
@@ -131,7 +135,7 @@ class _Canal:
             cord_dent_mm=worst.cord_mm,
             csf_fraction=worst.csf,
             neural=worst.neural,
-            reasons=(*sentences(worst), *self._intradural(), *_needed(needed)),
+            reasons=(*sentences(worst), *self._remarks(), *_needed(needed)),
             missing=needed,
             inside_sac=self._inside_sac(),
         )
@@ -175,7 +179,7 @@ class _Canal:
         has_cord = self.cord is not None and bool(self.cord.on(k).any())
         below = not has_cord and self._is_below_cord(z)
         if reach == 0.0:
-            return Seen(z_mm=z, canal_mm=0.0, level=level_at(self.phantom, z))
+            return Seen(z_mm=z, canal_mm=0.0, level=self.heights.at(z))
         sac_gap, sac_mm, sac_area = self._sac(k, tumor)
         gap, dent = self._cord(k, tumor) if has_cord else (None, None)
         return Seen(
@@ -188,7 +192,7 @@ class _Canal:
             cord_mm=dent,
             csf=self._csf(k, tumor, below=below),
             neural="spinal_cord" if has_cord else ("cauda_equina" if below else ""),
-            level=level_at(self.phantom, z),
+            level=self.heights.at(z),
         )
 
     def _sac(self, k: int, tumor: BoolArray) -> tuple[float | None, float | None, float | None]:
@@ -226,13 +230,12 @@ class _Canal:
         return area_mm2(sac & ~inner.on(k)) / area_mm2(sac) if sac.any() else 0.0
 
     def _is_below_cord(self, z_mm: float) -> bool:
-        """The cauda equina is drawn there, or the vertebra there is L3 or lower."""
+        """The cauda equina is drawn there, or the vertebra there has no cord."""
         if self.cauda is not None:
             k = int(np.argmin(np.abs(self.cauda.z_mm - z_mm)))
             if self.cauda.on(k).any():
                 return True
-        level = level_at(self.phantom, z_mm)
-        return level is not None and (level[0] == "S" or (level[0] == "L" and int(level[1:]) >= 3))
+        return _has_no_cord(self.heights.at(z_mm))
 
     def _inside_sac(self) -> float:
         """Share of the tumor's volume inside of the sac as drawn, holes filled."""
@@ -245,13 +248,20 @@ class _Canal:
         one = area_mm2(np.ones((1, 1), dtype=np.bool_))
         return min(1.0, inside / one * self.pixel_cm3 / self.tumor_cm3)
 
-    def _intradural(self) -> tuple[str, ...]:
+    def _remarks(self) -> tuple[str, ...]:
+        """What is odd in the drawing."""
+        out = []
+        if self.renamed:
+            out.append("spinal_cord is drawn below L2, where the cord has ended: it is read as the thecal sac there")
         share = self._inside_sac()
-        if share < _INSIDE:
-            return ()
-        return (
-            f"{100 * share:.0f} % of the tumor lies inside of the thecal sac: the scale is made for epidural tumor",
-        )
+        if share >= INSIDE_SAC:
+            out.append(f"{100 * share:.0f} % of the tumor lies in the thecal sac: the scale is made for epidural tumor")
+        return tuple(out)
+
+
+def _has_no_cord(level: str | None) -> bool:
+    """L3 and below; the cord ends at L1 or L2."""
+    return level is not None and (level[0] == "S" or (level[0] == "L" and int(level[1:]) >= 3))
 
 
 def _thinned_mm(outline: Outline, cord: BoolArray) -> float:

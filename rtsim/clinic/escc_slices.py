@@ -53,6 +53,11 @@ class Stack:
         """(n,) the slices that show it."""
         return np.asarray(self.inside.any(axis=(1, 2)))
 
+    def only(self, slices: BoolArray) -> Stack:
+        """On some slices only; (n,)."""
+        keep = slices[:, None, None]
+        return replace(self, inside=self.inside & keep, coverage=np.where(keep, self.coverage, np.float32(0.0)))
+
     def joined(self, other: Stack | None) -> Stack:
         """With another structure, and without holes: a sac that is drawn as a ring around the cord is filled."""
         both = self.inside if other is None else self.inside | other.inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -65,15 +66,26 @@ def level_of(phantom: Phantom, tumor: tuple[Structure, ...]) -> str | None:
     return best if height[best] > 0.0 else None
 
 
-def level_at(phantom: Phantom, z_mm: float) -> str | None:
-    """The level of an axial slice: the drawn vertebra (its body, where that is drawn) whose middle is nearest in z."""
-    best: tuple[float, str] | None = None
-    for level, parts in vertebrae(phantom).items():
-        for s in parts:
-            away = abs(s.centroid_mm[2] - z_mm)
-            if away <= (s.grid.upper_mm[2] - s.grid.lower_mm[2]) and (best is None or away < best[0]):
-                best = (away, level)
-    return best[1] if best else None
+@dataclass(frozen=True)
+class Heights:
+    """Where each drawn vertebra stands: (level, z of its middle, how tall it is drawn), mm."""
+
+    rows: tuple[tuple[str, float, float], ...]
+
+    @classmethod
+    def of(cls, phantom: Phantom) -> Heights:
+        """Of every vertebra that is drawn."""
+        rows = []
+        for level, parts in vertebrae(phantom).items():
+            smallest = min(parts, key=lambda s: s.volume_cm3)  # the body, where that is drawn too
+            tall = smallest.grid.upper_mm[2] - smallest.grid.lower_mm[2]
+            rows.append((level, smallest.centroid_mm[2], tall))
+        return cls(tuple(rows))
+
+    def at(self, z_mm: float) -> str | None:
+        """The vertebra whose middle is nearest to an axial slice; None when none reaches it."""
+        near = [(abs(z - z_mm), level) for level, z, tall in self.rows if abs(z - z_mm) <= tall]
+        return min(near)[1] if near else None
 
 
 def _shared_cm3(tumor: tuple[Structure, ...], other: Structure) -> float:

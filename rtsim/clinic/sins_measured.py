@@ -1,8 +1,9 @@
 """The parts of SINS that a CT and drawn structures show: quality of the lesion, collapse, posterolateral involvement.
 
-Thresholds are rtsim's: the median HU of bone tumor tells lytic (below 115), mixed, and blastic (above 450) apart
-(normal marrow about 190, sclerotic metastases 654 +- 176: AJR 2016 207:362); a body counts as collapsed from 15 % of
-height lost against its neighbours (Genant calls 20 % a mild fracture); a pedicle or facet counts as involved from
+Thresholds are rtsim's: tumor in bone is lytic when its median HU is below 115 and below 70 % of the marrow next to it,
+blastic above 450 (sclerotic metastases 654 +- 176: AJR 2016 207:362), mixed between; when it looks like the marrow next
+to it, the CT shows nothing, and mixed is assumed. A body counts as collapsed from 20 % of
+height lost against its neighbours (Genant 1993: 20 to 25 % is a mild fracture); a pedicle or facet counts as involved from
 0.1 cm3 of tumor.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 from rtsim.clinic.findings import Collapse, LesionQuality, Posterolateral
 from rtsim.clinic.level import vertebrae
@@ -25,12 +27,18 @@ from rtsim.phantom.structure import Structure
 from rtsim.typing import BoolArray, FloatArray
 
 LYTIC_BELOW_HU: Final = 115.0
+LYTIC_BELOW_SHARE: Final = 0.7
+_ALIKE: Final = (0.8, 1.25)
+_ALIKE_SPREAD: Final = 1.4
 BLASTIC_ABOVE_HU: Final = 450.0
-COLLAPSED_FROM: Final = 0.15
+COLLAPSED_FROM: Final = 0.20
 INVOLVED_CM3: Final = 0.1
 _METAL_HU: Final = 2000.0
 _FOREIGN: Final = ("screws", "rods", "cage", "cement")
 _FEWEST_VOXELS: Final = 20
+_SHELL_MM: Final = 2.0
+_BEFORE_CORD_MM: Final = 4.0
+"""From the front of the cord to the back of the body, where no canal is drawn. [A]"""
 _MIDDLE: Final = 0.6
 """Share of the body's breadth and depth over which its height is read: the rims are beaked."""
 
@@ -66,23 +74,63 @@ def lesion_part(phantom: Phantom, tumor: tuple[Structure, ...], level: str) -> S
         return SinsPart(
             name="lesion", value=LesionQuality.LYTIC, how=How.ASSUMED, reason="metal fills the bone that is tumor"
         )
-    low, median, high = (float(v) for v in np.percentile(hu[usable], (10, 50, 90)))
-    quality = LesionQuality.MIXED
-    if median < LYTIC_BELOW_HU:
-        quality = LesionQuality.LYTIC
-    elif median > BLASTIC_ABOVE_HU:
-        quality = LesionQuality.BLASTIC
-    reason = f"tumor in bone has a median of {median:.0f} HU (tenth to ninetieth percentile {low:.0f} to {high:.0f})"
-    if quality is LesionQuality.MIXED:
-        reason += "; normal marrow looks like this, too"
-    return SinsPart(name="lesion", value=quality, how=How.MEASURED, reason=reason)
+    return _judged(_Tissue.of(hu[usable]), _marrow(phantom, tumor, level))
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    """Percentiles (10, 50, 90) of HU."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, hu: FloatArray) -> _Tissue:
+        low, median, high = (float(v) for v in np.percentile(hu, (10, 50, 90)))
+        return cls(low, median, high)
+
+    def __str__(self) -> str:
+        return f"median {self.median:.0f} HU (tenth to ninetieth percentile {self.low:.0f} to {self.high:.0f})"
+
+
+def _judged(found: _Tissue, marrow: _Tissue | None) -> SinsPart:
+    reason = f"tumor in bone: {found}" + (f"; marrow next to it: median {marrow.median:.0f} HU" if marrow else "")
+    lytic_below = LYTIC_BELOW_HU if marrow is None else min(LYTIC_BELOW_HU, LYTIC_BELOW_SHARE * marrow.median)
+    if found.median < lytic_below:
+        return SinsPart(name="lesion", value=LesionQuality.LYTIC, how=How.MEASURED, reason=reason)
+    if found.median > BLASTIC_ABOVE_HU:
+        return SinsPart(name="lesion", value=LesionQuality.BLASTIC, how=How.MEASURED, reason=reason)
+    if marrow is not None and _is_alike(found, marrow):
+        reason += ": the CT shows no change of bone"
+        return SinsPart(name="lesion", value=LesionQuality.MIXED, how=How.ASSUMED, reason=reason)
+    return SinsPart(name="lesion", value=LesionQuality.MIXED, how=How.MEASURED, reason=reason)
+
+
+def _is_alike(found: _Tissue, marrow: _Tissue) -> bool:
+    low, high = _ALIKE
+    spread = (found.high - found.low) / max(1.0, marrow.high - marrow.low)
+    return low * marrow.median <= found.median <= high * marrow.median and spread < _ALIKE_SPREAD
+
+
+def _marrow(phantom: Phantom, tumor: tuple[Structure, ...], level: str) -> _Tissue | None:
+    """HU of the bodies above and below, within their shell and without tumor; None when none is drawn."""
+    found = []
+    for bone in _neighbours(phantom, level).values():
+        inner = binary_erosion(bone.body, iterations=max(1, round(_SHELL_MM / min(bone.grid.spacing_mm))))
+        hu = _hu_on(phantom, bone.grid)
+        found.append(hu[inner & ~_tumor_on(tumor, bone.grid) & (hu < _METAL_HU) & ~_foreign(phantom, bone.grid)])
+    values = np.concatenate(found) if found else np.zeros(0)
+    return _Tissue.of(values) if values.size >= _FEWEST_VOXELS else None
 
 
 def collapse_part(phantom: Phantom, tumor: tuple[Structure, ...], level: str) -> SinsPart:
     """Height of the body against its neighbours, and the share of it that is tumor."""
     bone = _bone(phantom, level)
-    if bone is None or bone.is_cut:
-        why = f"the CT ends within {level}" if bone else f"no vertebra {level} is drawn"
+    if bone is None or bone.sides is None or bone.is_cut:
+        why = "no vertebra is drawn, or nothing tells its body from the rest"
+        if bone is not None and bone.is_cut:
+            why = f"the CT ends within {level}"
         return SinsPart(name="collapse", value=Collapse.NONE, how=How.ASSUMED, reason=why)
     neighbours = _neighbours(phantom, level)
     if not neighbours:
@@ -139,8 +187,8 @@ def _bone(phantom: Phantom, level: str) -> _Bone | None:
     first = (whole_drawn or body_drawn)[0]
     grid = first.grid
     whole = np.asarray(first.coverage >= 0.5)
-    canal = find_structure(phantom, "spinal_canal") or find_structure(phantom, "thecal_sac")
-    front, middle = _canal_line(canal, grid)
+    canal, before = _canal_of(phantom)
+    front, middle = _canal_line(canal, grid, before)
     j, i = grid.y_mm[None, :, None], grid.x_mm[None, None, :]
     filling = first.coverage.astype(np.float64)
     if body_drawn:
@@ -162,7 +210,16 @@ def _bone(phantom: Phantom, level: str) -> _Bone | None:
 _SPINOUS_MM: Final = 5.0
 
 
-def _canal_line(canal: Structure | None, grid: Grid) -> tuple[FloatArray | None, FloatArray]:
+def _canal_of(phantom: Phantom) -> tuple[Structure | None, float]:
+    """What shows the canal, and how far in front of it the body ends."""
+    for key, before in (("spinal_canal", 0.0), ("thecal_sac", 1.5), ("spinal_cord", _BEFORE_CORD_MM)):
+        found = find_structure(phantom, key)
+        if found is not None:
+            return found, before
+    return None, 0.0
+
+
+def _canal_line(canal: Structure | None, grid: Grid, before_mm: float) -> tuple[FloatArray | None, FloatArray]:
     """(y of the canal's front, x of its middle) on every slice of ``grid``, interpolated over slices without it."""
     if canal is None:
         return None, np.zeros(0)
@@ -174,7 +231,7 @@ def _canal_line(canal: Structure | None, grid: Grid) -> tuple[FloatArray | None,
     half = canal.grid.spacing_mm[1] / 2
     front = np.array([canal.grid.y_mm[np.flatnonzero(inside[k].any(axis=1))[0]] - half for k in shown])
     middle = np.array([canal.grid.x_mm[np.flatnonzero(inside[k].any(axis=0))].mean() for k in shown])
-    return np.interp(grid.z_mm, z, front), np.interp(grid.z_mm, z, middle)
+    return np.interp(grid.z_mm, z, front - before_mm), np.interp(grid.z_mm, z, middle)
 
 
 def _neighbours(phantom: Phantom, level: str) -> Mapping[str, _Bone]:
