@@ -67,7 +67,8 @@ class PreviousCourse:
         count = self.fractions
         if isinstance(count, bool) or count != int(count) or not 1 <= count <= _MOST_FRACTIONS:
             raise InputError(
-                f"fractions of the previous course is {count!r}; a whole number >= 1 (and <= {_MOST_FRACTIONS}) is needed"
+                f"fractions of the previous course is {count!r}; it must be a whole number >= 1 (and <= "
+                f"{_MOST_FRACTIONS})"
             )
         if (self.dose_gy is None) == (self.dose is None):
             raise InputError("a previous course is a scheme (dose_gy) or a dose (RTDOSE): give one of the two")
@@ -75,7 +76,7 @@ class PreviousCourse:
             raise InputError(f"dose_gy of the previous course is {self.dose_gy}; it must be > 0 Gy")
         if not (math.isfinite(self.cord_percent) and 0.0 < self.cord_percent <= 150.0):
             raise InputError(
-                f"cord_percent of the previous course is {self.cord_percent}; more than 0 and up to 150 % of its dose"
+                f"cord_percent of the previous course is {self.cord_percent}; 0 to 150 % of its dose, and more than 0"
             )
         if self.dose is not None and self.cord_percent != 100.0:
             raise InputError("cord_percent belongs to a scheme; a dose says itself what the cord got")

@@ -110,7 +110,7 @@ def dose_file(folder: Path) -> Path:
         (("--months-ago", "8"), "add --previous"),
         (("--previous-percent", "50"), "add --previous"),
         (("--shift", "1,2,3"), "add --previous"),
-        (("--previous", "30/10", "--previous-percent", "0"), "up to 150 %"),
+        (("--previous", "30/10", "--previous-percent", "0"), "0 to 150 %"),
         (("--cord-limits", "remaining_budget"), "add --previous 30/10"),
         (("--previous", "70/35", "--months-ago", "24"), "budget is used up"),
         (("--fractions", "6"), "add --dose"),

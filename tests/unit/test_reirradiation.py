@@ -71,7 +71,7 @@ def test_no_scheme(text: str) -> None:
         ({"fractions": 0}, "a whole number >= 1"),
         ({"dose_gy": -3.0}, "must be > 0 Gy"),
         ({"dose_gy": None}, "give one of the two"),
-        ({"cord_percent": 0.0}, "up to 150 %"),
+        ({"cord_percent": 0.0}, "0 to 150 %"),
     ],
 )
 def test_a_previous_course_that_cannot_be(changes: dict[str, float], words: str) -> None:
