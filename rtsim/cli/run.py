@@ -18,7 +18,7 @@ from rtsim.cli.planning import plan_of, tradeoff_or_none, wants_tradeoff
 from rtsim.cli.previous import judged_in
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
 from rtsim.cli.stopping import STOPPED, stoppable
-from rtsim.clinic.reirradiation import Reirradiation, reirradiation
+from rtsim.clinic.reirradiation import Reirradiation, assess
 from rtsim.evaluate import GradeReport, beam_summary, delivery_summary, grade
 from rtsim.io.files import refuse_existing, whole_folder
 from rtsim.optimize import Planned, Tradeoff
@@ -105,7 +105,7 @@ def _traded(request: Request, planned: Planned, report: GradeReport, clock: Cloc
 def _both_courses(request: Request, planned: Planned) -> Reirradiation | None:
     if request.previous is None:
         return None
-    return reirradiation(
+    return assess(
         planned.dose,
         planned.phantom,
         request.previous,

@@ -158,7 +158,7 @@ class Reirradiation:
         return "\n".join(line for text in lines for line in textwrap.wrap(text, _WIDTH, subsequent_indent="  "))
 
 
-def reirradiation(
+def assess(
     dose: Dose,
     phantom: Phantom,
     previous: PreviousCourse,

@@ -4,13 +4,13 @@
     remaining_budget(previous.given_to(None).eqd2_gy, fractions=2)   # 12.28 Gy
     protocol = with_remaining_budget(rt.load_protocol("spine_sbrt_2fx"), previous)
     planned = rt.optimize.plan_stereotactic(phantom, rx, protocol, machine)
-    print(reirradiation(planned.dose, planned.phantom, previous))
+    print(assess(planned.dose, planned.phantom, previous))
 
 A road of five files: previous (what was given), cord_budget (conditions, numbers), budget_protocol (as a hard limit),
 accumulated (what both add up to); rtsim.dose.accumulate adds doses voxel by voxel.
 """
 
-from rtsim.clinic.accumulated import CourseSum, Reirradiation, reirradiation
+from rtsim.clinic.accumulated import CourseSum, Reirradiation, assess
 from rtsim.clinic.budget_protocol import BUDGET_LIMITS, PRV_LIMITS, previous_eqd2_gy, with_remaining_budget
 from rtsim.clinic.cord_budget import (
     Budget,
@@ -38,10 +38,10 @@ __all__ = [
     "RigidShift",
     "Rule",
     "Verdict",
+    "assess",
     "budget_table",
     "conditions",
     "previous_eqd2_gy",
-    "reirradiation",
     "remaining_budget",
     "rule_for",
     "scheme_of",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rtsim.dose.accumulate import Accumulated, Course, RigidShift, accumulate
 from rtsim.dose.beamlets.influence import InfluenceSettings
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine
@@ -14,7 +15,9 @@ from rtsim.dose.result import Dose, Influence, MonteCarloStatistics, Truncation
 
 __all__ = [
     "ENGINES",
+    "Accumulated",
     "CollapsedCone",
+    "Course",
     "Deliverable",
     "Dose",
     "DoseTo",
@@ -25,7 +28,9 @@ __all__ = [
     "PencilBeam",
     "MonteCarlo",
     "MonteCarloStatistics",
+    "RigidShift",
     "Truncation",
+    "accumulate",
     "fluence_maps",
     "forward",
     "influence",

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import rtsim as rt
 from rtsim.beams.model import Beam
 from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main, parser
 from rtsim.cli.request import Request, check_arguments, request_of
 from rtsim.clinic.reirradiation import PreviousCourse, RigidShift
+from rtsim.dose.accumulate import accumulate
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.geometry.grid import Grid
@@ -236,6 +238,12 @@ def test_both_courses_are_printed_and_written(
     html = (output / "report.html").read_text()
     assert f"<section class='limits {kind}'><h2>Re-irradiation</h2>" in html
     assert "accumulated voxel by voxel" in html
+
+
+def test_a_script_finds_it_where_it_looks() -> None:
+    assert rt.io.read_previous is read_previous
+    assert rt.dose.accumulate is accumulate
+    assert rt.clinic.reirradiation.PreviousCourse is PreviousCourse
 
 
 def test_a_shifted_dose_misses_the_cord_by_what_is_said(phantom: Phantom) -> None:

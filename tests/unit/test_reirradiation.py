@@ -13,9 +13,9 @@ from rtsim.clinic.reirradiation import (
     RigidShift,
     Rule,
     Verdict,
+    assess,
     budget_table,
     conditions,
-    reirradiation,
     remaining_budget,
     scheme_of,
     with_remaining_budget,
@@ -245,7 +245,7 @@ def test_a_dose_that_ends_within_the_cord_is_said(phantom: Phantom) -> None:
     previous = PreviousCourse(fractions=10, dose=_uniform(phantom, 30.0, 10, half), months_ago=8.0)
     cord = phantom["spinal_cord"]
     assert previous.given_to(cord).unreached_cm3 == pytest.approx(0.5 * cord.volume_cm3, rel=0.01)
-    found = reirradiation(_uniform(phantom, 8.0, 1), phantom, previous)
+    found = assess(_uniform(phantom, 8.0, 1), phantom, previous)
     assert any("beyond the grid of the previous dose" in n for n in found.notes)
 
 
@@ -265,7 +265,7 @@ def test_maxima_apart_add_less_voxel_by_voxel(phantom: Phantom) -> None:
     old, new = np.zeros(phantom.grid.shape, np.float32), np.zeros(phantom.grid.shape, np.float32)
     old[..., phantom.grid.x_mm < -1e-6], new[..., phantom.grid.x_mm > 1e-6] = 30.0, 8.0
     previous = PreviousCourse(fractions=10, dose=Dose(values_gy=old, grid=phantom.grid, fractions=10), months_ago=8.0)
-    found = reirradiation(Dose(values_gy=new, grid=phantom.grid), phantom, previous)
+    found = assess(Dose(values_gy=new, grid=phantom.grid), phantom, previous)
     row = found.judged
     assert (row.previous_eqd2_gy, row.this_eqd2_gy) == pytest.approx((37.5, 20.0), rel=1e-3)
     assert row.added_eqd2_gy == pytest.approx(57.5, rel=1e-3)
@@ -311,19 +311,19 @@ def test_the_delivered_plan_keeps_the_budget(phantom: Phantom) -> None:
     cord = next(c for c in planned.plan.certificates if c.structure == "spinal_cord")
     assert cord.held
     assert cord.limit_gy == 9.04
-    found = reirradiation(planned.dose, planned.phantom, PREVIOUS)
+    found = assess(planned.dose, planned.phantom, PREVIOUS)
     assert found.judged.this_gy <= 9.04
     assert found.is_held
     assert not found.unmet
     assert "4 of 4 conditions met" in found.headline
-    more = reirradiation(planned.dose.scaled(1.1), planned.phantom, PREVIOUS)
+    more = assess(planned.dose.scaled(1.1), planned.phantom, PREVIOUS)
     assert [c.name for c in more.unmet] == ["EQD2 of this course"]
     assert not more.is_held
     assert "NOT all conditions" in more.headline
 
 
 def test_a_report_says_what_it_stands_on(phantom: Phantom) -> None:
-    found = reirradiation(_uniform(phantom, 8.0, 1), phantom, replace(PREVIOUS, months_ago=None))
+    found = assess(_uniform(phantom, 8.0, 1), phantom, replace(PREVIOUS, months_ago=None))
     text = str(found)
     assert "NOT KNOWN: interval" in text
     assert "No recovery is credited" in text
@@ -341,7 +341,7 @@ def test_the_sac_comes_before_the_prv_and_the_cord() -> None:
     roles = {"spinal_cord": Role.OAR, "thecal_sac": Role.OAR, "PTV": Role.PTV}
     made = Phantom.from_arrays(np.zeros(grid.shape), (4.0,) * 3, grid.origin_mm, masks, roles=roles)
     dose = Dose(values_gy=(2.0 + 0.5 * r).astype(np.float32), grid=grid)
-    assert reirradiation(dose, made, PREVIOUS).judged.key == "thecal_sac"
-    found = reirradiation(dose, made, PREVIOUS, judged_in="spinal_cord")
+    assert assess(dose, made, PREVIOUS).judged.key == "thecal_sac"
+    found = assess(dose, made, PREVIOUS, judged_in="spinal_cord")
     assert found.judged.key == "spinal_cord"
     assert any("thecal_sac is drawn and was not held" in n for n in found.notes)
