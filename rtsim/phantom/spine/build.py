@@ -160,17 +160,11 @@ def _structures(
         return found[-1]
 
     add("BODY", Role.EXTERNAL, part(skin), (200, 180, 160))
-    gtv = part(lesion.gtv)
-    cord, sac = part(lesion.contents.cord), part(lesion.contents.sac)
-    add("GTV", Role.GTV, gtv, (160, 0, 0))
+    canal = canal_structures(canvas, column, lesion)
+    found.append(canal.pop("GTV"))
     ctv = add("CTV", Role.CTV, part(lesion.ctv), (230, 120, 0))
-    add("spinal_canal", Role.OAR, part(column.canal()), (120, 160, 60))
-    # tumor and sac share no voxel fraction: what the tumor takes of a voxel, the sac has not
-    beside = lesion.epidural is not None and not lesion.contents.carved
-    tumor = part(lesion.epidural) if lesion.epidural is not None and beside else 0.0 * sac
-    add("thecal_sac", Role.OAR, (sac - tumor).clip(0.0, 1.0), (0, 170, 200))
-    avoid = add("cauda_equina", Role.OAR, (part(lesion.contents.cauda) - tumor).clip(0.0, 1.0), (170, 200, 0))
-    drawn = add("spinal_cord", Role.OAR, cord, (255, 220, 0))
+    found += canal.values()
+    drawn, avoid = canal.get("spinal_cord"), canal.get("cauda_equina")
     assert ctv is not None
     ptv = margins.expand(ctv, spec.ptv_margin_mm, grid, name="PTV", role=Role.PTV)
     if drawn is not None:
@@ -192,6 +186,26 @@ def _structures(
                 whole[piece.slices] = np.maximum(whole[piece.slices], piece.fraction)
         add(name, Role.OAR, whole, color)
     return Structures(tuple(found))
+
+
+def canal_structures(canvas: Canvas, column: Column, lesion: Lesion) -> dict[str, Structure]:
+    """GTV, spinal_canal, thecal_sac, cauda_equina and spinal_cord by name, as far as they meet the grid."""
+    grid, part, contents = canvas.grid, canvas.coverage, lesion.contents
+    # tumor and sac share no voxel fraction: what the tumor takes of a voxel, the sac has not
+    beside = contents.tumor is not None and not contents.carved
+    tumor = part(contents.tumor) if contents.tumor is not None and beside else 0.0
+    given = (
+        ("GTV", Role.GTV, part(lesion.gtv), (160, 0, 0)),
+        ("spinal_canal", Role.OAR, part(column.canal()), (120, 160, 60)),
+        ("thecal_sac", Role.OAR, (part(contents.sac) - tumor).clip(0.0, 1.0), (0, 170, 200)),
+        ("cauda_equina", Role.OAR, (part(contents.cauda) - tumor).clip(0.0, 1.0), (170, 200, 0)),
+        ("spinal_cord", Role.OAR, part(contents.cord), (255, 220, 0)),
+    )
+    return {
+        name: Structure.from_coverage(name, role, grid, fraction, color=color)
+        for name, role, fraction, color in given
+        if (fraction > 0).any()
+    }
 
 
 def _less(ptv: Structure, organ: Structure, grid: Grid) -> Structure:

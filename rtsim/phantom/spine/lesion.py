@@ -49,7 +49,7 @@ class Lesion:
             found = intradural.tumor(spec, vertebra.placement, column)
             return cls(None, found, intradural.ctv(spec, found, column, vertebra.placement))
         contents = CanalContents.of(spec, vertebra.placement, column)
-        bone = bone_tumor(spec, vertebra)
+        bone = bone_tumor(spec, vertebra, column.canal())
         gross = (bone,) if contents.tumor is None else (bone, contents.tumor)
         if not spec.spare_cord:
             half = vertebra.placement.posterior_height_mm / 2

@@ -8,7 +8,7 @@ from rtsim.geometry.shapes import Difference, Ellipsoid, Intersection, Shape, Un
 from rtsim.phantom.spine.anatomy import Level
 from rtsim.phantom.spine.sectors import BodyExtent, Involvement, Part
 from rtsim.phantom.spine.spec import LesionSite, SpineSpec
-from rtsim.phantom.spine.vertebra import Vertebra, canal_cut
+from rtsim.phantom.spine.vertebra import Vertebra
 
 _RING = frozenset(set(Part) - {Part.BODY})
 INVOLVED = {
@@ -23,20 +23,19 @@ INVOLVED = {
 """Where a lesion of each site is, as the consensus on the CTV asks."""
 
 
-def bone_tumor(spec: SpineSpec, vertebra: Vertebra) -> Shape:
-    """Gross tumor in bone, in place."""
-    put, row = vertebra.placement.place, vertebra.placement.level
+def bone_tumor(spec: SpineSpec, vertebra: Vertebra, canal: Shape) -> Shape:
+    """Gross tumor in bone, in place; behind the body it stays out of the canal, whose tumor is drawn for itself."""
+    front = Intersection((vertebra.placement.place(_in_body(spec, vertebra.placement.level)), vertebra.body))
     match spec.site:
         case LesionSite.PEDICLE_LEFT | LesionSite.PEDICLE_RIGHT:
-            return _in_pedicle(spec.site, vertebra)
+            return Difference(_in_pedicle(spec.site.side, vertebra), canal)
         case LesionSite.POSTERIOR:
-            return _behind(vertebra)
+            return Difference(_behind(vertebra), canal)
         case LesionSite.CIRCUMFERENTIAL:
-            front = Intersection((put(_in_body(spec, row)), vertebra.body))
-            sides = tuple(_in_pedicle(site, vertebra) for site in (LesionSite.PEDICLE_LEFT, LesionSite.PEDICLE_RIGHT))
-            return Union((front, *sides, _behind(vertebra)))
+            around = Union((_in_pedicle(1.0, vertebra), _in_pedicle(-1.0, vertebra), _behind(vertebra)))
+            return Union((front, Difference(around, canal)))
         case _:
-            return Intersection((put(_in_body(spec, row)), vertebra.body))
+            return front
 
 
 def _in_body(spec: SpineSpec, row: Level) -> Shape:
@@ -57,18 +56,17 @@ def _in_body(spec: SpineSpec, row: Level) -> Shape:
     return Union(tuple(Ellipsoid(center, radii) for center, radii in lobes), 3.0)
 
 
-def _in_pedicle(site: LesionSite, vertebra: Vertebra) -> Shape:
-    """The pedicle from the body's back to the joints behind it."""
-    p, left = vertebra.placement, site is LesionSite.PEDICLE_LEFT
-    row, side = p.level, 1.0 if left else -1.0
+def _in_pedicle(side: float, vertebra: Vertebra) -> Shape:
+    """The pedicle from the body's back to the joints behind it; side +1 is left."""
+    p, left = vertebra.placement, side > 0
+    row = p.level
     pedicle = vertebra.pedicle_left if left else vertebra.pedicle_right
     behind = vertebra.lamina_left if left else vertebra.lamina_right
     u = side * (row.canal_width_mm / 2 + row.pedicle_width_mm / 2)
     center = (u, p.canal_v_mm - 0.18 * row.canal_ap_mm, 0.12 * p.posterior_height_mm)
-    ball = Ellipsoid(center, (0.9 * row.pedicle_width_mm + 3.0, 0.62 * row.canal_ap_mm, 0.46 * p.posterior_height_mm))
+    radii = (0.9 * row.pedicle_width_mm + 3.0, 0.62 * row.canal_ap_mm, 0.46 * p.posterior_height_mm)
     bone = Difference(Union((pedicle.grown(0.6), behind), 1.5), vertebra.body.grown(0.2))
-    # the grown pedicle stays out of the canal: epidural tumor is drawn for itself
-    return Difference(Intersection((p.place(ball), bone)), p.place(canal_cut(row, p.canal_v_mm)))
+    return Intersection((p.place(Ellipsoid(center, radii)), bone))
 
 
 def _behind(vertebra: Vertebra) -> Shape:

@@ -7,7 +7,7 @@ canal around it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from rtsim.geometry.shapes import Difference, Ellipsoid, Intersection, Shape
 from rtsim.phantom.spine.anatomy import Level
 from rtsim.phantom.spine.column import Column, Placement, sac_half_widths_mm
 from rtsim.phantom.spine.spec import EpiduralGrade, LesionSite, SpineSpec
-from rtsim.phantom.spine.squeeze import Squeeze
+from rtsim.phantom.spine.squeeze import Squeeze, section_at
 from rtsim.typing import FloatArray
 
 EPIDURAL_ONLY_GAP_MM = 0.3
@@ -27,6 +27,10 @@ ROOTS_GAP_MM = 1.2
 """Below the conus: what grade 1b leaves between tumor and the roots, which float away from it. [A]"""
 LEAST_ROOM_MM = 0.5
 """Epidural tumor thinner than this is none, and a gap to the cord that is smaller cannot be drawn. [A]"""
+CONUS_LEVEL = "L1"
+ABOVE_CONUS = 0.2
+"""At the level of the conus, tumor that touches the cord sits above the middle by this part of the height: below, the
+cord tapers, and on thick slices there is none to be touched. [A]"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class CanalContents:
         ring = spec.site is LesionSite.CIRCUMFERENTIAL
         if ring or spec.epidural in {EpiduralGrade.ESCC_2, EpiduralGrade.ESCC_3}:
             return _squeezed(spec, placement, column)
-        tongue = placement.place(_tongue(spec, placement))
+        tongue = placement.place(_tongue(spec, placement, column))
         # inside the canal only, and never into the cord
         inside = Intersection((tongue, column.canal().grown(OVER_THE_WALL_MM)))
         tumor = Difference(inside, healthy.cord)
@@ -74,6 +78,11 @@ def cord_half_widths_mm(row: Level) -> tuple[float, float]:
         return row.cord_width_mm / 2, row.cord_ap_mm / 2
     sac_u, sac_v = sac_half_widths_mm(row)
     return 0.45 * sac_u, 0.45 * sac_v
+
+
+def _rise_mm(spec: SpineSpec, placement: Placement) -> float:
+    at_conus = placement.level.name == CONUS_LEVEL and spec.epidural is EpiduralGrade.ESCC_1C
+    return ABOVE_CONUS * placement.posterior_height_mm if at_conus else 0.0
 
 
 def _floating(spec: SpineSpec, cauda: Shape, tongue: Shape) -> Shape:
@@ -98,12 +107,14 @@ def _check_room(spec: SpineSpec, row: Level) -> None:
         )
 
 
-def _tongue(spec: SpineSpec, placement: Placement) -> Shape:
+def _tongue(spec: SpineSpec, placement: Placement, column: Column) -> Shape:
     """The epidural tumor of grades 1a .. 1c: an ellipsoid on the wall, as deep as the grade says (local axes, at
     mid-height)."""
-    row, v_c = placement.level, placement.canal_v_mm
+    row, v_c, rise = placement.level, placement.canal_v_mm, _rise_mm(spec, placement)
     sac_u, sac_v = sac_half_widths_mm(row)
     cord_u, cord_v = cord_half_widths_mm(row)
+    if rise > 0:
+        cord_u, cord_v = section_at(column.cord(), placement.at(0.0, v_c, rise)[2]).half_widths_mm
     lateral = spec.site in {LesionSite.PEDICLE_LEFT, LesionSite.PEDICLE_RIGHT}
     if spec.epidural is EpiduralGrade.ESCC_1A:
         ring, gap = _ring(sac_u, sac_v, v_c), EPIDURAL_ONLY_GAP_MM
@@ -111,16 +122,17 @@ def _tongue(spec: SpineSpec, placement: Placement) -> Shape:
         ring, gap = _ring(cord_u, cord_v, v_c), 0.5 * (sac_u - cord_u if lateral else sac_v - cord_v)
     else:
         ring, gap = _ring(cord_u, cord_v, v_c), 0.0
+    ring[:, 2] = rise
 
     def tongue(depth_mm: float) -> Ellipsoid:
-        tall = 0.42 * placement.posterior_height_mm
+        tall = (0.28 if rise > 0 else 0.42) * placement.posterior_height_mm
         if lateral:
             wall = spec.site.side * (row.canal_width_mm / 2 + 1.0)
-            return Ellipsoid((wall, v_c, 0.0), (depth_mm, 0.36 * row.canal_ap_mm, tall))
+            return Ellipsoid((wall, v_c, rise), (depth_mm, 0.36 * row.canal_ap_mm, tall))
         if spec.site is LesionSite.POSTERIOR:
-            return Ellipsoid((0.0, v_c + row.canal_ap_mm / 2 + 1.0, 0.0), (0.36 * row.canal_width_mm, depth_mm, tall))
+            return Ellipsoid((0.0, v_c + row.canal_ap_mm / 2 + 1.0, rise), (0.36 * row.canal_width_mm, depth_mm, tall))
         u, wall = 0.22 * spec.site.side * row.canal_width_mm, row.endplate_depth_mm / 2 - 1.0
-        return Ellipsoid((u, wall, 0.0), (0.36 * row.canal_width_mm, depth_mm, tall))
+        return Ellipsoid((u, wall, rise), (0.36 * row.canal_width_mm, depth_mm, tall))
 
     low, high = 0.5, row.canal_width_mm if lateral else row.canal_ap_mm
     for _ in range(40):
@@ -137,6 +149,7 @@ def _ring(half_u: float, half_v: float, v_c: float) -> FloatArray:
 def _squeezed(spec: SpineSpec, placement: Placement, column: Column) -> CanalContents:
     row = placement.level
     squeeze = Squeeze.of(spec.epidural, spec.site, placement, sac_half_widths_mm(row), cord_half_widths_mm(row))
+    squeeze = replace(squeeze, rise_mm=_rise_mm(spec, placement))
     refuge = squeeze.refuge(column.sac())
     sac = Intersection((column.sac(), refuge))
     has_cord = row.cord_width_mm > 0

@@ -17,15 +17,17 @@ import numpy as np
 
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.coverage import coverage
+from rtsim.geometry.grid import Grid
 from rtsim.geometry.shapes import Shape, Union
 from rtsim.phantom.spine.vertebra import Vertebra
 from rtsim.phantom.structure import Structure
+from rtsim.typing import FloatArray
 
 LEAST_SHARE_CM3: Final = 0.02
 """Less of the GTV in a part than this is the coarseness of contours that touch. [A]"""
 LATERALIZED: Final = 0.85
 """A body lesion with more than this part of it on one side is lateralized. [A]"""
-DIFFUSE: Final = 0.40
+DIFFUSE: Final = 1 / 3
 """A body lesion that is not lateralized and fills more than this part of the body is diffuse. [A]"""
 
 
@@ -169,12 +171,13 @@ def involvement(gtv: Structure, vertebra: Vertebra) -> Involvement:
     tumor = gtv.coverage.astype(np.float64)
     left_over = np.ones(grid.shape)
     share: dict[Part, float] = {}
+    extent = BodyExtent.NONE
     for part in Part:
         own = np.minimum(coverage(part_shape(vertebra, part), grid), left_over)
         left_over -= own
         share[part] = float(np.minimum(tumor, own).sum()) * grid.voxel_volume_cm3
         if part is Part.BODY:
-            extent = _extent(np.minimum(tumor, own), own, grid.x_mm - vertebra.placement.center_mm[0], share[part])
+            extent = _extent(np.minimum(tumor, own), grid, vertebra)
     parts = frozenset(p for p, cm3 in share.items() if cm3 >= LEAST_SHARE_CM3 and p is not Part.BODY)
     if extent is BodyExtent.NONE and not parts:
         raise GeometryError(
@@ -184,18 +187,15 @@ def involvement(gtv: Structure, vertebra: Vertebra) -> Involvement:
     return Involvement(extent, parts)
 
 
-def _extent(
-    inside: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    body: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    left_mm: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    cm3: float,
-) -> BodyExtent:
-    if cm3 < LEAST_SHARE_CM3:
+def _extent(inside: FloatArray, grid: Grid, vertebra: Vertebra) -> BodyExtent:
+    """How the tumor ``inside`` of the body lies in it."""
+    total = float(inside.sum())
+    if total * grid.voxel_volume_cm3 < LEAST_SHARE_CM3:
         return BodyExtent.NONE
-    left = float(inside[:, :, left_mm > 0].sum() / inside.sum())
+    left = float(inside[:, :, grid.x_mm > vertebra.placement.center_mm[0]].sum()) / total
     if left > LATERALIZED:
         return BodyExtent.LEFT
     if left < 1.0 - LATERALIZED:
         return BodyExtent.RIGHT
-    # the crop of the GTV holds only a part of the body, which is the larger part wherever the tumor is diffuse
-    return BodyExtent.DIFFUSE if float(inside.sum() / body.sum()) > DIFFUSE else BodyExtent.PART
+    body = float(coverage(vertebra.body, Grid.covering(*vertebra.body.bounds_mm(), grid.spacing_mm)).sum())
+    return BodyExtent.DIFFUSE if total > DIFFUSE * body else BodyExtent.PART

@@ -50,6 +50,7 @@ class Squeeze:
         push: unit (x, y) from the tumor to the refuge; (0, 0) for a ring.
         worst, cord: refuge and cord at the worst level; ``cord`` None leaves it as it is.
         flat_mm, reach_mm: the worst slice goes on for +- flat_mm, and all is healthy again at +- reach_mm.
+        rise_mm: the worst slice lies this far above the canal's center at mid-height.
     """
 
     placement: Placement
@@ -58,6 +59,12 @@ class Squeeze:
     cord: Ellipse | None
     flat_mm: float
     reach_mm: float
+    rise_mm: float = 0.0
+
+    @property
+    def z_mm(self) -> float:
+        """LPS z of the middle of the squeeze."""
+        return self.placement.canal_mm[2] + self.rise_mm
 
     @classmethod
     def of(cls, grade: EpiduralGrade, site: LesionSite, placement: Placement, sac_mm: Pair, cord_mm: Pair) -> Squeeze:
@@ -98,7 +105,7 @@ class Squeeze:
 
     def refuge(self, sac: Sweep) -> Sweep:
         """What holds the sac: everything but at the lesion."""
-        row, z0 = self.placement.level, self.placement.canal_mm[2]
+        row, z0 = self.placement.level, self.z_mm
         # the open end holds the canal, whose corners are fuller than an ellipse's, and its wall
         ends = (1.08 * row.canal_width_mm / 2 + 2.0, 1.08 * row.canal_ap_mm / 2 + 3.0)
         sections = []
@@ -120,7 +127,7 @@ class Squeeze:
     def cord_moved(self, cord: Sweep) -> Sweep:
         """See pressed."""
         assert self.cord is not None
-        z0, low, high = self.placement.canal_mm[2], cord.sections[0].z_mm, cord.sections[-1].z_mm
+        z0, low, high = self.z_mm, cord.sections[0].z_mm, cord.sections[-1].z_mm
         kept = [s for s in cord.sections if abs(s.z_mm - z0) > self.reach_mm]
         moved = []
         for dz in _ticks(self.reach_mm):
@@ -135,7 +142,7 @@ class Squeeze:
     def reach(self) -> tuple[Shape, ...]:
         """Shapes that bound the tumor: its length, and, unless it is a ring, the side that it comes from."""
         p = self.placement
-        x, y, z = p.canal_mm
+        x, y, z = *p.canal_mm[:2], self.z_mm
         slab = Box((x - 60.0, y - 60.0, z - self.reach_mm), (x + 60.0, y + 60.0, z + self.reach_mm))
         if self.push == (0.0, 0.0):
             return (slab,)

@@ -83,7 +83,7 @@ class Vertebra:
     def of(cls, placement: Placement) -> Vertebra:
         """Build the vertebra of a placed level."""
         row, v_c, put = placement.level, placement.canal_v_mm, placement.place
-        canal = canal_cut(row, v_c)
+        canal = _canal_cut(row, v_c)
         body: Shape = BodyShape(row.endplate_width_mm, row.endplate_depth_mm, row.height_mm)
         if placement.collapse is not None:
             whole = placement.collapse.row.height_mm
@@ -120,8 +120,7 @@ class Vertebra:
         return Union((self.body.grown(-0.9), *pedicles, *(p.grown(-1.8) for p in self.posterior())))
 
 
-def canal_cut(row: Level, v_c: float) -> Shape:
-    """The straight canal through one level, in local axes."""
+def _canal_cut(row: Level, v_c: float) -> Shape:
     half = (row.canal_width_mm / 2, row.canal_ap_mm / 2)
     reach = row.height_mm + 15.0
     return Sweep((Section(-reach, (0.0, v_c), half), Section(reach, (0.0, v_c), half)), 2.2)
