@@ -1,14 +1,12 @@
-"""The generated spine against the tables it is built from, and against what a planner takes for granted."""
+"""The generated spine against the tables it is built from."""
 
 from __future__ import annotations
-
-from functools import cache
 
 import numpy as np
 import pytest
 
 from rtsim.errors import InputError
-from rtsim.io.case import case_names, load_phantom
+from rtsim.io.case import load_phantom
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.spine import EpiduralGrade, LesionKind, LesionSite, SpineSpec, level, spine
 from rtsim.phantom.spine.column import Column
@@ -17,12 +15,6 @@ from rtsim.phantom.spine.vertebra import Vertebra
 from rtsim.typing import FloatArray
 
 COARSE = (3.0, 3.0, 3.0)
-CASES = [n for n in case_names() if n.startswith("spine_")]
-
-
-@cache
-def case(name: str) -> Phantom:
-    return load_phantom(name)
 
 
 def on(phantom: Phantom, name: str) -> FloatArray:
@@ -93,74 +85,10 @@ def test_cord_is_thickest_in_its_lumbar_enlargement_and_ends_at_l1_l2() -> None:
     assert areas["T12"] > areas["L1"]
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_target_vertebra_has_two_neighbors_on_each_side(name: str) -> None:
-    shown = [n.removeprefix("vertebra_") for n in case(name).structures if n.startswith("vertebra_")]
-    target = name.split("_")[1].upper()
-    assert min(shown.index(target), len(shown) - 1 - shown.index(target)) >= 2
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_cord_in_sac_in_canal_in_body(name: str) -> None:
-    phantom = case(name)
-    canal, body = on(phantom, "spinal_canal"), on(phantom, "BODY")
-    if "spinal_cord" in phantom.structures:
-        # voxels that are wholly cord are wholly canal; the dura keeps its distance except where tumor presses
-        cord = on(phantom, "spinal_cord")
-        assert np.all(canal[cord > 0.99] > 0.99)
-        assert (np.maximum(cord - on(phantom, "thecal_sac"), 0.0).sum()) < 0.01 * cord.sum()
-    assert np.all(on(phantom, "thecal_sac") <= canal + 0.02)
-    assert np.all(body[canal > 0] > 0.99)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_targets_nest_and_stay_off_the_cord(name: str) -> None:
-    phantom = case(name)
-    gtv, ctv, ptv = (on(phantom, n) for n in ("GTV", "CTV", "PTV"))
-    assert np.all(gtv <= ctv + 0.15)
-    assert phantom["GTV"].volume_cm3 < phantom["CTV"].volume_cm3
-    if "spinal_cord" in phantom.structures:
-        cord = on(phantom, "spinal_cord")
-        assert np.minimum(gtv, cord).sum() * phantom.grid.voxel_volume_cm3 < 0.02
-        if "conventional" in name:
-            # the canal is treated with the vertebra: at mid-height the whole sac lies in the PTV
-            middle = round(float(phantom.grid.index_of(np.zeros(3))[0]))
-            sac = on(phantom, "thecal_sac")[middle]
-            assert sac.any()
-            assert np.all(ptv[middle][sac > 0] > 0.99)
-        else:
-            # fractions of a voxel at both ends of it share no space: less than 1e-3 cm3 of them all
-            assert np.minimum(ptv, cord).sum() * phantom.grid.voxel_volume_cm3 < 1e-3
-            assert np.all(ptv + on(phantom, "spinal_cord_prv") <= 1.0 + 1e-5)
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_hounsfield_units_are_those_of_the_tissues(name: str) -> None:
-    phantom = case(name)
-    hu = phantom.ct.hu
-    assert hu.min() >= -1000.0
-    assert hu.max() < 2000.0
-    for structure, low, high in (
-        ("thecal_sac", 0.0, 40.0),
-        ("spinal_cord", 28.0, 42.0),
-        ("aorta", 30.0, 60.0),
-        ("lung_left", -850.0, -650.0),
-        ("liver", 40.0, 70.0),
-        ("heart", 30.0, 60.0),
-    ):
-        if structure not in phantom.structures:
-            continue
-        inside = on(phantom, structure) > 0.999
-        if structure == "thecal_sac" and "spinal_cord" in phantom.structures:
-            inside &= on(phantom, "spinal_cord") == 0
-        if np.count_nonzero(inside) > 200:
-            assert low < float(np.median(hu[inside])) < high, structure
-
-
 def test_healthy_vertebrae_have_the_density_of_vertebrae() -> None:
     # source: White, Woodard & Hammond 1987, whole vertebra D6-L3 with cartilage 1.33 g/cm3 (from memory); people differ
     # by some 5 %
-    phantom = case("spine_t8_epidural")
+    phantom = load_phantom("spine_t8_epidural")
     inside = on(phantom, "vertebra_T7") > 0.5
     assert float(phantom.density_g_cm3[inside].mean()) == pytest.approx(1.33, rel=0.05)
 

@@ -160,10 +160,10 @@ def test_mistakes_in_a_spine_case_are_named(tmp_path: Path, line: str, told: str
         ("[previous]\nfractions = 10", "the key 'dose_gy' is missing"),
         ("[previous]\ndose_gy = 30.0\nfractions = 10.5", "a whole number"),
         ("[previous]\ndose_gy = -30.0\nfractions = 10", "it must be > 0 Gy"),
-        ("[previous]\ndose_gy = 30.0\nfractions = 0", "a whole number >= 1"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 0", "fractions of the previous course is 0"),
         ("[previous]\ndose_gy = 30.0\nfractions = 10\nmonths_ago = -1", "from its end to today"),
         ("[previous]\ndose_gy = 30.0\nfractions = 10\nmonth_ago = 9", "did you mean 'months_ago'"),
-        ("[previous]\ndose_gy = 30.0\nfractions = 10\ncord_percent = 300", "0 to 150 %"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 10\ncord_percent = 300", "up to 150 %"),
         ("[patient]\nprevious_radiotherapy = false\n[previous]\ndose_gy = 8\nfractions = 1", "leave one of them out"),
     ],
 )
@@ -334,7 +334,7 @@ def test_stereotactic_cases_are_of_every_grade_and_region() -> None:
     stereotactic = [c for c in cases if c.beams.technique is Technique.STEREOTACTIC]
     specs = [tomllib.loads(Path(c.path).read_text(encoding="utf-8"))["spine"] for c in stereotactic]
     assert {s["epidural"] for s in specs} == {"0", "1a", "1b", "1c"}
-    assert {s["level"][0] for s in specs} == {"C", "T", "L"}
+    assert {s["level"][0] for s in specs} == {"C", "T", "L", "S"}
     assert all(load_case("tg119_c_shape_harder").goals[k].metric == m for k, m in enumerate(("D95%", "D10%", "D10%")))
     easier, harder = (load_case(n).goals[2].value for n in ("tg119_c_shape", "tg119_c_shape_harder"))
     assert (easier, harder) == (25.0, 10.0)
