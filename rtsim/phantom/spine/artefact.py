@@ -217,5 +217,5 @@ def shown(hu: AnyFloatArray) -> Float32Array:
 
 
 def disturbed(streak_hu: Float32Array, hu: Float32Array, inside: BoolArray, *, from_hu: float = 40.0) -> BoolArray:
-    """[k, j, i] soft tissue (by the HU without streaks) that streaks change by ``from_hu`` or more."""
-    return np.asarray(inside & (np.abs(streak_hu) >= from_hu) & (np.abs(hu) < 250.0))
+    """[k, j, i] tissue like muscle (-50 to 200 HU without streaks) that streaks change by ``from_hu`` or more."""
+    return np.asarray(inside & (np.abs(streak_hu) >= from_hu) & (hu > -50.0) & (hu < 200.0))

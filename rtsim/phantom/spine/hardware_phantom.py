@@ -97,7 +97,7 @@ def instrumented(
 
 
 def artefact_override() -> DensityOverride:
-    """The override that corrects ``metal_artefact``: muscle, as planners do [M]. Those of implants come after it."""
+    """The override that corrects ``metal_artefact``: muscle, as planners do [M]."""
     muscle = get("muscle")
     return DensityOverride(structure=ARTEFACT_STRUCTURE, density_g_cm3=muscle.density_g_cm3, material=muscle)
 
