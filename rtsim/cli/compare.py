@@ -129,9 +129,15 @@ def _patient(planning: _Planning, patient: Patient, progress: Progress) -> Compa
         case.name,
         plans,
         histology=_histology(planning, patient),
-        description=case.description,
+        description=_description(planning, patient),
         not_planned=failed,
     )
+
+
+def _description(planning: _Planning, patient: Patient) -> str:
+    """Of the case, whose words may speak of another tumor than the one that was asked for."""
+    given, case = planning.arguments.histology, patient.case
+    return case.description if given in (None, case.histology) else f"{case.description} (compared as: {given})"
 
 
 def _histology(planning: _Planning, patient: Patient) -> Histology | None:

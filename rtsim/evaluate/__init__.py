@@ -2,7 +2,8 @@
 
 from rtsim.dose.dvh import DVH, dvh
 from rtsim.evaluate.beam_summary import BeamSummary, beam_summary
-from rtsim.evaluate.comparison import PatientComparison, Scheme, SchemeResult, scheme_result
+from rtsim.evaluate.comparison import PatientComparison, Scheme, SchemeResult
+from rtsim.evaluate.comparison_measure import scheme_result
 from rtsim.evaluate.comparison_text import comparison_text
 from rtsim.evaluate.delivery import DeliverySummary, delivery_summary
 from rtsim.evaluate.dose_noise import mean_of_runs

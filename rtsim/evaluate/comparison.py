@@ -1,7 +1,8 @@
 """The same patient under several dose schemes, side by side: what the tumor gets, what the cord pays. Data only.
 
-Every plan is measured on the same GTV, cord and neighbors; EQD2 and BED (:mod:`rtsim.biology.lq`) make fractionations
-comparable. Sentences: :mod:`rtsim.evaluate.comparison_words`; text table: :mod:`rtsim.evaluate.comparison_text`.
+Every plan is measured on the same GTV, cord and neighbors (:mod:`rtsim.evaluate.comparison_measure`); EQD2 and BED
+(:mod:`rtsim.biology.lq`) make fractionations comparable. Sentences: :mod:`rtsim.evaluate.comparison_words`; text table:
+:mod:`rtsim.evaluate.comparison_text`.
 """
 
 from __future__ import annotations
@@ -10,26 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from scipy.spatial import cKDTree
-
-from rtsim.biology import SCHULTHEISS_CORD, Adequacy, Histology, adequacy, bed_gy, eqd2_gy, lkb
-from rtsim.dose.dvh import DVH, dvh
-from rtsim.dose.result import Dose
-from rtsim.errors import GeometryError, InputError
+from rtsim.biology import SCHULTHEISS_CORD, Adequacy, Histology, lkb
+from rtsim.errors import InputError
 from rtsim.evaluate.delivery import DeliverySummary
-from rtsim.evaluate.indices import surface_points_mm
-from rtsim.evaluate.report import GoalRow, GradeReport, Status
-from rtsim.optimize.find import find_structure
-from rtsim.phantom.phantom import Phantom
-from rtsim.phantom.structure import Role, Structure
-from rtsim.protocol import MetricKind, Priority, Source, Standing, Technique
-from rtsim.protocol.nomenclature import canonical
+from rtsim.evaluate.report import GradeReport
+from rtsim.protocol import Priority, Source, Standing, Technique
 
 CORD_ALPHA_BETA_GY: Final = 2.0
 ORGAN_ALPHA_BETA_GY: Final = 3.0
-UNKNOWN_ALPHA_BETA_GY: Final = 10.0
-"""Of a tumor whose histology nobody gave."""
 NEIGHBORS: Final = (
     "esophagus",
     "trachea",
@@ -47,8 +36,6 @@ NEIGHBORS: Final = (
     "skin",
 )
 """Canonical keys of the organs that are listed where they are drawn."""
-_NEURAL: Final = ("spinal_cord", "cauda_equina", "thecal_sac", "spinal_canal")
-_NEAR_MAX_CM3: Final = 0.035
 _LEAST_ORGAN_GY: Final = 0.1
 """An organ whose near-maximum is below this in every plan is not listed."""
 
@@ -83,6 +70,11 @@ class Scheme:
     def label(self) -> str:
         """As clinics write it: "8x1", "30/10"."""
         return f"{self.dose_gy:g}x1" if self.fractions == 1 else f"{self.dose_gy:g}/{self.fractions}"
+
+    @property
+    def covered_at(self) -> float:
+        """Percent of the dose at which a target counts as covered: 95 in conventional plans (ICRU 50), else 100."""
+        return 95.0 if self.technique is Technique.CONVENTIONAL else 100.0
 
     @property
     def title(self) -> str:
@@ -201,7 +193,19 @@ class SchemeResult:
     @property
     def covered_at(self) -> float:
         """Percent of the prescription that counts as covered."""
-        return _covered_at(self.scheme)
+        return self.scheme.covered_at
+
+    @property
+    def is_underdosed(self) -> bool:
+        """The prescribed dose is enough for the tumor, and the plan gives it clearly less (as its grade says)."""
+        return self.report.tumor is not None and self.report.tumor.is_underdosed
+
+    @property
+    def adequacy_sentences(self) -> tuple[str, ...]:
+        """Whether the dose is enough for the tumor; empty without a histology."""
+        if self.report.tumor is not None:
+            return self.report.tumor.verdict_sentences
+        return () if self.adequacy is None else (f"{self.adequacy}.",)
 
     @property
     def is_extrapolated(self) -> bool:
@@ -276,6 +280,8 @@ class PatientComparison:
         if any(r.cord is not None and r.cord.risk_logistic is not None for r in self.results):
             found += [SCHULTHEISS_CORD.source, lkb("spinal_cord").source]
         found += [r.adequacy.source for r in self.results if r.adequacy is not None]
+        for risk in (r.report.fracture for r in self.results if r.report.fracture is not None):
+            found += [risk.band_source, risk.source]
         found += [r.cord.limit.source for r in self.results if r.cord is not None and r.cord.limit is not None]
         return tuple(dict.fromkeys(found))
 
@@ -326,172 +332,6 @@ def differences(first: PatientComparison, second: PatientComparison) -> tuple[Di
     """Of every scheme that both have a plan for."""
     by = {r.scheme: r for r in second.results}
     return tuple(Difference(scheme=r.scheme, first=r, second=by[r.scheme]) for r in first.results if r.scheme in by)
-
-
-def scheme_result(
-    scheme: Scheme,
-    dose: Dose,
-    phantom: Phantom,
-    report: GradeReport,
-    *,
-    histology: Histology | None = None,
-    delivery: DeliverySummary | None = None,
-) -> SchemeResult:
-    """Measure a graded plan for the comparison.
-
-    Args:
-        dose: total over all fractions.
-        report: the grade of that dose.
-
-    Raises:
-        InputError: dose and scheme differ in the number of fractions; no target is drawn.
-    """
-    if dose.fractions != scheme.fractions:
-        raise InputError(
-            f"the dose is for {dose.fractions} fractions, the scheme {scheme.label} for {scheme.fractions}"
-        )
-    planned_on = dvh(dose, phantom[report.prescription.target])
-    return SchemeResult(
-        scheme=scheme,
-        report=report,
-        coverage_percent=planned_on.volume_percent_at(_covered_at(scheme) / 100.0 * scheme.dose_gy),
-        tumor=_tumor(scheme, dose, phantom, compared_target(phantom, report.prescription.target), histology),
-        cord=_cord(scheme, dose, phantom, report),
-        neighbors=tuple(n for key in NEIGHBORS if (n := _neighbor(key, dose, phantom, report)) is not None),
-        adequacy=None if histology is None else adequacy(histology, scheme.dose_gy, scheme.fractions),
-        delivery=delivery,
-    )
-
-
-def _covered_at(scheme: Scheme) -> float:
-    return 95.0 if scheme.technique is Technique.CONVENTIONAL else 100.0
-
-
-def compared_target(phantom: Phantom, prescribed: str) -> Structure:
-    """The GTV, else the CTV, else the structure that the dose is prescribed to."""
-    drawn = (s for role in (Role.GTV, Role.CTV) for s in phantom.structures.with_role(role))
-    return next(drawn, phantom[prescribed])
-
-
-def compared_cord(phantom: Phantom) -> Structure | None:
-    """The cord; below its end the cauda equina; else the thecal sac or the canal."""
-    return next((s for k in _NEURAL if (s := find_structure(phantom, k)) is not None), None)
-
-
-def _tumor(
-    scheme: Scheme, dose: Dose, phantom: Phantom, structure: Structure, histology: Histology | None
-) -> TumorGets:
-    h, n = dvh(dose, structure), scheme.fractions
-    ratio = UNKNOWN_ALPHA_BETA_GY if histology is None else histology.alpha_beta_gy
-    models = None if histology is None else histology.tcp
-    doses, volumes = h.differential()
-    d95 = h.dose_gy_at_percent(95)
-    cold = _cold(dose, structure, compared_cord(phantom), d95)
-    return TumorGets(
-        structure=structure.name,
-        volume_cm3=h.volume_cm3,
-        alpha_beta_gy=ratio,
-        d95_gy=d95,
-        d98_gy=h.dose_gy_at_percent(98),
-        d95_eqd2_gy=float(eqd2_gy(d95, n, ratio)),
-        d95_bed_gy=float(bed_gy(d95, n, ratio)),
-        tcp_log_logistic=None if models is None else models.log_logistic.voxels(doses, n, volumes),
-        tcp_poisson=None if models is None else models.poisson.voxels(doses, n, volumes),
-        tcp_prescribed=None if models is None else models.log_logistic.uniform(scheme.dose_gy, n),
-        cold_mm=None if cold is None else cold[0],
-        median_mm=None if cold is None else cold[1],
-    )
-
-
-def _cold(dose: Dose, structure: Structure, cord: Structure | None, d95_gy: float) -> tuple[float, float] | None:
-    """Median distances from the cord: of what gets no more than ``d95_gy``, and of the whole; voxel centers."""
-    if cord is None:
-        return None
-    inside = structure.grid.point_at(np.argwhere(structure.coverage >= 0.5).astype(np.float64))
-    inside = inside[dose.grid.contains(inside)]
-    if inside.size == 0:
-        return None
-    away = np.atleast_1d(cKDTree(surface_points_mm(cord)).query(inside)[0])
-    is_cold = dose.at(inside) <= d95_gy
-    return (float(np.median(away[is_cold])), float(np.median(away))) if is_cold.any() else None
-
-
-def _cord(scheme: Scheme, dose: Dose, phantom: Phantom, report: GradeReport) -> CordPays | None:
-    cord = compared_cord(phantom)
-    h = None if cord is None else _dvh_or_none(dose, cord)
-    if cord is None or h is None:
-        return None
-    n, near_max = scheme.fractions, h.dose_gy_at(_NEAR_MAX_CM3)
-    doses, volumes = h.differential()
-    is_cord = canonical(cord.name) == "spinal_cord"
-    return CordPays(
-        structure=cord.name,
-        near_max_gy=near_max,
-        eqd2_gy=float(eqd2_gy(near_max, n, CORD_ALPHA_BETA_GY)),
-        percent_of_prescription=100.0 * near_max / scheme.dose_gy,
-        limit=_limit(scheme, report, cord.name),
-        risk_logistic=SCHULTHEISS_CORD.probability(near_max, n, CORD_ALPHA_BETA_GY) if is_cord else None,
-        risk_lkb=lkb("spinal_cord").probability(doses, n, volumes, CORD_ALPHA_BETA_GY) if is_cord else None,
-    )
-
-
-def _limit(scheme: Scheme, report: GradeReport, cord: str) -> CordLimit | None:
-    """The hard limit nearest to its dose: on the cord itself, else on what stands for it."""
-    rows = [r for r in report.rows if _is_dose_limit(r)]
-    own = [r for r in rows if r.found_as == cord] or [
-        r for r in rows if canonical(r.goal.structure) in ("spinal_cord_prv", *_NEURAL)
-    ]
-    limits = [
-        CordLimit(
-            structure=str(r.found_as),
-            metric=r.goal.parsed.name,
-            reached_gy=float(r.value or 0.0),
-            limit_gy=r.goal.value,
-            limit_eqd2_gy=float(eqd2_gy(r.goal.value, scheme.fractions, CORD_ALPHA_BETA_GY)),
-            source=r.goal.source,
-            worst_gy=_worst_gy(r, report),
-        )
-        for r in own
-    ]
-    return max(limits, key=lambda limit: limit.reached_gy / limit.limit_gy, default=None)
-
-
-def _worst_gy(row: GoalRow, report: GradeReport) -> float | None:
-    for c in report.certificates:
-        is_same = c.structure == row.found_as and c.metric == row.goal.parsed.name
-        if is_same and c.positions is not None and c.positions.promised:
-            return c.positions.worst_gy
-    return None
-
-
-def _is_dose_limit(row: GoalRow) -> bool:
-    kinds = (MetricKind.DOSE_AT_VOLUME, MetricKind.MAX_DOSE)
-    hard = row.goal.priority is Priority.HARD and row.value is not None
-    return hard and row.goal.unit == "Gy" and row.goal.parsed.kind in kinds and row.goal.value > 0
-
-
-def _neighbor(key: str, dose: Dose, phantom: Phantom, report: GradeReport) -> NeighborGets | None:
-    organ = find_structure(phantom, key)
-    h = None if organ is None else _dvh_or_none(dose, organ)
-    if organ is None or h is None:
-        return None
-    near_max = h.dose_gy_at(_NEAR_MAX_CM3)
-    missed = [r for r in report.rows if r.found_as == organ.name and r.status is Status.MISSED]
-    return NeighborGets(
-        organ=key,
-        near_max_gy=near_max,
-        near_max_eqd2_gy=float(eqd2_gy(near_max, dose.fractions, ORGAN_ALPHA_BETA_GY)),
-        mean_gy=h.mean_gy,
-        missed=tuple(f"{r.goal.parsed.name} {r.got} ({r.wanted})" for r in missed),
-        is_truncated=h.is_truncated,
-    )
-
-
-def _dvh_or_none(dose: Dose, structure: Structure) -> DVH | None:
-    try:
-        return dvh(dose, structure)
-    except GeometryError:  # wholly outside the dose grid: nothing can be said of it
-        return None
 
 
 def best(results: Sequence[SchemeResult]) -> SchemeResult | None:

@@ -35,7 +35,7 @@ class Line:
 def comparison_lines(patient: PatientComparison) -> tuple[Line, ...]:
     """Every row: target, cord, plan, delivery, neighbors. Text and page show the same."""
     results = patient.results
-    lines = [*_target_lines(patient), *_cord_lines(results), *_plan_lines(results)]
+    lines = [*_target_lines(patient), *_cord_lines(results), *_bone_lines(results), *_plan_lines(results)]
     for organ in patient.neighbors:
         cells = tuple(_neighbor(r, organ) for r in results)
         lines.append(Line(group=NEIGHBORS, title=organ.replace("_", " "), cells=cells))
@@ -44,6 +44,7 @@ def comparison_lines(patient: PatientComparison) -> tuple[Line, ...]:
 
 TARGET: Final = "the tumor gets"
 CORD: Final = "the cord pays"
+BONE: Final = "the bone pays (vertebrae treated with such a dose per fraction)"
 PLAN: Final = "the plan"
 NEIGHBORS: Final = "the neighbors get, Gy (D0.035cc; EQD2 of it at alpha/beta 3; mean, > of an organ cut by the grid)"
 
@@ -91,7 +92,7 @@ def _cord_lines(results: Sequence[SchemeResult]) -> list[Line]:
         ("worst position", _worst, False),
         ("margin left, as planned", lambda c: NONE if c.limit is None else f"{c.limit.margin_gy:.1f} Gy", True),
         ("risk of myelopathy, logistic", lambda c: _risk(c.risk_logistic), True),
-        ("upper estimate, LKB", lambda c: _risk(c.risk_lkb), False),
+        ("risk of myelopathy, LKB", lambda c: _risk(c.risk_lkb), False),
     ]
     lines = [
         Line(
@@ -103,6 +104,17 @@ def _cord_lines(results: Sequence[SchemeResult]) -> list[Line]:
         for title, read, is_key in rows
     ]
     return [*lines, _line(CORD, "hard limits", results, lambda r: r.held, is_key=True)]
+
+
+def _bone_lines(results: Sequence[SchemeResult]) -> list[Line]:
+    if all(r.report.fracture is None for r in results):
+        return []
+    title = "fractured, in a series"
+    return [_line(BONE, title, results, _fractured)]
+
+
+def _fractured(result: SchemeResult) -> str:
+    return NONE if result.report.fracture is None else f"{result.report.fracture.band_percent:.0f} %"
 
 
 def _plan_lines(results: Sequence[SchemeResult]) -> list[Line]:
@@ -139,7 +151,7 @@ def _adequacy(result: SchemeResult) -> str:
         AdequacyVerdict.TOO_WEAK: "TOO WEAK",
         AdequacyVerdict.NO_ROLE: "no place",
     }
-    return words[result.adequacy.verdict]
+    return "UNDERDOSED" if result.is_underdosed else words[result.adequacy.verdict]
 
 
 def _limit(cord: CordPays) -> str:

@@ -100,6 +100,7 @@ def sentences(patient: PatientComparison) -> tuple[Sentence, ...]:
     if usual is not None and steep is not None and usual.cord is not None and steep.cord is not None:
         parts.append((f"What the {_words(steep.cord.structure)} pays", _pays(usual, steep, usual.cord, steep.cord)))
     parts.append(("What the tumor pays", "" if steep is None else _price(steep)))
+    parts.append(("What the bone pays", "" if steep is None else _bone(steep, patient.of(Technique.STEREOTACTIC))))
     parts += [("NOT ALLOWED AS IT IS", text) for text in _not_held(patient.results)]
     parts += [(f"No plan for {n.scheme.label}", _first_sentence(n.reason)) for n in patient.not_planned]
     return tuple(Sentence(about=about, text=text) for about, text in parts if text)
@@ -122,6 +123,10 @@ def caveats(patient: PatientComparison) -> tuple[str, ...]:
             "The models of myelopathy disagree at high dose per fraction; the limit of the protocol is what a plan is "
             "held to, not these numbers."
         )
+        warnings = {r.scheme.label: r.report.cord.risks.warning for r in patient.results if r.report.cord is not None}
+        found += [f"{label}: {warning}." for label, warning in warnings.items() if warning]
+    fractures = [r.report.fracture for r in patient.results if r.report.fracture is not None]
+    found += [f"Vertebral fracture: {fractures[0].caveat}."] if fractures else []
     return (*found, RULE) if verdict(patient) is not Verdict.UNKNOWN else tuple(found)
 
 
@@ -165,15 +170,27 @@ def _worth(patient: PatientComparison, usual: SchemeResult | None, steep: Scheme
         case Verdict.CONVENTIONAL_IS_ENOUGH if high > low:
             return (
                 f"With that {control}, {high - low} points: conventional radiotherapy is enough, and radiosurgery "
-                "has little left to gain."
+                f"has little left to gain.{_already(patient, usual)}"
             )
         case Verdict.CONVENTIONAL_IS_ENOUGH:
-            return f"Modelled control is {low} % against {high} %: conventional radiotherapy is enough."
+            return (
+                f"Modelled control is {low} % against {high} %: conventional radiotherapy is enough."
+                f"{_already(patient, usual)}"
+            )
         case _:
             return (
                 f"With that {control}, {high - low} points: a choice between control and effort that the numbers alone "
                 "do not make."
             )
+
+
+def _already(patient: PatientComparison, usual: SchemeResult) -> str:
+    """The weakest conventional course that is enough, where it is not the strongest."""
+    enough = [r for r in patient.of(Technique.CONVENTIONAL) if (r.tumor.tcp_log_logistic or 0.0) >= ENOUGH]
+    least = min(enough, key=lambda r: r.tumor.d95_eqd2_gy, default=usual)
+    if least is usual:
+        return ""
+    return f" {least.scheme.label} controls {_percent(least.tumor.tcp_log_logistic)} % already."
 
 
 def _pays(usual: SchemeResult, steep: SchemeResult, before: CordPays, after: CordPays) -> str:
@@ -216,6 +233,18 @@ def _price(result: SchemeResult) -> str:
             f"{rx.coverage_percent:g} % are wanted"
         )
     return f"{'; '.join(said)}." if said else ""
+
+
+def _bone(steep: SchemeResult, others: Sequence[SchemeResult]) -> str:
+    """Vertebral fractures: a share of a series, not a probability."""
+    risk = steep.report.fracture
+    if risk is None:
+        return ""
+    text = f"of the vertebrae that got {risk.band} (as {steep.scheme.label}) {risk.band_percent:.0f} % fractured"
+    less = [r for r in others if r.report.fracture is not None and r.report.fracture.band_percent < risk.band_percent]
+    if less and less[-1].report.fracture is not None:
+        text += f", of those treated as {less[-1].scheme.label} {less[-1].report.fracture.band_percent:.0f} %"
+    return f"{text} [{risk.band_source.standing.label}]."
 
 
 def _where(tumor: TumorGets) -> str:

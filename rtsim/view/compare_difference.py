@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rtsim.evaluate.comparison import compared_cord, compared_target
+from rtsim.evaluate.comparison_measure import compared_cord, compared_target
 from rtsim.typing import FloatArray
 from rtsim.view._backend import matplotlib_module
 from rtsim.view.compare_model import ComparedPatient, ComparedPlan

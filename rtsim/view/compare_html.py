@@ -38,8 +38,8 @@ table.side tr.key td { font-weight: 700; }
 table.side td.warn { color: var(--bad); }
 .patient { border-top: 3px solid var(--ink); margin-top: 40px; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--muted); }
-@media print { main { max-width: none; } table.side { font-size: 9.5px; } details > * { display: block; }
-  .patient { break-before: page; } }
+@media print { main { max-width: none; } .notes { font-size: 9.5px; } table.side { font-size: 9.5px; }
+  details > * { display: block; } .patient { break-before: page; } }
 """
 
 
@@ -156,7 +156,7 @@ def _row(line: Line) -> str:
 
 
 def _is_warning(cell: str) -> bool:
-    return any(word in cell for word in ("TOO WEAK", "NOT HELD", "!"))
+    return any(word in cell for word in ("TOO WEAK", "UNDERDOSED", "NOT HELD", "!"))
 
 
 def _difference_section(patients: Sequence[ComparedPatient], pictures: ComparisonPictures) -> str:
@@ -184,7 +184,7 @@ def _links(patient: ComparedPatient) -> str:
 
 
 def _adequacies(patient: PatientComparison) -> str:
-    said = [f"{r.scheme.label}: {r.adequacy}" for r in patient.results if r.adequacy is not None]
+    said = [f"{r.scheme.label}: {' '.join(r.adequacy_sentences)}" for r in patient.results if r.adequacy_sentences]
     return "<h3>Is the dose given for such a tumor?</h3>" + _list(tuple(said)) if said else ""
 
 

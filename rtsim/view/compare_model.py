@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rtsim.biology import Histology
 from rtsim.dose.result import Dose
 from rtsim.evaluate import GradeReport, delivery_summary, grade
-from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, SchemeResult, scheme_result
+from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, SchemeResult
+from rtsim.evaluate.comparison_measure import scheme_result
 from rtsim.optimize.plan import Planned
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Protocol

@@ -10,13 +10,8 @@ import numpy as np
 from rtsim.biology import eqd2_gy
 from rtsim.dose.dvh import dvh
 from rtsim.errors import GeometryError
-from rtsim.evaluate.comparison import (
-    CORD_ALPHA_BETA_GY,
-    PatientComparison,
-    SchemeResult,
-    compared_cord,
-    compared_target,
-)
+from rtsim.evaluate.comparison import CORD_ALPHA_BETA_GY, PatientComparison, SchemeResult
+from rtsim.evaluate.comparison_measure import compared_cord, compared_target
 from rtsim.phantom.structure import Structure
 from rtsim.protocol import Technique
 from rtsim.view._backend import matplotlib_module

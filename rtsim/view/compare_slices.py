@@ -14,7 +14,8 @@ import numpy as np
 
 from rtsim.biology import eqd2_gy
 from rtsim.errors import InputError
-from rtsim.evaluate.comparison import CORD_ALPHA_BETA_GY, SchemeResult, compared_cord, compared_target
+from rtsim.evaluate.comparison import CORD_ALPHA_BETA_GY, SchemeResult
+from rtsim.evaluate.comparison_measure import compared_cord, compared_target
 from rtsim.phantom.structure import Structure
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 from rtsim.view._backend import matplotlib_module

@@ -13,14 +13,8 @@ from rtsim.biology import histology, histology_names
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.evaluate import GradeReport, grade
-from rtsim.evaluate.comparison import (
-    NotPlanned,
-    PatientComparison,
-    Scheme,
-    best,
-    differences,
-    scheme_result,
-)
+from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, best, differences
+from rtsim.evaluate.comparison_measure import scheme_result
 from rtsim.evaluate.comparison_text import comparison_lines, comparison_text, difference_text
 from rtsim.evaluate.comparison_words import ENOUGH, SMALL_GAIN, TOO_LITTLE, Verdict, headline, lesson, verdict
 from rtsim.protocol import Technique, load_protocol
@@ -45,15 +39,16 @@ def flat_dose(dose_gy: float, fractions: int) -> Dose:
 
 
 @cache
-def graded(scheme: Scheme, dose: Dose) -> GradeReport:
+def graded(scheme: Scheme, tumor: str | None, dose: Dose) -> GradeReport:
     protocol = load_protocol(scheme.protocol)
-    return grade(dose, spine(), protocol.prescription("PTV", scheme.dose_gy), protocol)
+    kind = None if tumor is None else histology(tumor)
+    return grade(dose, spine(), protocol.prescription("PTV", scheme.dose_gy), protocol, histology=kind)
 
 
 @cache
 def plan(scheme: Scheme, tumor: str | None, dose: Dose) -> ComparedPlan:
     kind = None if tumor is None else histology(tumor)
-    result = scheme_result(scheme, dose, spine(), graded(scheme, dose), histology=kind)
+    result = scheme_result(scheme, dose, spine(), graded(scheme, tumor, dose), histology=kind)
     return ComparedPlan(result=result, dose=dose, phantom=spine(), notes=("made for this test",))
 
 
@@ -225,6 +220,44 @@ def test_text_and_page_show_the_same_rows_with_sources_and_standing() -> None:
     assert sources
     assert all(s.startswith("data:image/png;base64,") for s in sources), "everything is in the one file"
     assert len(sources) == len(pictures.all) == 3
+
+
+def test_what_the_bone_pays() -> None:
+    """Sahgal 2013: 39 % fractured at 24 Gy or more per fraction, 10 % at 19 Gy or less; conventional: not said."""
+    once = Scheme(dose_gy=24.0, fractions=1, technique=Technique.STEREOTACTIC, protocol="spine_sbrt_1fx")
+    plans = (
+        plan(USUAL, "renal", flat_dose(30.0, 10)),
+        plan(STEEP, "renal", bent_dose(0.9, 2)),
+        plan(once, "renal", bent_dose(1.0, 1)),
+    )
+    c = patient("renal", *plans).comparison
+    (row,) = (line for line in comparison_lines(c) if line.title == "fractured, in a series")
+    assert row.cells == ("-", "10 %", "39 %")
+    assert "39 % fractured, of those treated as 24/2 10 %" in lesson(c)
+    assert any("Sahgal et al. 2013" in s.citation for s in c.sources)
+
+
+def test_the_weakest_course_that_is_enough_is_named() -> None:
+    """Myeloma: 20 Gy in 5 controls 85.4 % by its tier (D50 15 Gy, k 4, alpha/beta 10)."""
+    five = Scheme(dose_gy=20.0, fractions=5, technique=Technique.CONVENTIONAL, protocol="spine_conventional_5fx")
+    plans = (
+        plan(five, "myeloma", flat_dose(20.0, 5)),
+        plan(USUAL, "myeloma", flat_dose(30.0, 10)),
+        plan(STEEP, "myeloma", bent_dose(0.9, 2)),
+    )
+    control = 1.0 / (1.0 + (15.0 / (20.0 * 14.0 / 12.0)) ** 4)
+    assert f"20/5 controls {100 * control:.0f} % already" in lesson(patient("myeloma", *plans).comparison)
+
+
+def test_a_dose_that_does_not_reach_the_tumor_is_said() -> None:
+    """24 Gy in 2 is enough for a renal metastasis; 15 Gy of it in the tumor are not."""
+    weak = plan(STEEP, "renal", flat_dose(15.0, 2))
+    assert weak.result.is_underdosed
+    (row,) = (r for r in comparison_lines(patient("renal", weak).comparison) if r.title == "dose for this tumor")
+    assert row.cells == ("UNDERDOSED",)
+    page = comparison_html([patient("renal", weak)])
+    assert "<td class=warn>UNDERDOSED" in page
+    assert "TOO WEAK as planned" in page
 
 
 def test_values_outside_the_fit_are_marked() -> None:
