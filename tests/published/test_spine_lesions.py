@@ -274,7 +274,7 @@ def test_what_is_not_possible_is_said(given: dict[str, object], told: str) -> No
     [
         ({"cord_ap_mm": 12.5}, EpiduralGrade.ESCC_1B, "cannot be told from its neighbors"),
         ({"cord_ap_mm": 12.5}, EpiduralGrade.ESCC_3, "cannot be told from its neighbors"),
-        ({"cord_width_mm": 16.0, "canal_width_mm": 9.0}, EpiduralGrade.ESCC_2, "flattened cord needs"),
+        ({"cord_width_mm": 16.0, "canal_width_mm": 9.0}, EpiduralGrade.ESCC_2, "keeps its width"),
     ],
 )
 def test_grade_that_the_canal_cannot_hold_is_refused(

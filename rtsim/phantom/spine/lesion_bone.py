@@ -10,14 +10,15 @@ from rtsim.phantom.spine.sectors import BodyExtent, Involvement, Part
 from rtsim.phantom.spine.spec import LesionSite, SpineSpec
 from rtsim.phantom.spine.vertebra import Vertebra
 
-_RING = frozenset(set(Part) - {Part.BODY})
+_BEHIND = frozenset({Part.LAMINA_LEFT, Part.LAMINA_RIGHT, Part.SPINOUS})
+_RING = _BEHIND | {Part.PEDICLE_LEFT, Part.PEDICLE_RIGHT}
 INVOLVED = {
     LesionSite.WHOLE_BODY: Involvement(BodyExtent.DIFFUSE),
     LesionSite.BODY_LEFT: Involvement(BodyExtent.LEFT),
     LesionSite.BODY_RIGHT: Involvement(BodyExtent.RIGHT),
     LesionSite.PEDICLE_LEFT: Involvement(parts=frozenset({Part.PEDICLE_LEFT})),
     LesionSite.PEDICLE_RIGHT: Involvement(parts=frozenset({Part.PEDICLE_RIGHT})),
-    LesionSite.POSTERIOR: Involvement(parts=frozenset({Part.LAMINA_LEFT, Part.LAMINA_RIGHT, Part.SPINOUS})),
+    LesionSite.POSTERIOR: Involvement(parts=_BEHIND),
     LesionSite.CIRCUMFERENTIAL: Involvement(BodyExtent.DIFFUSE, _RING),
 }
 """Where a lesion of each site is, as the consensus on the CTV asks."""
@@ -32,7 +33,8 @@ def bone_tumor(spec: SpineSpec, vertebra: Vertebra, canal: Shape) -> Shape:
         case LesionSite.POSTERIOR:
             return Difference(_behind(vertebra), canal)
         case LesionSite.CIRCUMFERENTIAL:
-            around = Union((_in_pedicle(1.0, vertebra), _in_pedicle(-1.0, vertebra), _behind(vertebra)))
+            sides = (_in_pedicle(side, vertebra, with_joints=True) for side in (1.0, -1.0))
+            around = Union((*sides, _behind(vertebra)))
             return Union((front, Difference(around, canal)))
         case _:
             return front
@@ -56,8 +58,8 @@ def _in_body(spec: SpineSpec, row: Level) -> Shape:
     return Union(tuple(Ellipsoid(center, radii) for center, radii in lobes), 3.0)
 
 
-def _in_pedicle(side: float, vertebra: Vertebra) -> Shape:
-    """The pedicle from the body's back to the joints behind it; side +1 is left."""
+def _in_pedicle(side: float, vertebra: Vertebra, *, with_joints: bool = False) -> Shape:
+    """The pedicle behind the body, and the joints behind it when asked for; side +1 is left."""
     p, left = vertebra.placement, side > 0
     row = p.level
     pedicle = vertebra.pedicle_left if left else vertebra.pedicle_right
@@ -65,7 +67,8 @@ def _in_pedicle(side: float, vertebra: Vertebra) -> Shape:
     u = side * (row.canal_width_mm / 2 + row.pedicle_width_mm / 2)
     center = (u, p.canal_v_mm - 0.18 * row.canal_ap_mm, 0.12 * p.posterior_height_mm)
     radii = (0.9 * row.pedicle_width_mm + 3.0, 0.62 * row.canal_ap_mm, 0.46 * p.posterior_height_mm)
-    bone = Difference(Union((pedicle.grown(0.6), behind), 1.5), vertebra.body.grown(0.2))
+    bone: Shape = Union((pedicle.grown(0.6), behind), 1.5) if with_joints else pedicle
+    bone = Difference(bone, vertebra.body.grown(0.2))
     return Intersection((p.place(Ellipsoid(center, radii)), bone))
 
 

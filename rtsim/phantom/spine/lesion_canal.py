@@ -156,10 +156,10 @@ def _squeezed(spec: SpineSpec, placement: Placement, column: Column) -> CanalCon
     cord: Shape = column.cord()
     cauda: Shape = column.cauda()
     if has_cord:
-        cord = Intersection((squeeze.pressed(column.cord()), sac))
+        cord = Intersection((squeeze.pressed(column.cord(), column.sac()), sac))
         cauda = Intersection((cauda, sac))
     elif spec.epidural in {EpiduralGrade.ESCC_2, EpiduralGrade.ESCC_3}:
-        cauda = Intersection((squeeze.pressed(column.cauda()), sac))
+        cauda = Intersection((squeeze.pressed(column.cauda(), column.sac()), sac))
     else:
         gap = 0.0 if spec.epidural is EpiduralGrade.ESCC_1A else ROOTS_GAP_MM
         cauda = Intersection((cauda, refuge.grown(-gap)))

@@ -25,9 +25,9 @@ from rtsim.typing import FloatArray
 
 LEAST_SHARE_CM3: Final = 0.02
 """Less of the GTV in a part than this is the coarseness of contours that touch. [A]"""
-LATERALIZED: Final = 0.85
+LATERALIZED: Final = 0.75
 """A body lesion with more than this part of it on one side is lateralized. [A]"""
-DIFFUSE: Final = 1 / 3
+DIFFUSE: Final = 0.25
 """A body lesion that is not lateralized and fills more than this part of the body is diffuse. [A]"""
 
 
@@ -175,9 +175,11 @@ def involvement(gtv: Structure, vertebra: Vertebra) -> Involvement:
     for part in Part:
         own = np.minimum(coverage(part_shape(vertebra, part), grid), left_over)
         left_over -= own
-        share[part] = float(np.minimum(tumor, own).sum()) * grid.voxel_volume_cm3
+        # what the two surely share: a voxel half of which is tumor and half of which is bone may hold both apart
+        shared = np.maximum(tumor + own - 1.0, 0.0)
+        share[part] = float(shared.sum()) * grid.voxel_volume_cm3
         if part is Part.BODY:
-            extent = _extent(np.minimum(tumor, own), grid, vertebra)
+            extent = _extent(shared, grid, vertebra)
     parts = frozenset(p for p, cm3 in share.items() if cm3 >= LEAST_SHARE_CM3 and p is not Part.BODY)
     if extent is BodyExtent.NONE and not parts:
         raise GeometryError(

@@ -27,6 +27,8 @@ FLUID_LEFT = 0.28
 """Grade 2: part of the squeezed sac that is fluid. [A]"""
 FAR_GAP_MM = 0.5
 """Grade 2: half the fluid between the cord and the far side of the sac. [A]"""
+LEAST_ACROSS = 0.9
+"""A cord that is narrower than this across the push would not be flattened but eaten. [A]"""
 STEP_MM = 1.0
 _WIDE_MM = 300.0
 
@@ -71,7 +73,7 @@ class Squeeze:
         """The squeeze of a grade from a site; ``sac_mm`` and ``cord_mm`` are half widths in (x, AP).
 
         Raises:
-            InputError: the squeezed cord does not fit into the sac.
+            InputError: the flattened cord does not fit into the sac.
         """
         # at least two thick CT slices show the worst
         flat = max(3.2, 0.22 * placement.posterior_height_mm)
@@ -79,20 +81,18 @@ class Squeeze:
         push = _push(site)
         if site is LesionSite.CIRCUMFERENTIAL:
             worst, cord = _ring(grade, sac_mm, cord_mm)
+            if cord is not None:
+                _check_fits(grade, placement, cord.half_mm[0], cord_mm[0], sac_mm[0])
             return cls(placement, push, worst, cord, flat, reach)
         axis = 0 if abs(push[0]) > abs(push[1]) else 1
         along, across = FLATTENED[grade]
         q_n, q_t = along * cord_mm[axis], min(across * cord_mm[1 - axis], 0.88 * sac_mm[1 - axis])
+        _check_fits(grade, placement, q_t, cord_mm[1 - axis], sac_mm[1 - axis])
         r_n, r_t = q_n, q_t
         if grade is EpiduralGrade.ESCC_2:
             r_n = q_n + FAR_GAP_MM
             r_t = q_n * q_t / ((1.0 - FLUID_LEFT) * r_n)
         shift = _furthest(push, _pair(axis, r_n, r_t), sac_mm)
-        if shift is None:
-            raise InputError(
-                f"epidural is {grade.value} at {placement.level.name}: the flattened cord needs {2 * r_t:.1f} mm "
-                f"across, the thecal sac has {2 * sac_mm[1 - axis]:.1f} mm; use a lower grade or another site"
-            )
         back = shift - (r_n - q_n)
         worst = Ellipse((shift * push[0], shift * push[1]), _pair(axis, r_n, r_t))
         cord = Ellipse((back * push[0], back * push[1]), _pair(axis, q_n, q_t))
@@ -120,13 +120,10 @@ class Squeeze:
                 sections.append(Section(z, end.center_mm, (_WIDE_MM, _WIDE_MM)))
         return Sweep(tuple(sorted(sections, key=lambda s: s.z_mm)))
 
-    def pressed(self, cord: Sweep) -> Sweep:
+    def pressed(self, cord: Sweep, sac: Sweep) -> Sweep:
         """The cord (or the roots) displaced and flattened."""
-        return self.cord_moved(cord) if self.cord is not None else cord
-
-    def cord_moved(self, cord: Sweep) -> Sweep:
-        """See pressed."""
-        assert self.cord is not None
+        if self.cord is None:
+            return cord
         z0, low, high = self.z_mm, cord.sections[0].z_mm, cord.sections[-1].z_mm
         kept = [s for s in cord.sections if abs(s.z_mm - z0) > self.reach_mm]
         moved = []
@@ -134,7 +131,8 @@ class Squeeze:
             if not low < z0 + dz < high:
                 continue
             own, t = section_at(cord, z0 + dz), self.weight(dz)
-            x, y = (c + t * w for c, w in zip(own.center_mm, self.cord.center_mm, strict=True))
+            goal = np.array(section_at(sac, z0 + dz).center_mm) + self.cord.center_mm
+            x, y = (float(c + t * (g - c)) for c, g in zip(own.center_mm, goal, strict=True))
             a, b = (o + t * (w - o) for o, w in zip(own.half_widths_mm, self.cord.half_mm, strict=True))
             moved.append(Section(z0 + dz, (x, y), (a, b)))
         return replace(cord, sections=tuple(sorted((*kept, *moved), key=lambda s: s.z_mm)))
@@ -161,6 +159,15 @@ def section_at(tube: Sweep, z_mm: float) -> Section:
     table = np.array([(s.z_mm, *s.center_mm, *s.half_widths_mm) for s in tube.sections])
     x, y, a, b = (float(np.interp(z_mm, table[:, 0], table[:, i])) for i in range(1, 5))
     return Section(z_mm, (x, y), (a, b))
+
+
+def _check_fits(grade: EpiduralGrade, placement: Placement, flattened: float, cord: float, sac: float) -> None:
+    if flattened < LEAST_ACROSS * cord:
+        raise InputError(
+            f"epidural is {grade.value} at {placement.level.name}: a flattened cord keeps its width of "
+            f"{2 * cord:.1f} mm at the least, and the thecal sac has {2 * sac:.1f} mm; use a lower grade or another "
+            "site"
+        )
 
 
 def _push(site: LesionSite) -> Pair:
@@ -196,8 +203,8 @@ def _ring(grade: EpiduralGrade, sac_mm: Pair, cord_mm: Pair) -> tuple[Ellipse, E
             return Ellipse((0.0, 0.0), cord), Ellipse((0.0, 0.0), cord)
 
 
-def _furthest(push: Pair, half_mm: Pair, sac_mm: Pair) -> float | None:
-    """How far the refuge can be pushed and still lie in the sac (half widths about 0); None when it never does."""
+def _furthest(push: Pair, half_mm: Pair, sac_mm: Pair) -> float:
+    """How far the refuge can be pushed and still lie in the sac (half widths about 0)."""
     angle = np.linspace(0.0, 2.0 * np.pi, 181)
     x, y = half_mm[0] * np.cos(angle), half_mm[1] * np.sin(angle)
 
@@ -205,8 +212,6 @@ def _furthest(push: Pair, half_mm: Pair, sac_mm: Pair) -> float | None:
         u, v = (x + shift * push[0]) / sac_mm[0], (y + shift * push[1]) / sac_mm[1]
         return float((u * u + v * v).max()) <= 1.0
 
-    if not fits(0.0):
-        return None
     low, high = 0.0, max(sac_mm)
     for _ in range(40):
         middle = (low + high) / 2
