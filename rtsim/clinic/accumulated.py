@@ -204,11 +204,13 @@ def assess(
         previous=str(previous),
         rows=rows,
         judged=judged,
-        conditions=conditions(judged.previous_eqd2_gy, judged.this_eqd2_gy, previous.months_ago, technique=technique),
+        conditions=conditions(
+            judged.previous_eqd2_gy, judged.this_eqd2_gy, previous.months_ago, technique=technique, rule=chosen
+        ),
         rule=chosen,
         budget=budget,
         table=table,
-        notes=_notes(previous, judged, rows, chosen, budget),
+        notes=(*_beyond(drawn, rows), *_notes(previous, judged, rows, chosen, budget)),
     )
 
 
@@ -242,6 +244,15 @@ def _row(
         this_eqd2_gy=this_eqd2,
         accumulated_eqd2_gy=accumulated,
         unreached_cm3=before.unreached_cm3,
+    )
+
+
+def _beyond(drawn: dict[str, Structure], rows: tuple[CourseSum, ...]) -> tuple[str, ...]:
+    """What is drawn and in no row."""
+    return tuple(
+        f"{s.name} lies wholly beyond the grid of one of the doses: the courses are not added there."
+        for key, s in drawn.items()
+        if not any(r.key == key for r in rows)
     )
 
 

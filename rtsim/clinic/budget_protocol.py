@@ -7,7 +7,7 @@ from typing import Final
 
 from rtsim.clinic.cord_budget import CAUDA_AS_SAC, Budget, Rule, remaining_budget
 from rtsim.clinic.previous import PreviousCourse
-from rtsim.errors import InputError
+from rtsim.errors import GeometryError, InputError
 from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
@@ -89,7 +89,8 @@ def with_remaining_budget(
 def previous_eqd2_gy(previous: PreviousCourse, phantom: Phantom | None) -> dict[str, float]:
     """Near-maximum EQD2_2 that the previous course gave to cord, PRV, thecal sac and cauda, by canonical key.
 
-    A scheme gave all the same. Of a dose, what is not drawn gets the most of what is drawn in the canal.
+    A scheme gave all the same. Of a dose, what is not drawn, or lies wholly beyond its grid, is counted with the most
+    that anything drawn in the canal got.
 
     Raises:
         InputError: a dose without a phantom, or with one in which nothing of the cord is drawn.
@@ -104,7 +105,15 @@ def previous_eqd2_gy(previous: PreviousCourse, phantom: Phantom | None) -> dict[
         raise InputError(
             "no spinal cord, canal, thecal sac or cauda equina is drawn: what the previous dose gave it cannot be read"
         )
-    read = {key: previous.given_to(structure).eqd2_gy for key, structure in found.items()}
+    read: dict[str, float] = {}
+    beyond: GeometryError | None = None
+    for key, structure in found.items():
+        try:
+            read[key] = previous.given_to(structure).eqd2_gy
+        except GeometryError as error:
+            beyond = error
+    if beyond is not None and not read:
+        raise beyond
     return {key: read.get(key, max(read.values())) for key in keys}
 
 

@@ -22,6 +22,8 @@ CUMULATIVE_EQD2_GY: Final = 70.0
 COURSE_EQD2_GY: Final = 25.0
 MOST_SHARE: Final = 0.5
 LEAST_MONTHS: Final = 5.0
+NIEDER_EQD2_GY: Final = 67.75
+"""135.5 Gy BED_2 of two conventional courses (Nieder et al. 2006): said where it is passed, not a limit."""
 LEAST_PREVIOUS_EQD2_GY: Final = 20.0
 """EQD2_2 of 8 Gy in one fraction, the least of the usual courses. Below it the share of 0.5 would forbid what one
 course alone may give; the series behind it had 30 to 50 Gy before."""
@@ -122,6 +124,7 @@ def conditions(
     months_ago: float | None,
     *,
     technique: Technique = Technique.STEREOTACTIC,
+    rule: Rule = Rule.REIRRADIATION,
 ) -> tuple[Condition, ...]:
     """The four conditions of HyTEC on a second course, judged.
 
@@ -130,25 +133,32 @@ def conditions(
         months_ago: None when the interval is not known.
         technique: of the second course. The limit on the course and its share were found for SBRT, and are not asked
             of a conventional one.
+        rule: by which the course was limited. Held as one course because hardly anything was given before, it is not
+            asked for its share either.
     """
     total = previous_eqd2_gy + this_eqd2_gy
     share = this_eqd2_gy / total if total > 0 else 0.0
     is_sbrt = technique is Technique.STEREOTACTIC
     source = HYTEC_REIRRADIATION if is_sbrt else CONVENTIONAL_AGAIN
+    exempt = "" if is_sbrt else "found for stereotactic courses; this one is conventional"
+    if rule is Rule.ONE_COURSE and (months_ago is None or months_ago >= LEAST_MONTHS):
+        exempt = f"hardly any dose before: both courses together are held to the {CORD_EQD2_GY:g} Gy of one"
     added = f"{previous_eqd2_gy:.1f} + {this_eqd2_gy:.1f} Gy, as if both maxima fell on the same point"
+    if not is_sbrt and total > NIEDER_EQD2_GY:
+        added += f"; more than the {NIEDER_EQD2_GY:.1f} Gy of Nieder 2006"
     return (
         _at_most("cumulative EQD2", total, CUMULATIVE_EQD2_GY, "Gy", added, source),
-        _at_most("EQD2 of this course", this_eqd2_gy, COURSE_EQD2_GY, "Gy", "", source, asked=is_sbrt),
-        _at_most("share of this course", share, MOST_SHARE, "", "of the cumulative EQD2", source, asked=is_sbrt),
+        _at_most("EQD2 of this course", this_eqd2_gy, COURSE_EQD2_GY, "Gy", "", source, exempt),
+        _at_most("share of this course", share, MOST_SHARE, "", "of the cumulative EQD2", source, exempt),
         _interval(months_ago, source),
     )
 
 
 def _at_most(
-    name: str, value: float, limit: float, unit: str, reason: str, source: Source, *, asked: bool = True
+    name: str, value: float, limit: float, unit: str, reason: str, source: Source, exempt: str = ""
 ) -> Condition:
-    if not asked:
-        verdict, reason = Verdict.NOT_ASKED, "found for stereotactic courses; this one is conventional"
+    if exempt:
+        verdict, reason = Verdict.NOT_ASKED, exempt
     else:
         verdict = Verdict.MET if value <= limit * (1.0 + 1e-9) else Verdict.NOT_MET
     return Condition(

@@ -25,9 +25,10 @@ def reirradiation_section(found: Reirradiation | None) -> str:
     )
     rows = "".join(_row(r) for r in found.rows)
     asked = "<tr><th>verdict<th>condition<th>wanted<th>got<th>why<th>source and standing</tr>"
-    items = "".join(_condition(c) for c in found.conditions)
+    numbers = {source: n for n, source in enumerate(found.sources, start=1)}
+    items = "".join(_condition(c, numbers[c.source]) for c in found.conditions)
     notes = "".join(f"<li>{escape(n)}</li>" for n in found.notes)
-    sources = "".join(f"<li>{escape(str(s))}</li>" for s in found.sources)
+    sources = "".join(f"<li id='r{n}'>[R{n}] {escape(str(s))}</li>" for s, n in numbers.items())
     return (
         f"<section class='limits {kind}'><h2>Re-irradiation</h2><p><b>{escape(found.headline)}</b></p>"
         f"<p>Previous course: {escape(found.previous)}.</p></section>"
@@ -47,12 +48,12 @@ def _row(r: CourseSum) -> str:
     )
 
 
-def _condition(c: Condition) -> str:
+def _condition(c: Condition, number: int) -> str:
     kind, sign = _SIGN[c.verdict]
     standing = c.source.standing
     return (
         f"<tr class='{kind}'><td>{sign}{escape(c.verdict.value)}<td>{escape(c.name)}<td class='n'>{escape(c.wanted)}"
-        f"<td class='n'>{escape(c.got)}<td>{escape(c.reason)}<td>{escape(c.source.citation)} "
+        f"<td class='n'>{escape(c.got)}<td>{escape(c.reason)}<td><a href='#r{number}'>[R{number}]</a> "
         f"<span class='standing {standing.name.lower()}'>{escape(standing.label)}</span></tr>"
     )
 

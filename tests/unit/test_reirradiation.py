@@ -170,6 +170,8 @@ def test_each_condition_fails_by_itself(previous: float, now: float, months: flo
 def test_a_conventional_course_is_not_asked_what_was_found_for_sbrt() -> None:
     got = conditions(37.5, 30.0, 8.0, technique=CONVENTIONAL)
     assert [c.verdict for c in got] == [Verdict.MET, Verdict.NOT_ASKED, Verdict.NOT_ASKED, Verdict.MET]
+    assert "Nieder" not in got[0].reason  # 67.5 Gy; 135.5 Gy BED_2 are 67.75
+    assert "Nieder 2006" in conditions(37.5, 30.5, 8.0, technique=CONVENTIONAL)[0].reason
 
 
 @pytest.mark.parametrize("name", names())
@@ -270,6 +272,35 @@ def test_maxima_apart_add_less_voxel_by_voxel(phantom: Phantom) -> None:
     assert (row.previous_eqd2_gy, row.this_eqd2_gy) == pytest.approx((37.5, 20.0), rel=1e-3)
     assert row.added_eqd2_gy == pytest.approx(57.5, rel=1e-3)
     assert row.accumulated_eqd2_gy == pytest.approx(37.5, rel=1e-3)
+
+
+def test_what_lies_beyond_the_old_dose_is_said_and_counted_with_the_most() -> None:
+    """A cauda of 60 mm below the cord, and an old dose that ends between them."""
+    grid = Grid((30, 8, 8), (4.0, 4.0, 4.0), (-14.0, -14.0, -58.0))
+    z = np.broadcast_to(grid.z_mm[:, None, None], grid.shape)
+    masks = {"spinal_cord": z > 0.0, "cauda_equina": z < -20.0, "PTV": z > 40.0}
+    roles = {"spinal_cord": Role.OAR, "cauda_equina": Role.OAR, "PTV": Role.PTV}
+    made = Phantom.from_arrays(np.zeros(grid.shape), (4.0,) * 3, grid.origin_mm, masks, roles=roles)
+    upper = Grid((15, 8, 8), (4.0, 4.0, 4.0), (-14.0, -14.0, 2.0))
+    previous = PreviousCourse(fractions=10, dose=_uniform(made, 30.0, 10, upper), months_ago=8.0)
+    limited = with_remaining_budget(load_protocol("spine_sbrt_2fx"), previous, phantom=made)
+    held = {g.structure: g.value for g in limited.goals if g.priority is Priority.HARD}
+    assert held["spinal_cord"] == held["cauda_equina"] == 12.28
+    found = assess(_uniform(made, 12.0, 2), made, previous)
+    assert [r.key for r in found.rows] == ["spinal_cord"]
+    assert any("cauda_equina lies wholly beyond" in n for n in found.notes)
+
+
+def test_after_hardly_any_dose_the_share_is_not_asked(phantom: Phantom) -> None:
+    """2 Gy in 1 is EQD2 2 Gy: as one course 42.6 Gy are left, 16.5 Gy in 2, and the interval is met."""
+    found = assess(_uniform(phantom, 16.0, 2), phantom, PreviousCourse.scheme("2/1", months_ago=8.0))
+    assert [c.verdict.value for c in found.conditions] == ["met", "not asked", "not asked", "met"]
+    assert found.is_held
+    assert found.rule is Rule.ONE_COURSE
+    soon = assess(_uniform(phantom, 5.0, 2), phantom, PreviousCourse.scheme("30/10", months_ago=3.0))
+    assert [c.name for c in soon.unmet] == ["interval"]
+    assert soon.is_held
+    assert "Both courses together stay within what one may give" in soon.headline
 
 
 def test_a_turned_dose_is_read_where_it_came_to(phantom: Phantom) -> None:
