@@ -140,6 +140,28 @@ def test_info_lists_what_is_bundled(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     for name in ("spine_t8_epidural", "spine_sbrt_1fx", "spine_conventional_10fx", "generic_6fff", "renal"):
         assert name in out
+    assert out.index("spine_c6 ") < out.index("spine_t8_epidural") < out.index("spine_s1_chordoma")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("spine_t8_epidural", ("T8 ", "ESCC 1b", "renal", "24/2, stereotactic")),
+        ("spine_t8_myeloma", ("T8 ", "ESCC 1b", "myeloma", "30/10, conventional")),
+        ("spine_t12_renal_carbon", ("T12 ", "ESCC 1a", "27/3, stereotactic", "carbon-peek screws")),
+        ("spine_t7_sarcoma_cage", ("titanium screws and cage",)),
+        ("spine_l4_thyroid_cement", ("cement, collapsed",)),
+        ("spine_t9_lung_again", ("irradiated before",)),
+        ("spine_c6_ependymoma", ("in the cord",)),
+        ("spine_t5_meningioma", ("in the dura",)),
+    ],
+)
+def test_info_says_of_a_spine_what_one_looks_for(
+    name: str, said: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["info"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(f"  {name} "))
+    assert all(words in line for words in said), line
 
 
 def test_phantom_writes_a_series_that_info_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
