@@ -30,6 +30,7 @@ from rtsim.view import write_picture
 from rtsim.view.compare_html import write_comparison
 from rtsim.view.compare_model import ComparedPatient, ComparedPlan, compared_patient, compared_plan
 from rtsim.view.compare_pictures import compare_pictures
+from rtsim.view.compare_twins import are_of_one_matter, are_twins, with_beams_of
 
 _PLANS = "plans"
 """Folder of the plans that are kept."""
@@ -54,7 +55,7 @@ def compare(arguments: argparse.Namespace) -> ExitCode:
     refuse_existing(output, overwrite=arguments.overwrite)
     with whole_folder(output, overwrite=arguments.overwrite) as folder, steps(quiet=arguments.quiet) as bars:
         planning = _Planning(arguments=arguments, schemes=schemes, folder=folder)
-        compared = _all_plans(planning, patients, bars)
+        compared = _with_twins(_all_plans(planning, patients, bars), bars)
         with bars.step("pictures, page") as progress:
             text = "\n\n".join([*(comparison_text(c.comparison) for c in compared), *_differences(compared)])
             record = record_of_comparison([c.comparison for c in compared], version=__version__)
@@ -108,6 +109,17 @@ def _all_plans(planning: _Planning, patients: Sequence[Patient], bars: Steps) ->
 
             compared.append(_patient(planning, patient, part))
     return compared
+
+
+def _with_twins(compared: list[ComparedPatient], bars: Steps) -> list[ComparedPatient]:
+    """Twins of the first patient get its beams, too: what differs then is matter alone."""
+    first, found = compared[0], compared[:1]
+    for other in compared[1:]:
+        if are_twins(first, other) and not are_of_one_matter(first, other):
+            with bars.step("the beams of the twin") as progress:
+                other = with_beams_of(first, other, progress)
+        found.append(other)
+    return found
 
 
 def _patient(planning: _Planning, patient: Patient, progress: Progress) -> ComparedPatient:

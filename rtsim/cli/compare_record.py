@@ -97,4 +97,5 @@ def _difference(d: Difference) -> dict[str, Any]:
         "cord_gy": d.cord_gy,
         "cord_eqd2_gy": d.cord_eqd2_gy,
         "monitor_units_percent": d.monitor_units_percent,
+        "same_beams": {"gtv_d95_gy": d.gtv_d95_same_beams_gy, "cord_gy": d.cord_same_beams_gy},
     }

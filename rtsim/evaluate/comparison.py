@@ -170,6 +170,14 @@ class NeighborGets:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BeamsOfTwin:
+    """What tumor (D95%) and cord (D0.035cc) get from the beams of another patient's plan, in Gy."""
+
+    gtv_d95_gy: float
+    cord_gy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SchemeResult:
     """One plan, measured for the comparison; ``report`` is its whole grade.
 
@@ -179,6 +187,7 @@ class SchemeResult:
         coverage_percent: of the PTV that gets ``covered_at`` percent of the prescription: 95 in conventional plans, as
             ICRU 50 has it, 100 in stereotactic ones.
         delivery: None when the dose came without a plan.
+        twin: what the beams of the patient that this one is compared with give here; None when nobody computed it.
     """
 
     scheme: Scheme
@@ -189,6 +198,7 @@ class SchemeResult:
     coverage_percent: float
     adequacy: Adequacy | None = None
     delivery: DeliverySummary | None = None
+    twin: BeamsOfTwin | None = None
 
     @property
     def covered_at(self) -> float:
@@ -320,6 +330,18 @@ class Difference:
         """The same as EQD2 (alpha/beta 2 Gy)."""
         a, b = self.first.cord, self.second.cord
         return None if a is None or b is None else b.eqd2_gy - a.eqd2_gy
+
+    @property
+    def gtv_d95_same_beams_gy(self) -> float | None:
+        """D95% of the GTV when the second gets the beams of the first: what matter alone does."""
+        twin = self.second.twin
+        return None if twin is None else twin.gtv_d95_gy - self.first.tumor.d95_gy
+
+    @property
+    def cord_same_beams_gy(self) -> float | None:
+        """D0.035cc of the cord likewise."""
+        twin, cord = self.second.twin, self.first.cord
+        return None if twin is None or twin.cord_gy is None or cord is None else twin.cord_gy - cord.near_max_gy
 
     @property
     def monitor_units_percent(self) -> float | None:

@@ -15,6 +15,7 @@ from rtsim.evaluate.comparison import (
     CORD_ALPHA_BETA_GY,
     NEIGHBORS,
     ORGAN_ALPHA_BETA_GY,
+    BeamsOfTwin,
     CordLimit,
     CordPays,
     NeighborGets,
@@ -69,6 +70,20 @@ def scheme_result(
         neighbors=tuple(n for key in NEIGHBORS if (n := _neighbor(key, dose, phantom, report)) is not None),
         adequacy=None if histology is None else adequacy(histology, scheme.dose_gy, scheme.fractions),
         delivery=delivery,
+    )
+
+
+def beams_of_twin(dose: Dose, phantom: Phantom, prescribed: str) -> BeamsOfTwin:
+    """Tumor and cord in the dose of another patient's beams.
+
+    Args:
+        prescribed: name of the target, for a patient without GTV and CTV.
+    """
+    cord = compared_cord(phantom)
+    h = None if cord is None else _dvh_or_none(dose, cord)
+    return BeamsOfTwin(
+        gtv_d95_gy=dvh(dose, compared_target(phantom, prescribed)).dose_gy_at_percent(95),
+        cord_gy=None if h is None else h.dose_gy_at(_NEAR_MAX_CM3),
     )
 
 

@@ -237,8 +237,19 @@ def difference_lines(found: Sequence[Difference]) -> tuple[Line, ...]:
         ("cord EQD2 (alpha/beta 2)", lambda d: d.cord_eqd2_gy, "Gy", 1),
         ("monitor units", lambda d: d.monitor_units_percent, "%", 1),
     )
+    if any(d.second.twin is not None for d in found):
+        rows = (
+            ("same beams: GTV D95%", lambda d: d.gtv_d95_same_beams_gy, "Gy", 2),
+            ("same beams: cord D0.035cc", lambda d: d.cord_same_beams_gy, "Gy", 2),
+            *((f"own plan: {title}", read, unit, digits) for title, read, unit, digits in rows),
+        )
     return tuple(
-        Line(group="", title=title, cells=tuple(_signed(read(d), unit, digits) for d in found))
+        Line(
+            group="",
+            title=title,
+            cells=tuple(_signed(read(d), unit, digits) for d in found),
+            is_key=title.startswith("same beams"),
+        )
         for title, read, unit, digits in rows
     )
 

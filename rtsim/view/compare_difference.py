@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from rtsim.evaluate.comparison_measure import compared_cord, compared_target
+from rtsim.dose.result import Dose
+from rtsim.evaluate.comparison_measure import compared_target
 from rtsim.typing import FloatArray
 from rtsim.view._backend import matplotlib_module
 from rtsim.view.compare_model import ComparedPatient, ComparedPlan
@@ -15,34 +16,28 @@ from rtsim.view.report_pictures import half_width_mm
 from rtsim.view.slices import Plane, Window, draw_outlines, window_of
 from rtsim.view.style import Style, styles_for
 
-SAME_PLACE_MM: Final = 2.0
-"""Twins have their tumors in the same place, to within this."""
 SCALE_PERCENT: Final = 20.0
 """The color scale runs from minus to plus this, percent of the prescription."""
 _QUIET_PERCENT: Final = 1.0
 """Smaller differences stay transparent."""
 _INK: Final = "#F2F2F2"
-_COLUMN, _LEFT, _RIGHT, _TOP, _BOTTOM = 2.75, 0.35, 1.15, 0.95, 0.55
-
-
-def are_twins(first: ComparedPatient, second: ComparedPatient) -> bool:
-    """True when tumor and cord of both lie in the same place, so that a difference of doses means something."""
-    a, b = first.plans[0], second.plans[0]
-    pairs = [(compared_target(a.phantom, _rx(a)), compared_target(b.phantom, _rx(b)))]
-    cords = compared_cord(a.phantom), compared_cord(b.phantom)
-    if cords[0] is not None and cords[1] is not None:
-        pairs.append((cords[0], cords[1]))
-    return all(np.linalg.norm(np.subtract(s.centroid_mm, t.centroid_mm)) <= SAME_PLACE_MM for s, t in pairs)
+_COLUMN, _LEFT, _RIGHT, _TOP, _BOTTOM = 2.75, 0.8, 1.15, 0.95, 0.55
 
 
 def difference_figure(first: ComparedPatient, second: ComparedPatient) -> Any:
-    """A matplotlib Figure: second minus first in percent of the prescription, axial and sagittal, a column a scheme."""
+    """A matplotlib Figure: second minus first in percent of the prescription, a column for each scheme.
+
+    Rows: the same beams (where the second has ``twin_dose``), axial and sagittal; then each by its own plan.
+    """
     by = {p.result.scheme: p for p in second.plans}
     pairs = [(p, by[p.result.scheme]) for p in first.plans if p.result.scheme in by]
-    width, height = _LEFT + _COLUMN * len(pairs) + _RIGHT, _TOP + 2 * _COLUMN + _BOTTOM
+    rows = [("own plan", Plane.AXIAL), ("own plan", Plane.SAGITTAL)]
+    if all(b.twin_dose is not None for _, b in pairs):
+        rows = [("the same beams", Plane.AXIAL), ("the same beams", Plane.SAGITTAL), ("own plan", Plane.AXIAL)]
+    width, height = _LEFT + _COLUMN * len(pairs) + _RIGHT, _TOP + len(rows) * _COLUMN + _BOTTOM
     figure = matplotlib_module("figure").Figure(figsize=(width, height), facecolor="#111111")
     boxes = figure.subplots(
-        2,
+        len(rows),
         len(pairs),
         squeeze=False,
         gridspec_kw={
@@ -59,11 +54,14 @@ def difference_figure(first: ComparedPatient, second: ComparedPatient) -> Any:
     for column, (a, b) in enumerate(pairs):
         target = b.phantom[_rx(b)]
         at = compared_target(b.phantom, target.name).centroid_mm
-        for row, plane in enumerate((Plane.AXIAL, Plane.SAGITTAL)):
+        for row, (what, plane) in enumerate(rows):
             window = window_of(b.phantom.grid, plane, at, half_width_mm(target))
             axes = boxes[row][column]
             show_ct(axes, b, window)
-            picture = _wash(axes, difference_percent(a, b, window), window)
+            given = b.dose if what == "own plan" or b.twin_dose is None else b.twin_dose
+            picture = _wash(axes, difference_percent(a, given, window), window)
+            if column == 0:
+                axes.set_ylabel(f"{what},\n{plane.name.lower()}", color=_INK, fontsize=11, labelpad=8)
             shown = shown_structures(b)
             drawn.update(draw_outlines(axes, shown, styles_for(shown, on_dark=True), window))
         scheme = a.result.scheme
@@ -83,9 +81,9 @@ def difference_figure(first: ComparedPatient, second: ComparedPatient) -> Any:
     return figure
 
 
-def difference_percent(first: ComparedPlan, second: ComparedPlan, window: Window) -> FloatArray:
-    """(h, w) second minus first at the points of the window, percent of the prescription."""
-    a, b = (window.sample(p.dose.values_gy, p.dose.grid, 0.0) for p in (first, second))
+def difference_percent(first: ComparedPlan, second: Dose, window: Window) -> FloatArray:
+    """(h, w) a dose minus that of the first at the points of the window, percent of the prescription."""
+    a, b = (window.sample(d.values_gy, d.grid, 0.0) for d in (first.dose, second))
     return 100.0 * (b - a) / first.result.scheme.dose_gy
 
 

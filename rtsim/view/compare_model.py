@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rtsim.beams.model import Beam
 from rtsim.biology import Histology
 from rtsim.dose.result import Dose
 from rtsim.evaluate import GradeReport, delivery_summary, grade
@@ -23,6 +24,8 @@ class ComparedPlan:
         phantom: with the structures that it was planned on.
         notes: what the planner said.
         link: from the page to the plan's own report; empty when it was not kept.
+        beams: of one fraction; empty for a dose without a plan.
+        twin_dose: of the beams of the patient that this one is compared with, in this patient.
     """
 
     result: SchemeResult
@@ -30,6 +33,8 @@ class ComparedPlan:
     phantom: Phantom
     notes: tuple[str, ...] = ()
     link: str = ""
+    beams: tuple[Beam, ...] = ()
+    twin_dose: Dose | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,6 +76,7 @@ def compared_plan(
         phantom=planned.phantom,
         notes=(f"machine {machines}", *planned.phantom.notes, *plan.notes),
         link=link,
+        beams=plan.beams,
     )
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from rtsim.evaluate.comparison import CORD_ALPHA_BETA_GY
 from rtsim.typing import Progress
-from rtsim.view.compare_difference import SCALE_PERCENT, are_twins, difference_figure
+from rtsim.view.compare_difference import SCALE_PERCENT, difference_figure
 from rtsim.view.compare_model import ComparedPatient
 from rtsim.view.compare_plots import balance_figure, dvh_comparison_figure
 from rtsim.view.compare_slices import dose_comparison_figure
+from rtsim.view.compare_twins import are_of_one_matter, are_twins
 from rtsim.view.report_pictures import Picture
 from rtsim.view.slices import figure_png
 
@@ -77,13 +78,13 @@ def _of(patient: ComparedPatient) -> PatientPictures:
 
 
 def _difference(first: ComparedPatient, second: ComparedPatient) -> Picture | None:
-    if not are_twins(first, second):
+    if not are_twins(first, second) or are_of_one_matter(first, second):
         return None
     a, b = first.comparison.name, second.comparison.name
     return Picture(
         name=f"{b}_minus_{a}",
         png=figure_png(difference_figure(first, second), dpi=_DPI),
-        caption=f"Dose of {b} minus dose of {a}, percent of the prescription, on one color scale up to "
-        f"{SCALE_PERCENT:g} %: red more, blue less. Each was planned for itself, so that planning differs as well as "
-        "matter.",
+        caption=f"Dose in {b} minus dose in {a}, percent of the prescription, on one color scale up to "
+        f"{SCALE_PERCENT:g} %: red more, blue less. The same beams: those planned for {a} given to {b}, so that only "
+        "matter differs. Own plan: each was planned for itself, so that fields and monitor units differ as well.",
     )

@@ -25,7 +25,7 @@ _DASHES: Final = {Technique.CONVENTIONAL: (0, (5, 2)), Technique.STEREOTACTIC: "
 _ROW_IN: Final = 0.52
 _LEAST_PERCENT: Final = 0.2
 """Curves end where less of the structure is left."""
-_ROOM: Final = 0.16
+_ROOM: Final = 0.2
 """Share of the axis of the cord: what a number needs between bar and limit."""
 
 

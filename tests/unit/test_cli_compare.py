@@ -219,7 +219,8 @@ def test_json_is_all_that_is_printed(
 
 def test_twins_stand_beside_each_other(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "other.toml"
-    other.write_text(CASE.format(name="other", histology="myeloma"))
+    text = CASE.format(name="other", histology="myeloma")
+    other.write_text(text.replace('material = "water"', 'material = "water"\ndensity_g_cm3 = 1.1'))
     use(monkeypatch, planned)
     argv = ["compare", str(toy), str(other), "--with", "24/2", "-o", str(tmp_path / "out"), "--quiet"]
     assert main(argv) == ExitCode.DONE
@@ -228,6 +229,7 @@ def test_twins_stand_beside_each_other(toy: Path, tmp_path: Path, monkeypatch: p
     assert (difference["first"], difference["second"]) == ("toy", "other")
     (only,) = difference["schemes"]
     assert only["cord_gy"] == pytest.approx(0.0, abs=1e-9)
+    assert only["same_beams"]["cord_gy"] < 0.0, "the toy beam gives less than the toy dose"
     assert only["tcp_points"] > 5.0, "the same dose controls more of a sensitive tumor"
 
 

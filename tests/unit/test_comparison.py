@@ -9,7 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from rtsim.beams.model import Beam
 from rtsim.biology import histology, histology_names
+from rtsim.dose import CollapsedCone
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.evaluate import GradeReport, grade
@@ -17,13 +19,16 @@ from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, bes
 from rtsim.evaluate.comparison_measure import scheme_result
 from rtsim.evaluate.comparison_text import comparison_lines, comparison_text, difference_text
 from rtsim.evaluate.comparison_words import ENOUGH, SMALL_GAIN, TOO_LITTLE, Verdict, headline, lesson, verdict
+from rtsim.machine import load_machine
+from rtsim.phantom.phantom import DensityOverride, Phantom
 from rtsim.protocol import Technique, load_protocol
-from rtsim.view.compare_difference import are_twins, difference_figure, difference_percent
+from rtsim.view.compare_difference import difference_figure, difference_percent
 from rtsim.view.compare_html import comparison_html
 from rtsim.view.compare_model import ComparedPatient, ComparedPlan
 from rtsim.view.compare_pictures import compare_pictures
 from rtsim.view.compare_plots import scheme_colors
 from rtsim.view.compare_slices import EQD2_LEVELS_GY, band_colors, dose_comparison_figure, eqd2_of
+from rtsim.view.compare_twins import are_of_one_matter, are_twins, with_beams_of
 from rtsim.view.slices import Plane, window_of
 from tests.unit.test_evaluate_grade import bent_dose, spine
 
@@ -266,10 +271,45 @@ def test_values_outside_the_fit_are_marked() -> None:
     assert row.cells[1].endswith("%")
 
 
+@cache
+def with_metal() -> Phantom:
+    return spine().overriding(DensityOverride(structure="PTV", density_g_cm3=4.43))
+
+
+def test_the_beams_of_a_twin_show_what_matter_alone_does() -> None:
+    """A field from the front through the target onto the cord: metal in the target takes from the cord behind it."""
+    beam = Beam.open_field(
+        load_machine("generic_6x"), (60.0, 40.0), gantry_deg=0.0, monitor_units=300.0, isocenter_mm=(0.0, 0.0, 0.0)
+    )
+    dose = CollapsedCone(spacing_mm=6.0).forward(spine(), [beam], fractions=10)
+    plain = replace(plan(USUAL, "renal", dose), beams=(beam,))
+    first = patient("renal", plain, name="one")
+    metal = patient("renal", replace(plain, phantom=with_metal()), name="metal")
+    assert are_of_one_matter(first, patient("renal", plain))
+    for second, words in ((metal, "less"), (patient("renal", plain, name="same"), "the same")):
+        (found,) = differences(first.comparison, with_beams_of(first, second).comparison)
+        assert found.cord_same_beams_gy is not None
+        assert found.gtv_d95_same_beams_gy is not None
+        if words == "the same":
+            assert found.cord_same_beams_gy == pytest.approx(0.0, abs=1e-4)
+            assert found.gtv_d95_same_beams_gy == pytest.approx(0.0, abs=1e-4)
+        else:
+            assert found.first.cord is not None
+            assert -0.6 < found.cord_same_beams_gy / found.first.cord.near_max_gy < -0.05
+    given = with_beams_of(first, metal)
+    assert given.plans[0].twin_dose is not None
+    assert "same beams: cord D0.035cc" in difference_text(
+        first.comparison, given.comparison, differences(first.comparison, given.comparison)
+    )
+    rows = [axes.get_ylabel() for axes in difference_figure(first, given).axes if axes.get_ylabel()]
+    assert rows == ["the same beams,\naxial", "the same beams,\nsagittal", "own plan,\naxial"]
+
+
 def test_differences_of_twins() -> None:
     """Three percent more dose everywhere."""
     first = patient("renal", plan(USUAL, "renal", flat_dose(30.0, 10)), name="one")
-    second = patient("renal", plan(USUAL, "renal", flat_dose(30.9, 10)), name="two")
+    other = replace(plan(USUAL, "renal", flat_dose(30.9, 10)), phantom=with_metal())
+    second = patient("renal", other, name="two")
     (found,) = differences(first.comparison, second.comparison)
     assert found.gtv_d95_gy == pytest.approx(0.9, abs=0.03)
     assert found.cord_gy == pytest.approx(0.9, abs=0.03)
@@ -279,9 +319,10 @@ def test_differences_of_twins() -> None:
     assert "two minus one" in text
     assert "+0.90 Gy" in text
     assert are_twins(first, second)
+    assert not are_of_one_matter(first, second)
     a, b = first.plans[0], second.plans[0]
     window = window_of(spine().grid, Plane.AXIAL, (0.0, 0.0, 0.0), 40.0)
-    assert difference_percent(a, b, window) == pytest.approx(3.0, abs=1e-4)
+    assert difference_percent(a, b.dose, window) == pytest.approx(3.0, abs=1e-4)
     assert difference_figure(first, second) is not None
     pictures = compare_pictures([first, second])
     assert pictures.differences[0] is not None
