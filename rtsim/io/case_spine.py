@@ -26,6 +26,7 @@ _SPINE_KEYS: Final = (
     "noise_hu",
     "seed",
     "roots",
+    "more_organs",
 )
 _HARDWARE_KEYS: Final = ("material", "screws", "cage", "cement", "artefact", "artefact_overridden")
 
@@ -57,6 +58,7 @@ def spine_spec(t: Table) -> SpineSpec:
         noise_hu=t.number("noise_hu", usual.noise_hu),
         seed=t.integer("seed", usual.seed),
         roots=t.flag("roots", usual.roots),
+        more_organs=t.flag("more_organs", usual.more_organs),
     )
 
 

@@ -13,6 +13,7 @@ from rtsim.phantom import margins
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.spine.canvas import Canvas
 from rtsim.phantom.spine.column import Column, Placement
+from rtsim.phantom.spine.further_organs import further_organs
 from rtsim.phantom.spine.hardware_phantom import instrumented
 from rtsim.phantom.spine.lesion import Lesion
 from rtsim.phantom.spine.organs import Organ, abdominal_organs, thoracic_organs
@@ -95,9 +96,11 @@ def _paint_trunk(canvas: Canvas, spec: SpineSpec, column: Column) -> tuple[Organ
     canvas.paint(trunk.skin(SKIN_MM), "fat")
     canvas.paint(trunk.lean(), "muscle")
     organs: list[Organ] = []
-    for found in (thoracic_organs(trunk), abdominal_organs(trunk, spec.seed)):
+    further = further_organs(trunk) if spec.more_organs else ()
+    for found in (thoracic_organs(trunk), abdominal_organs(trunk, spec.seed), further):
         for organ in found:
-            canvas.paint(organ.shape, organ.tissue)
+            if organ.tissue:
+                canvas.paint(organ.shape, organ.tissue)
             if organ.structure:
                 organs.append(organ)
     paint_cage(canvas, trunk)

@@ -14,7 +14,7 @@ from rtsim.typing import FloatArray, Vector3
 
 @dataclass(frozen=True)
 class Organ:
-    """A shape to paint with a tissue; ``structure`` is its name in the structure set, empty when it is not drawn.
+    """A shape to paint with a tissue (empty: not painted); ``structure`` is its name, empty when it is not drawn.
     Organs of one name are drawn as one."""
 
     shape: Shape
@@ -23,7 +23,7 @@ class Organ:
     color: tuple[int, int, int] | None = None
 
 
-def _along(
+def along(
     trunk: Trunk,
     names: tuple[str, ...],
     x_mm: tuple[float, ...],
@@ -51,14 +51,14 @@ def _wider(tube: Sweep, rim_mm: float) -> Sweep:
 def thoracic_organs(trunk: Trunk) -> tuple[Organ, ...]:
     """What to paint in the chest (and neck), in order."""
     left, right = trunk.lungs()
-    esophagus = _along(
+    esophagus = along(
         trunk,
         ("C6", "T1", "T5", "T8", "T10", "T11"),
         (1.0, 3.0, -1.0, -2.0, 4.0, 14.0),
         (7.0, 8.0, 10.0, 13.0, 27.0, 33.0),
         ((9.0, 5.0),) * 3 + ((8.0, 6.0),) * 3,
     )
-    airway = _along(
+    airway = along(
         trunk,
         ("C2", "C4", "C6", "T1", "T4"),
         (0.0,) * 5,
@@ -90,13 +90,7 @@ def _heart_and_vessels(trunk: Trunk) -> tuple[Organ, ...]:
     breast = wall.center_mm[1] - wall.half_widths_mm[1]
     heart = Ellipsoid((0.0, 0.0, 0.0), (52.0, 31.0, 46.0)).rotated(Axis.Z, 30.0)
     heart = heart.moved((22.0, breast + 40.0, t8.center_mm[2] + 2.0))
-    aorta = _along(
-        trunk,
-        ("T4", "T5", "T7", "T9", "T11", "T12", "L2", "L4"),
-        (24.0, 23.0, 22.0, 19.0, 12.0, 7.0, 5.0, 3.0),
-        (6.0, 4.0, 5.0, 7.0, 12.0, 14.0, 13.0, 12.0),
-        ((12.5, 12.5),) * 4 + ((11.5, 11.5), (11.0, 11.0), (10.0, 10.0), (9.0, 9.0)),
-    )
+    aorta = _descending_aorta(trunk)
     arch_start = aorta.sections[-1]
     back = (*arch_start.center_mm, arch_start.z_mm)
     middle = (8.0, back[1] - 32.0, back[2] + 11.0)
@@ -106,31 +100,55 @@ def _heart_and_vessels(trunk: Trunk) -> tuple[Organ, ...]:
         Capsule(middle, ascending, 13.5, 14.5),
         Capsule(ascending, (-10.0, ascending[1] + 4.0, t8.center_mm[2] + 35.0), 14.5, 15.0),
     )
-    cava = _along(
+    cava = along(
         trunk, ("T10", "T12", "L2", "L4"), (-22.0, -20.0, -17.0, -14.0), (26.0, 20.0, 12.0, 10.0), ((12.0, 9.0),) * 4
     )
-    superior = Capsule(
-        (-26.0, ascending[1] + 6.0, back[2] + 30.0), (-26.0, ascending[1] + 14.0, t8.center_mm[2] + 30.0), 9.0, 9.0
-    )
-    azygos = _along(trunk, ("T5", "T12"), (-7.0, -5.0), (3.5, 3.5), ((3.5, 3.0),) * 2)
+    azygos = along(trunk, ("T5", "T12"), (-7.0, -5.0), (3.5, 3.5), ((3.5, 3.0),) * 2)
     return (
         Organ(heart.grown(4.0), "fat"),
         Organ(heart, "heart", "heart", (230, 80, 80)),
         Organ(Union((aorta, *arch)), "vessel", "aorta", (220, 40, 40)),
         Organ(cava, "vessel", "inferior_vena_cava", (70, 90, 200)),
-        Organ(superior, "vessel"),
+        Organ(superior_cava(trunk), "vessel"),
         Organ(azygos, "vessel"),
     )
 
 
-def _bronchi(trunk: Trunk) -> tuple[Organ, ...]:
+def _descending_aorta(trunk: Trunk) -> Sweep:
+    return along(
+        trunk,
+        ("T4", "T5", "T7", "T9", "T11", "T12", "L2", "L4"),
+        (24.0, 23.0, 22.0, 19.0, 12.0, 7.0, 5.0, 3.0),
+        (6.0, 4.0, 5.0, 7.0, 12.0, 14.0, 13.0, 12.0),
+        ((12.5, 12.5),) * 4 + ((11.5, 11.5), (11.0, 11.0), (10.0, 10.0), (9.0, 9.0)),
+    )
+
+
+def superior_cava(trunk: Trunk) -> Shape:
+    """The upper vena cava, right of the ascending aorta."""
+    arch, t8 = _descending_aorta(trunk).sections[-1], trunk.column["T8"]
+    y = arch.center_mm[1] - 52.0
+    return Capsule((-26.0, y + 6.0, arch.z_mm + 30.0), (-26.0, y + 14.0, t8.center_mm[2] + 30.0), 9.0, 9.0)
+
+
+def main_bronchi(trunk: Trunk) -> tuple[Shape, Shape]:
+    """Left and right main bronchus with their walls."""
+    left, right = (Capsule(*_bronchus_mm(trunk, side), 8.5, 7.0) for side in (1.0, -1.0))
+    return left, right
+
+
+def _bronchus_mm(trunk: Trunk, side: float) -> tuple[Vector3, Vector3]:
     t4 = trunk.column["T4"]
     face = t4.at(0.0, -t4.level.endplate_depth_mm / 2, 0.0)
     carina = (0.0, face[1] - 27.0, face[2])
+    return carina, (side * 36.0, carina[1] + 3.0, carina[2] - (30.0 if side > 0 else 34.0))
+
+
+def _bronchi(trunk: Trunk) -> tuple[Organ, ...]:
     out = []
-    for side, drop in ((1.0, 30.0), (-1.0, 34.0)):
-        end = (side * 36.0, carina[1] + 3.0, carina[2] - drop)
-        out.append(Organ(Capsule(carina, end, 8.5, 7.0), "soft_tissue"))
+    for side, whole in zip((1.0, -1.0), main_bronchi(trunk), strict=True):
+        carina, end = _bronchus_mm(trunk, side)
+        out.append(Organ(whole, "soft_tissue"))
         out.append(Organ(Capsule(carina, end, 7.0, 5.5), "air"))
         for y, z in ((-16.0, -14.0), (14.0, -26.0), (4.0, 16.0)):
             out.append(Organ(Capsule(end, (end[0] + side * 34.0, end[1] + y, end[2] + z), 4.5, 2.0), "vessel"))
@@ -162,10 +180,10 @@ def _point(values: FloatArray) -> Vector3:
 def _neck(trunk: Trunk) -> tuple[Organ, ...]:
     out: list[Organ] = []
     for side in (1.0, -1.0):
-        carotid = _along(
+        carotid = along(
             trunk, ("C3", "C6", "T1"), (side * 26.0, side * 23.0, side * 20.0), (14.0, 16.0, 18.0), ((4.0, 4.0),) * 3
         )
-        jugular = _along(
+        jugular = along(
             trunk, ("C3", "C6", "T1"), (side * 33.0, side * 32.0, side * 28.0), (10.0, 14.0, 18.0), ((6.0, 5.0),) * 3
         )
         for vessel in (carotid, jugular):
@@ -210,16 +228,30 @@ def abdominal_organs(trunk: Trunk, seed: int) -> tuple[Organ, ...]:
     )
 
 
+def renal_sinuses(trunk: Trunk) -> tuple[Shape, Shape]:
+    """Left and right sinus of the kidneys, where their vessels enter."""
+    l1, l2 = trunk.column["L1"].center_mm, trunk.column["L2"].center_mm
+    left, right = (_sinus(l1, l2, side, lower) for side, lower in ((1.0, 0.0), (-1.0, 14.0)))
+    return left, right
+
+
+def _kidney_center(l1: Vector3, l2: Vector3, side: float, lower: float) -> Vector3:
+    z = (l1[2] + l2[2]) / 2
+    return side * 66.0, l1[1] + 8.0, z + 6.0 - lower
+
+
+def _sinus(l1: Vector3, l2: Vector3, side: float, lower: float) -> Shape:
+    return Ellipsoid((-side * 14.0, -6.0, 0.0), (13.0, 9.0, 24.0)).moved(_kidney_center(l1, l2, side, lower))
+
+
 def _kidneys(trunk: Trunk, l1: tuple[float, float, float], l2: tuple[float, float, float]) -> tuple[Organ, ...]:
     out: list[Organ] = []
-    z = (l1[2] + l2[2]) / 2
     for side, name, lower in ((1.0, "kidney_left", 0.0), (-1.0, "kidney_right", 14.0)):
-        center = (side * 66.0, l1[1] + 8.0, z + 6.0 - lower)
+        center = _kidney_center(l1, l2, side, lower)
         kidney = Ellipsoid((0.0, 0.0, 0.0), (24.0, 28.0, 54.0)).rotated(Axis.Z, side * 35.0).rotated(Axis.Y, side * 8.0)
-        sinus = Ellipsoid((-side * 14.0, -6.0, 0.0), (13.0, 9.0, 24.0))
         out.append(Organ(kidney.grown(6.0).moved(center), "fat"))
         out.append(Organ(kidney.moved(center), "kidney", name, (200, 130, 60)))
-        out.append(Organ(sinus.moved(center), "mesentery"))
+        out.append(Organ(_sinus(l1, l2, side, lower), "mesentery"))
     return tuple(out)
 
 

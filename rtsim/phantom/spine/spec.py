@@ -98,6 +98,8 @@ class SpineSpec:
         noise_hu: standard deviation of the scanner noise.
         seed: of noise and texture.
         roots: draw the nerve roots.
+        more_organs: add the structures of ``rtsim.phantom.spine.further_organs`` (larynx, bronchi, plexus, skin, chest
+            wall, duodenum, renal hilum), which protocols limit too.
     """
 
     level: str = "T8"
@@ -117,6 +119,7 @@ class SpineSpec:
     noise_hu: float = 12.0
     seed: int = 1
     roots: bool = True
+    more_organs: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "level", level(self.level).name)
