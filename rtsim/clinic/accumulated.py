@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 from typing import Final
@@ -19,10 +20,11 @@ from rtsim.clinic.cord_budget import (
     rule_for,
 )
 from rtsim.clinic.previous import CORD_ALPHA_BETA_GY, NEAR_MAXIMUM_CM3, PreviousCourse
-from rtsim.dose.accumulate import Accumulated, Course, accumulate
-from rtsim.dose.dvh import dvh
+from rtsim.dose.accumulate import Course, accumulate
+from rtsim.dose.dvh import DVH, dvh
 from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError
+from rtsim.geometry.grid import Grid
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol import Technique
@@ -38,6 +40,9 @@ TITLES: Final = {
 }
 _JUDGED: Final = ("thecal_sac", "spinal_cord_prv", "spinal_cord", "spinal_canal", CAUDA)
 """What the conditions are judged in: the first that is drawn. HyTEC speaks of the thecal sac; the PRV stands for it."""
+_CUTS: Final = 4
+"""Voxels of the dose grid are cut in so many along each axis where two courses are added, down to _FINEST_MM."""
+_FINEST_MM: Final = 0.5
 _WIDTH: Final = 110
 _LETTER: Final = {Standing.VERIFIED: "V", Standing.LITERATURE: "L", Standing.ASSUMPTION: "A"}
 
@@ -65,7 +70,7 @@ class CourseSum:
 
     @property
     def added_eqd2_gy(self) -> float:
-        """Both maxima added, as if they fell on the same point: never less than voxel by voxel."""
+        """Both near-maxima added, as if they fell on the same point."""
         return self.previous_eqd2_gy + self.this_eqd2_gy
 
 
@@ -180,10 +185,7 @@ def assess(
         GeometryError: a dose reaches none of it.
     """
     drawn = drawn_of(phantom)
-    total = _voxel_by_voxel(dose, previous)
-    rows = tuple(
-        row for key, structure in drawn.items() if (row := _row(key, structure, dose, previous, total)) is not None
-    )
+    rows = tuple(row for key, structure in drawn.items() if (row := _row(key, structure, dose, previous)) is not None)
     order = _JUDGED if judged_in is None else (judged_in, *_JUDGED)
     judged = next((r for key in order for r in rows if r.key == key), None)
     if judged is None:
@@ -214,27 +216,17 @@ def assess(
     )
 
 
-def _voxel_by_voxel(dose: Dose, previous: PreviousCourse) -> Accumulated | None:
-    """The EQD2 of both on the grid of the new dose; None of a scheme, whose dose is the same everywhere."""
-    if previous.dose is None:
-        return None
-    before = Course(dose=previous.dose, shift=previous.shift, name=previous.name or "the previous course")
-    return accumulate((before, Course(dose=dose, name="this course")), dose.grid, CORD_ALPHA_BETA_GY)
-
-
-def _row(
-    key: str, structure: Structure, dose: Dose, previous: PreviousCourse, total: Accumulated | None
-) -> CourseSum | None:
+def _row(key: str, structure: Structure, dose: Dose, previous: PreviousCourse) -> CourseSum | None:
     """None where a dose does not reach the structure at all."""
     try:
         now = dvh(dose, structure)
         before = previous.given_to(structure)
+        total = None if previous.dose is None else _added(dose, previous, structure)
     except GeometryError:
         return None
     volume = min(NEAR_MAXIMUM_CM3, now.volume_cm3)
     this_gy = now.dose_gy_at(volume)
     this_eqd2 = float(eqd2_gy(this_gy, dose.fractions, CORD_ALPHA_BETA_GY))
-    accumulated = before.eqd2_gy + this_eqd2 if total is None else dvh(total.as_dose, structure).dose_gy_at(volume)
     return CourseSum(
         key=key,
         name=structure.name,
@@ -242,9 +234,36 @@ def _row(
         this_gy=this_gy,
         previous_eqd2_gy=before.eqd2_gy,
         this_eqd2_gy=this_eqd2,
-        accumulated_eqd2_gy=accumulated,
+        accumulated_eqd2_gy=before.eqd2_gy + this_eqd2 if total is None else total.dose_gy_at(volume),
         unreached_cm3=before.unreached_cm3,
     )
+
+
+def _added(dose: Dose, previous: PreviousCourse, structure: Structure) -> DVH:
+    """The DVH of both courses' EQD2, added on a grid round the structure that is finer than that of the dose.
+
+    EQD2 rises faster than the dose: interpolated between the voxels of a coarse grid it would come out too high where
+    the dose is steep (by 0.8 Gy in a thecal sac on 4 mm). On the fine grid both doses are interpolated, and EQD2 is
+    taken after that.
+    """
+    assert previous.dose is not None
+    grid = _finer(dose.grid, structure.grid)
+    before = Course(dose=previous.dose, shift=previous.shift, name=previous.name or "the previous course")
+    total = accumulate((before, Course(dose=dose, name="this course")), grid, CORD_ALPHA_BETA_GY)
+    return dvh(total.as_dose, structure)
+
+
+def _finer(coarse: Grid, box: Grid) -> Grid:
+    """A grid over ``box`` that has the voxel centers of ``coarse`` among its own, so that no peak is cut off."""
+    cuts = [max(1, min(_CUTS, math.floor(s / _FINEST_MM))) for s in coarse.spacing_mm]
+    spacing = [s / n for s, n in zip(coarse.spacing_mm, cuts, strict=True)]
+    first = [
+        math.floor((low - at) / step) for low, at, step in zip(box.lower_mm, coarse.origin_mm, spacing, strict=True)
+    ]
+    last = [math.ceil((up - at) / step) for up, at, step in zip(box.upper_mm, coarse.origin_mm, spacing, strict=True)]
+    x, y, z = (at + n * step for at, n, step in zip(coarse.origin_mm, first, spacing, strict=True))
+    nx, ny, nz = (b - a + 1 for a, b in zip(first, last, strict=True))
+    return Grid((nz, ny, nx), (spacing[0], spacing[1], spacing[2]), (x, y, z))
 
 
 def _beyond(drawn: dict[str, Structure], rows: tuple[CourseSum, ...]) -> tuple[str, ...]:

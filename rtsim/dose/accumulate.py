@@ -112,7 +112,11 @@ class Accumulated:
 
     @property
     def as_dose(self) -> Dose:
-        """The sum as a dose, for DVH and pictures; it is EQD2 already and must not be converted again."""
+        """The sum as a dose, for DVH and pictures; it is EQD2 already and must not be converted again.
+
+        Between voxels EQD2 is below its interpolation where the dose is steep: accumulate on a grid that is finer than
+        those of the doses where that matters.
+        """
         said = f"EQD2 (alpha/beta {self.alpha_beta_gy:g} Gy) of {' + '.join(self.names)}"
         return Dose(values_gy=self.values_gy, grid=self.grid, engine=said)
 
