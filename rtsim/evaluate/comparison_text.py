@@ -9,7 +9,7 @@ from typing import Final
 
 from rtsim.biology import AdequacyVerdict
 from rtsim.evaluate.comparison import CordPays, Difference, PatientComparison, SchemeResult
-from rtsim.evaluate.comparison_words import caveats, headline, lesson
+from rtsim.evaluate.comparison_words import caveats, difference_lesson, headline, lesson
 from rtsim.evaluate.report import risk_text
 
 _WIDTH: Final = 110
@@ -269,4 +269,4 @@ def difference_text(first: PatientComparison, second: PatientComparison, found: 
     width = max(len(c) for r in rows for c in (*r.cells, *heads)) + 2
     lines = [f"{second.name} minus {first.name}", " " * left + "".join(h.rjust(width) for h in heads)]
     lines += [f"{r.title:<{left}}" + "".join(c.rjust(width) for c in r.cells) for r in rows]
-    return "\n".join(lines)
+    return "\n".join([*lines, *textwrap.wrap(difference_lesson(found), _WIDTH)])

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from rtsim.biology import SCHULTHEISS_CORD, lkb
-from rtsim.evaluate.comparison import CordPays, PatientComparison, SchemeResult, TumorGets, best
+from rtsim.evaluate.comparison import CordPays, Difference, PatientComparison, SchemeResult, TumorGets, best
 from rtsim.evaluate.report import risk_text
 from rtsim.protocol import Technique
 
@@ -28,6 +28,8 @@ RULE: Final = (
 )
 _SAME: Final = 0.05
 """Doses of the cord within this share of each other are called the same."""
+_LEAST_CHANGE_GY: Final = 0.05
+"""Smaller differences of dose are not told apart."""
 _LOSS: Final = 0.03
 """Control lost to a tumor not evenly covered that is worth a sentence."""
 
@@ -128,6 +130,25 @@ def caveats(patient: PatientComparison) -> tuple[str, ...]:
     fractures = [r.report.fracture for r in patient.results if r.report.fracture is not None]
     found += [f"Vertebral fracture: {fractures[0].caveat}."] if fractures else []
     return (*found, RULE) if verdict(patient) is not Verdict.UNKNOWN else tuple(found)
+
+
+def difference_lesson(found: Sequence[Difference]) -> str:
+    """What matter alone does, and what planning anew does beside it; empty where the same beams were not computed."""
+    parts = []
+    for d in found:
+        cord, tumor = d.cord_same_beams_gy, d.gtv_d95_same_beams_gy
+        if cord is None or tumor is None:
+            continue
+        text = f"{d.scheme.label}: the same beams change the cord by {_change(cord)} and D95% of the tumor by "
+        text += _change(tumor)
+        if d.cord_gy is not None:
+            text += f"; planned anew, by {_change(d.cord_gy)} and {_change(d.gtv_d95_gy)}"
+        parts.append(f"{text}.")
+    return " ".join(parts)
+
+
+def _change(value_gy: float) -> str:
+    return f"{value_gy:+.2f} Gy" if abs(value_gy) >= _LEAST_CHANGE_GY else f"less than {_LEAST_CHANGE_GY:g} Gy"
 
 
 def _tumor_sentence(patient: PatientComparison) -> str:

@@ -16,7 +16,7 @@ from rtsim.view.report_pictures import half_width_mm
 from rtsim.view.slices import Plane, Window, draw_outlines, window_of
 from rtsim.view.style import Style, styles_for
 
-SCALE_PERCENT: Final = 20.0
+SCALE_PERCENT: Final = 10.0
 """The color scale runs from minus to plus this, percent of the prescription."""
 _QUIET_PERCENT: Final = 1.0
 """Smaller differences stay transparent."""

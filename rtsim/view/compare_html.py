@@ -12,7 +12,7 @@ from typing import Final
 from rtsim import __version__
 from rtsim.evaluate.comparison import PatientComparison, differences
 from rtsim.evaluate.comparison_text import Line, comparison_lines, difference_lines, missed_goals
-from rtsim.evaluate.comparison_words import Verdict, caveats, headline, sentences, verdict
+from rtsim.evaluate.comparison_words import Verdict, caveats, difference_lesson, headline, sentences, verdict
 from rtsim.view._backend import write_picture
 from rtsim.view.compare_model import ComparedPatient
 from rtsim.view.compare_pictures import ComparisonPictures, PatientPictures, compare_pictures
@@ -172,6 +172,7 @@ def _difference_section(patients: Sequence[ComparedPatient], pictures: Compariso
         )
         parts.append(
             f"<h2>{escape(other.comparison.name)} minus {escape(first.name)}</h2>"
+            f"<p>{escape(difference_lesson(found))}</p>"
             f"<table class='side'><thead><tr><th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
             + ("" if picture is None else _figure(picture))
         )

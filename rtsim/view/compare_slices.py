@@ -16,7 +16,7 @@ from rtsim.biology import eqd2_gy
 from rtsim.errors import InputError
 from rtsim.evaluate.comparison import CORD_ALPHA_BETA_GY, SchemeResult
 from rtsim.evaluate.comparison_measure import compared_cord, compared_target
-from rtsim.phantom.structure import Structure
+from rtsim.phantom.structure import Role, Structure
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 from rtsim.view._backend import matplotlib_module
 from rtsim.view.compare_model import ComparedPatient, ComparedPlan
@@ -156,12 +156,12 @@ def show_ct(axes: Any, plan: ComparedPlan, window: Window) -> None:
 
 
 def shown_structures(plan: ComparedPlan) -> tuple[Structure, ...]:
-    """PTV, GTV and cord: what the comparison is about, each as it is called in the phantom."""
-    phantom = plan.phantom
-    tumor, cord = compared_target(phantom, _target(plan).name), compared_cord(phantom)
-    found = {s.name: s for s in (_target(plan), tumor, *(() if cord is None else (cord,)))}
-    target = _target(plan)
-    found[target.name] = replace(target, role=type(target.role).PTV)
+    """PTV, GTV, cord and implants: what the comparison is about, each as it is called in the phantom."""
+    phantom, target = plan.phantom, _target(plan)
+    tumor, cord = compared_target(phantom, target.name), compared_cord(phantom)
+    found = {s.name: s for s in (target, tumor, *(() if cord is None else (cord,)))}
+    found |= {s.name: s for s in phantom.structures.with_role(Role.IMPLANT)}
+    found[target.name] = replace(target, role=Role.PTV)
     return tuple(found.values())
 
 

@@ -18,7 +18,16 @@ from rtsim.evaluate import GradeReport, grade
 from rtsim.evaluate.comparison import NotPlanned, PatientComparison, Scheme, best, differences
 from rtsim.evaluate.comparison_measure import scheme_result
 from rtsim.evaluate.comparison_text import comparison_lines, comparison_text, difference_text
-from rtsim.evaluate.comparison_words import ENOUGH, SMALL_GAIN, TOO_LITTLE, Verdict, headline, lesson, verdict
+from rtsim.evaluate.comparison_words import (
+    ENOUGH,
+    SMALL_GAIN,
+    TOO_LITTLE,
+    Verdict,
+    difference_lesson,
+    headline,
+    lesson,
+    verdict,
+)
 from rtsim.machine import load_machine
 from rtsim.phantom.phantom import DensityOverride, Phantom
 from rtsim.protocol import Technique, load_protocol
@@ -301,6 +310,9 @@ def test_the_beams_of_a_twin_show_what_matter_alone_does() -> None:
     assert "same beams: cord D0.035cc" in difference_text(
         first.comparison, given.comparison, differences(first.comparison, given.comparison)
     )
+    said = difference_lesson(differences(first.comparison, given.comparison))
+    assert said.startswith("30/10: the same beams change the cord by -")
+    assert said.endswith("planned anew, by less than 0.05 Gy and less than 0.05 Gy.")
     rows = [axes.get_ylabel() for axes in difference_figure(first, given).axes if axes.get_ylabel()]
     assert rows == ["the same beams,\naxial", "the same beams,\nsagittal", "own plan,\naxial"]
 
