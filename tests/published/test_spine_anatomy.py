@@ -11,6 +11,7 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.spine import EpiduralGrade, LesionKind, LesionSite, SpineSpec, level, spine
 from rtsim.phantom.spine.column import Column
 from rtsim.phantom.spine.lesion import Lesion
+from rtsim.phantom.spine.lesion_canal import rise_mm
 from rtsim.phantom.spine.vertebra import Vertebra
 from rtsim.typing import FloatArray
 
@@ -111,18 +112,19 @@ def test_escc_is_the_grade_that_was_asked_for(name: str, site: LesionSite) -> No
     """Bilsky 2010: 1a leaves the sac, 1b deforms the sac and leaves the cord, 1c touches the cord without entering."""
     column = Column.around(name)
     vertebra = Vertebra.of(column[name])
-    x, y, z = column[name].canal_mm
-    grid = np.stack(np.meshgrid(np.arange(-14, 14, 0.1) + x, np.arange(-11, 11, 0.1) + y, indexing="ij"), axis=-1)
-    # the plane of the level itself, which leans: z follows y
-    tilt = np.radians(level(name).tilt_deg)
-    plane = np.concatenate((grid, (z - np.tan(tilt) * (grid[..., 1:] - y))), axis=-1)
-    in_sac, to_cord = column.sac().contains(plane), column.cord().distance_mm(plane)
+    placed, tilt = column[name], np.radians(level(name).tilt_deg)
     for grade in (EpiduralGrade.ESCC_0, EpiduralGrade.ESCC_1A, EpiduralGrade.ESCC_1B, EpiduralGrade.ESCC_1C):
-        lesion = Lesion.of(SpineSpec(level=name, site=site, epidural=grade), vertebra, column)
+        spec = SpineSpec(level=name, site=site, epidural=grade)
+        lesion = Lesion.of(spec, vertebra, column)
         if grade is EpiduralGrade.ESCC_0:
             assert lesion.epidural is None
             continue
         assert lesion.epidural is not None
+        # the plane in which the tumor is deepest; it leans with the level: z follows y
+        x, y, z = placed.at(0.0, placed.canal_v_mm, rise_mm(spec, placed))
+        grid = np.stack(np.meshgrid(np.arange(-14, 14, 0.1) + x, np.arange(-11, 11, 0.1) + y, indexing="ij"), axis=-1)
+        plane = np.concatenate((grid, (z - np.tan(tilt) * (grid[..., 1:] - y))), axis=-1)
+        in_sac, to_cord = column.sac().contains(plane), column.cord().distance_mm(plane)
         tumor = lesion.epidural.contains(plane)
         gap = float(to_cord[tumor].min())
         assert tumor.any()

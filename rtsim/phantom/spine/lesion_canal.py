@@ -80,7 +80,8 @@ def cord_half_widths_mm(row: Level) -> tuple[float, float]:
     return 0.45 * sac_u, 0.45 * sac_v
 
 
-def _rise_mm(spec: SpineSpec, placement: Placement) -> float:
+def rise_mm(spec: SpineSpec, placement: Placement) -> float:
+    """How far above mid-height the epidural tumor is deepest: at the conus only."""
     at_conus = placement.level.name == CONUS_LEVEL and spec.epidural is EpiduralGrade.ESCC_1C
     return ABOVE_CONUS * placement.posterior_height_mm if at_conus else 0.0
 
@@ -110,7 +111,7 @@ def _check_room(spec: SpineSpec, row: Level) -> None:
 def _tongue(spec: SpineSpec, placement: Placement, column: Column) -> Shape:
     """The epidural tumor of grades 1a .. 1c: an ellipsoid on the wall, as deep as the grade says (local axes, at
     mid-height)."""
-    row, v_c, rise = placement.level, placement.canal_v_mm, _rise_mm(spec, placement)
+    row, v_c, rise = placement.level, placement.canal_v_mm, rise_mm(spec, placement)
     sac_u, sac_v = sac_half_widths_mm(row)
     cord_u, cord_v = cord_half_widths_mm(row)
     if rise > 0:
@@ -149,7 +150,7 @@ def _ring(half_u: float, half_v: float, v_c: float) -> FloatArray:
 def _squeezed(spec: SpineSpec, placement: Placement, column: Column) -> CanalContents:
     row = placement.level
     squeeze = Squeeze.of(spec.epidural, spec.site, placement, sac_half_widths_mm(row), cord_half_widths_mm(row))
-    squeeze = replace(squeeze, rise_mm=_rise_mm(spec, placement))
+    squeeze = replace(squeeze, rise_mm=rise_mm(spec, placement))
     refuge = squeeze.refuge(column.sac())
     sac = Intersection((column.sac(), refuge))
     has_cord = row.cord_width_mm > 0
