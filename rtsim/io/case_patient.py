@@ -11,7 +11,6 @@ from rtsim.clinic.escc_grade import EsccGrade
 from rtsim.clinic.findings import (
     Alignment,
     Collapse,
-    Compartment,
     Findings,
     LesionQuality,
     Pain,
@@ -20,6 +19,7 @@ from rtsim.clinic.findings import (
 )
 from rtsim.errors import CaseFileError
 from rtsim.io.case_fields import Table
+from rtsim.phantom.spine import Compartment
 
 if TYPE_CHECKING:
     from rtsim.clinic.reirradiation import PreviousCourse

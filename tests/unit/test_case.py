@@ -14,7 +14,6 @@ from rtsim.clinic.escc_grade import EsccGrade
 from rtsim.clinic.findings import (
     Alignment,
     Collapse,
-    Compartment,
     Findings,
     LesionQuality,
     Pain,
@@ -25,7 +24,7 @@ from rtsim.errors import CaseFileError, InputError, RtsimError
 from rtsim.io import case_patient, case_spine
 from rtsim.io.case import Arrangement, case_names, cases_folder, load_case, load_phantom
 from rtsim.io.case_phantom import SpineRecipe
-from rtsim.phantom.spine import EpiduralGrade, LesionSite, SpineSpec
+from rtsim.phantom.spine import Compartment, EpiduralGrade, LesionSite, SpineSpec
 from rtsim.phantom.spine.hardware import Hardware, ImplantMaterial
 from rtsim.phantom.structure import Role
 from rtsim.protocol import Priority, Sense, Standing, Technique
