@@ -8,7 +8,8 @@ On each axial slice that shows tumor, from the outlines as they are drawn there:
 * cord touched: it is no further than ``TOUCH_MM`` from the tumor. Not touched: 1b.
 * cord deformed: dented by more than ``CORD_MM`` against its own convex hull or against its outline beyond the tumor
   (put where it fits best: a cord that is pushed aside is not deformed). Touched, not deformed: 1c.
-* CSF seen: sac less cord less tumor is at least ``CSF_FRACTION`` of the sac's area there. Seen: 2; not seen: 3.
+* CSF seen: sac less cord less tumor is at least ``CSF_FRACTION`` of the sac's area there. Seen: 2; not seen: 3 (then
+  the cord is compressed, whatever its own outline says).
 
 The grade is that of the worst slice. Below the cord no cord can be touched, and the roots give way: the sac decides,
 and it counts as compressed when less than ``SAC_AREA_MM2`` are left of it. What is not drawn leaves grades open;
@@ -50,6 +51,8 @@ _WELL_AWAY_MM: Final = 5.0
 _SAC_MOVES_MM: Final = 0.5
 _CORD_MOVES_MM: Final = 5.0
 _CALIPERS: Final = tuple(np.array((np.sin(a), np.cos(a))) for a in np.linspace(0.0, np.pi, 18, endpoint=False))
+THICK_MM: Final = 3.0
+"""Slices that are thicker than this may hide the tip of a tumor."""
 INSIDE_SAC: Final = 0.6
 """A tumor that lies in the sac by more than this share of its volume is not epidural."""
 _ALL: Final = tuple(EsccGrade)
@@ -253,6 +256,9 @@ class _Canal:
         out = []
         if self.renamed:
             out.append("spinal_cord is drawn below L2, where the cord has ended: it is read as the thecal sac there")
+        dz = self.lattice.grid.spacing_mm[2]
+        if dz > THICK_MM:
+            out.append(f"slices of {dz:g} mm average out what is shorter: the grade may be too low by one")
         share = self._inside_sac()
         if share >= INSIDE_SAC:
             out.append(f"{100 * share:.0f} % of the tumor lies in the thecal sac: the scale is made for epidural tumor")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import affine_transform, shift
+from scipy.ndimage import affine_transform
 
 from rtsim.clinic.escc_slices import PIXEL_MM, Stack, area_mm2, center_mm, signed_mm
 from rtsim.typing import BoolArray, FloatArray
@@ -123,11 +123,22 @@ def _fitted(field: FloatArray, drawn: BoolArray, most_mm: float) -> FloatArray:
                 trial = at + np.array(way)
                 if np.abs(trial).max() > most_mm:
                     continue
-                moved = np.asarray(shift(field, trial / PIXEL_MM, order=0, mode="constant", cval=_FAR))
+                moved = _moved(field, trial)
                 value = _unshared(moved, drawn)
                 if value < best - 1e-9:
                     best, found, at, improved = value, moved, trial, True
     return found
+
+
+def _moved(field: FloatArray, by_mm: FloatArray) -> FloatArray:
+    """A field moved by whole pixels; what comes in from beyond is far outside."""
+    j, i = (round(float(s) / PIXEL_MM) for s in by_mm)
+    ny, nx = field.shape
+    out = np.full(field.shape, _FAR)
+    out[max(j, 0) : ny + min(j, 0), max(i, 0) : nx + min(i, 0)] = field[
+        max(-j, 0) : ny + min(-j, 0), max(-i, 0) : nx + min(-i, 0)
+    ]
+    return out
 
 
 def _unshared(field: FloatArray, drawn: BoolArray) -> float:

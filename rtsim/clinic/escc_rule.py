@@ -45,11 +45,12 @@ class Seen:
 
     @property
     def severity(self) -> tuple[float, ...]:
-        """Orders slices of one grade: less CSF where the cord is compressed, then deeper in cord, sac and canal."""
+        """Orders slices of one grade: by compressed cord, less CSF, deeper in the sac, nearer the cord, deeper."""
         is_high = max(grades_of(self)).is_high
+        cord = self.cord_mm or 0.0 if is_high else 0.0
         csf = -self.csf if is_high and self.csf is not None else 0.0
         near = 0.0 if self.cord_gap_mm is None else -self.cord_gap_mm
-        return csf, self.sac_mm or 0.0, near, self.canal_mm or 0.0
+        return cord, csf, self.sac_mm or 0.0, near, self.canal_mm or 0.0
 
 
 def grades_of(seen: Seen) -> tuple[EsccGrade, ...]:
@@ -58,23 +59,23 @@ def grades_of(seen: Seen) -> tuple[EsccGrade, ...]:
         return (_0,)
     if seen.neural == "spinal_cord" and seen.cord_gap_mm is not None and seen.cord_gap_mm <= TOUCH_MM:
         return _touched(seen)
-    in_canal = seen.canal_mm is not None or (seen.sac_gap_mm is not None and seen.sac_gap_mm <= TOUCH_MM)
+    # without a canal, bone that lies against the sac cannot be told from tumor in the canal
+    least = (_1A,) if seen.canal_mm is not None else (_0, _1A)
     if seen.sac_mm is not None:
-        if seen.sac_mm > SAC_MM:
-            return _deformed(seen)
-        return (_1A,) if in_canal else (_0, _1A)
-    least = (_1A,) if in_canal else (_0, _1A)
+        return _deformed(seen) if seen.sac_mm > SAC_MM else least
     if seen.neural == "spinal_cord":
         return (*least, _1B)
     return (*least, _1B, _2, _3) if seen.neural == "cauda_equina" else (*least, _1B, _1C, _2, _3)
 
 
 def _touched(seen: Seen) -> tuple[EsccGrade, ...]:
+    if seen.csf is not None and seen.csf < CSF_FRACTION:
+        return (_3,)
     if seen.cord_mm is not None and seen.cord_mm <= CORD_MM:
         return (_1C,)
     if seen.csf is None:
         return (_2, _3)
-    return (_2,) if seen.csf >= CSF_FRACTION else (_3,)
+    return (_2,)
 
 
 def _deformed(seen: Seen) -> tuple[EsccGrade, ...]:

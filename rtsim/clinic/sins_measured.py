@@ -2,9 +2,8 @@
 
 Thresholds are rtsim's: tumor in bone is lytic when its median HU is below 115 and below 70 % of the marrow next to it,
 blastic above 450 (sclerotic metastases 654 +- 176: AJR 2016 207:362), mixed between; when it looks like the marrow next
-to it, the CT shows nothing, and mixed is assumed. A body counts as collapsed from 20 % of
-height lost against its neighbours (Genant 1993: 20 to 25 % is a mild fracture); a pedicle or facet counts as involved from
-0.1 cm3 of tumor.
+to it, the CT shows nothing, and mixed is assumed. A body counts as collapsed from 20 % of height lost against its
+neighbours (Genant 1993: 20 to 25 % is a mild fracture); a pedicle or facet counts as involved from 0.1 cm3 of tumor.
 """
 
 from __future__ import annotations
@@ -53,12 +52,8 @@ class _Bone:
     body_coverage: FloatArray
     sides: tuple[BoolArray, BoolArray] | None
     """(left, right) of the canal; None when nothing tells them from the body."""
-
-    @property
-    def is_cut(self) -> bool:
-        """The body reaches the first or last slice of its crop with a full section: the CT ends within it."""
-        shown = self.body.sum(axis=(1, 2))
-        return bool(max(shown[0], shown[-1]) > 0.8 * np.median(shown[shown > 0]))
+    is_cut: bool = False
+    """The CT ends within the body."""
 
 
 def lesion_part(phantom: Phantom, tumor: tuple[Structure, ...], level: str) -> SinsPart:
@@ -197,17 +192,28 @@ def _bone(phantom: Phantom, level: str) -> _Bone | None:
         filling = np.where(j < front[:, None, None], filling, 0.0)
     body = filling >= 0.5
     if not whole_drawn or (front is None and not body_drawn):
-        return _Bone(grid, whole, body, filling, None)
+        return _Bone(grid, whole, body, filling, None, _is_cut(body, grid, phantom.grid))
     if front is None:
         front = np.full(grid.shape[0], body_drawn[0].grid.upper_mm[1])
         middle = np.full(grid.shape[0], body_drawn[0].centroid_mm[0])
     behind = whole & ~body & (j >= front[:, None, None])
     away = i - middle[:, None, None]
     # the spinous process lies within a few millimeters of the middle
-    return _Bone(grid, whole, body, filling, (behind & (away > _SPINOUS_MM), behind & (away < -_SPINOUS_MM)))
+    sides = (behind & (away > _SPINOUS_MM), behind & (away < -_SPINOUS_MM))
+    return _Bone(grid, whole, body, filling, sides, _is_cut(body, grid, phantom.grid))
 
 
 _SPINOUS_MM: Final = 5.0
+
+
+def _is_cut(body: BoolArray, grid: Grid, ct: Grid) -> bool:
+    """The body goes on beyond the first or last slice of the CT."""
+    section = body.sum(axis=(1, 2))
+    usual = 0.3 * float(np.median(section[section > 0])) if section.any() else 0.0
+    half = ct.spacing_mm[2] / 2
+    at_bottom = grid.lower_mm[2] <= ct.lower_mm[2] + half and section[0] > usual
+    at_top = grid.upper_mm[2] >= ct.upper_mm[2] - half and section[-1] > usual
+    return bool(at_bottom or at_top)
 
 
 def _canal_of(phantom: Phantom) -> tuple[Structure | None, float]:
