@@ -1,7 +1,7 @@
 """What an earlier course leaves of the spinal cord's tolerance, as numbers: the conditions of HyTEC and their budget.
 
 EQD2 here is with alpha/beta 2 Gy. Doses of two courses are added as if both maxima fell on the same point, as in the
-series that the conditions come from. No recovery is credited: time is a condition, it does not give back dose.
+series that the conditions come from (Sahgal et al. 2012, IJROBP 82:107). No recovery is credited: time is a condition, it does not give back dose.
 """
 
 from __future__ import annotations
@@ -31,11 +31,6 @@ course alone may give; the series behind it had 30 to 50 Gy before."""
 HYTEC_REIRRADIATION: Final = Source(
     citation="Sahgal et al. 2021, IJROBP 110:124 (HyTEC), re-irradiation by SBRT in 1-5 fractions: thecal sac "
     "EQD2_2 Dmax <= 70 Gy cumulative and <= 25 Gy of the SBRT, ratio <= 0.5, interval >= 5 months",
-    standing=Standing.VERIFIED,
-)
-SAHGAL_2012: Final = Source(
-    citation="Sahgal et al. 2012, IJROBP 82:107: no myelopathy in 16 segments after 30-50 Gy EQD2_2 before; maxima of "
-    "the thecal sac added",
     standing=Standing.VERIFIED,
 )
 ONE_COURSE: Final = Source(
