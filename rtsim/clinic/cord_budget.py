@@ -1,7 +1,8 @@
 """What an earlier course leaves of the spinal cord's tolerance, as numbers: the conditions of HyTEC and their budget.
 
 EQD2 here is with alpha/beta 2 Gy. Doses of two courses are added as if both maxima fell on the same point, as in the
-series that the conditions come from (Sahgal et al. 2012, IJROBP 82:107). No recovery is credited: time is a condition, it does not give back dose.
+series that the conditions come from (Sahgal et al. 2012, IJROBP 82:107). No recovery is credited: time is a condition,
+it does not give back dose.
 """
 
 from __future__ import annotations

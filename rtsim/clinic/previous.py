@@ -107,6 +107,7 @@ class PreviousCourse:
         if self.dose_gy is not None:
             share = "whole" if self.cord_percent == 100.0 else f"by {self.cord_percent:g} %"
             text = f"{self.dose_gy:g} Gy in {self.fractions}, which the cord got {share}"
+            text = f"{self.name}: {text}" if self.name else text
         else:
             text = f"{self.name or 'a dose'} in {self.fractions} fractions, {self.shift}"
         return text if self.months_ago is None else f"{text}, {self.months_ago:g} months ago"
