@@ -1,4 +1,4 @@
-"""The best plan confirmed: its worst positions computed by the engine, and one more round where that costs coverage."""
+"""The best plan confirmed: its worst positions computed by the engine, and more rounds where that costs coverage."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from rtsim.optimize.solver import StopOptimization
 
 WORTH_A_ROUND_PERCENT = 0.5
 """Coverage that the recomputed positions may cost before the plan is optimized again with what they taught."""
+
+MORE_ROUNDS = 2
+"""At most so often."""
 
 MOST_TRIES = 5
 """Positions are computed again after segments were left out, at most so often; each time fewer are left."""
@@ -32,31 +35,33 @@ class Confirmed:
 
 
 def confirm(rounds: Rounds, bench: Bench, best: Candidate, bar: Interruptible, span: tuple[float, float]) -> Confirmed:
-    """Compute the worst positions and scale to them; where that costs much, plan once more and keep the better plan.
+    """Compute the worst positions and scale to them; where that costs much, plan again and keep the best plan.
 
     A user who stopped gets the worst position computed, no more.
 
     Raises:
         InfeasiblePlanError: at the scale that the computed positions allow the machine has nothing to deliver.
     """
-    middle = 0.5 * (span[0] + span[1])
-    first = _recomputed(rounds, bench, best, bar, (span[0], middle))
-    found, wanted = first.candidate.coverage_percent, bench.planning.prescription.coverage_percent
-    lost = min(best.coverage_percent, wanted) - min(found, wanted)
-    if bar.stopped or lost < WORTH_A_ROUND_PERCENT:
-        return first
-    rounds.notes.append(
-        f"The recomputed positions cost {lost:.1f} % of the coverage; one more round with what they taught."
-    )
-    try:
-        again = rounds.round(rounds.learned(first.candidate), bench.rounds, can_stop=True)
-        second = _recomputed(rounds, bench, again, bar, (middle, span[1]))
-    except StopOptimization:
-        return first
-    except (InfeasiblePlanError, MachineLimitError) as error:
-        rounds.notes.append(f"It failed ({error}); the plan before it was kept.")
-        return first
-    return second if second.candidate.rank > first.candidate.rank else first
+    parts = [span[0] + (span[1] - span[0]) * k / (MORE_ROUNDS + 1) for k in range(MORE_ROUNDS + 2)]
+    kept = _recomputed(rounds, bench, best, bar, (parts[0], parts[1]))
+    latest, wanted = kept, bench.planning.prescription.coverage_percent
+    for k in range(MORE_ROUNDS):
+        lost = min(best.coverage_percent, wanted) - min(kept.candidate.coverage_percent, wanted)
+        if bar.stopped or lost < WORTH_A_ROUND_PERCENT:
+            break
+        rounds.notes.append(
+            f"The recomputed positions cost {lost:.1f} % of the coverage; one more round with what they taught."
+        )
+        try:
+            again = rounds.round(rounds.learned(latest.candidate), bench.rounds + k, can_stop=True)
+            latest = _recomputed(rounds, bench, again, bar, (parts[k + 1], parts[k + 2]))
+        except StopOptimization:
+            break
+        except (InfeasiblePlanError, MachineLimitError) as error:
+            rounds.notes.append(f"It failed ({error}); the plan before it was kept.")
+            break
+        kept = latest if latest.candidate.rank > kept.candidate.rank else kept
+    return kept
 
 
 def _recomputed(
