@@ -81,6 +81,8 @@ class Scene:
                 look = {"color": color, "opacity": opacity, "specular": 0.2, "ambient": 0.35 if opacity == 1.0 else 0.1}
                 if is_implant(s):
                     look = implant_surface(s)
+                elif any(is_implant(other) for other in chosen):
+                    look["opacity"] = min(opacity, 0.3) if opacity < 1.0 else opacity  # implants lie within
                 self._meshes.append((mesh, {**look, "smooth_shading": True, "is_whole": look["opacity"] == 1.0}))
                 if s.role is not Role.EXTERNAL:
                     named = "vertebrae" if color == _BONE else legend_name(self.phantom, s.name)

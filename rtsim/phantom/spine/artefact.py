@@ -8,7 +8,11 @@ streak artifacts in X-ray computed tomography: a simulation study", IEEE Trans. 
 the error of the water-corrected line integrals, with their noise, is reconstructed by filtered back projection and
 added to the CT. That the error alone makes the streaks: Park, Chung and Seo 2015 (DOI 10.1098/rsta.2014.0388).
 
-Left out: scatter, the helical path, the scanner's own metal artifact reduction, motion.
+Left out: scatter, the helical path, the scanner's own metal artifact reduction, motion. Streaks of titanium screws
+come out as large as in sheep (DOI 10.1186/s12880-021-00554-y: -848 HU at 120 kV, of carbon -11), those of carbon-PEEK
+are lost in the noise as in gel (Kraetzig 2021, DOI 10.1007/s10143-020-01384-2). Their sign in the canal is not that of
+the gel: there titanium darkens it by 64 HU against carbon; here the flanks of two long parallel shafts are bright, and
+the canal between them gains about 90 HU at the height of the screws.
 """
 
 from __future__ import annotations

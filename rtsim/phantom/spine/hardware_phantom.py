@@ -138,5 +138,5 @@ def _check_inside(phantom: Phantom, shapes: ImplantShapes) -> None:
 def _said(parts: Sequence[tuple[Structure, Material]]) -> str:
     cut = sorted({m.name for _, m in parts if ct_number(m) > HIGHEST_HU})
     listed = ", ".join(f"{s.name} {s.volume_cm3:.1f} cm3 of {m.name}" for s, m in parts)
-    end = f"; {' and '.join(cut)} stand beyond the CT's scale, which ends at {HIGHEST_HU:g} HU" if cut else ""
+    end = f"; CT numbers of {' and '.join(cut)} lie beyond the scale, which ends at {HIGHEST_HU:g} HU" if cut else ""
     return f"implants: {listed}, by density and material and not by HU{end}"
