@@ -25,7 +25,7 @@ main { max-width: 1180px; }
 .verdict { border: 2px solid #1F4E8C; border-left-width: 10px; border-radius: 4px; background: #f2f6fb;
   padding: 10px 16px; margin: 14px 0; }
 .verdict h2 { margin: 0 0 4px; border: 0; font-size: 21px; color: #1F4E8C; }
-.verdict p { margin: 4px 0; }
+.verdict p { margin: 4px 0; } .verdict ul { margin: 4px 0; padding-left: 20px; }
 .verdict.radiosurgery { border-color: #B8420F; background: #fdf4ee; } .verdict.radiosurgery h2 { color: #B8420F; }
 table.side th, table.side td { text-align: right; white-space: nowrap; }
 table.side th:first-child, table.side td:first-child { text-align: left; white-space: normal; }
@@ -66,7 +66,7 @@ def comparison_html(
     names = [p.comparison.name for p in patients]
     title = f"{names[0]}: the same patient, side by side" if len(names) == 1 else f"Side by side: {', '.join(names)}"
     parts = [f"<p class='banner'>{escape(_BANNER)}</p>", f"<h1>{escape(title)}</h1>"]
-    parts += [_difference_section(patients, pictures)]
+    parts += [_headlines(patients), _difference_section(patients, pictures)]
     for patient, drawn in zip(patients, pictures.patients, strict=True):
         parts += _patient(patient, drawn, is_only=len(patients) == 1)
     parts += [_sources([p.comparison for p in patients]), _foot(version)]
@@ -172,11 +172,23 @@ def _difference_section(patients: Sequence[ComparedPatient], pictures: Compariso
         )
         parts.append(
             f"<h2>{escape(other.comparison.name)} minus {escape(first.name)}</h2>"
-            f"<p>{escape(difference_lesson(found))}</p>"
+            f"{_paragraph(difference_lesson(found))}"
             f"<table class='side'><thead><tr><th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
             + ("" if picture is None else _figure(picture))
         )
     return "".join(parts)
+
+
+def _headlines(patients: Sequence[ComparedPatient]) -> str:
+    """Of several patients: what is found of each, in a line."""
+    if len(patients) == 1:
+        return ""
+    rows = (f"<li><b>{escape(p.comparison.name)}</b>: {escape(headline(p.comparison))}" for p in patients)
+    return f"<section class='verdict'><ul>{''.join(rows)}</ul></section>"
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>" if text else ""
 
 
 def _links(patient: ComparedPatient) -> str:

@@ -340,6 +340,8 @@ def test_differences_of_twins() -> None:
     assert pictures.differences[0] is not None
     page = comparison_html([first, second], pictures)
     assert "two minus one" in page
+    for c in (first.comparison, second.comparison):
+        assert f"<li><b>{c.name}</b>: {headline(c)}" in page
     assert len(re.findall("<img", page)) == 7
 
 
