@@ -182,15 +182,25 @@ def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
 
 
 KINDS: dict[str, Callable[[CohortMember], bool]] = {
-    "bone only": lambda m: m.spec.epidural is EpiduralGrade.ESCC_0 and m.spec.site is LesionSite.WHOLE_BODY,
+    "bone only": lambda m: m.spec.epidural is EpiduralGrade.ESCC_0 and m.spec.site is LesionSite.PEDICLE_LEFT,
+    "in the canal": lambda m: m.spec.epidural is EpiduralGrade.ESCC_2,
+    "within the dura": lambda m: m.spec.compartment is Compartment.INTRADURAL_EXTRAMEDULLARY,
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_patient_is_built_when_asked_for(kind: str) -> None:
     member = next(m for m in cohort() if KINDS[kind](m))
-    coarse = replace(member, spec=replace(member.spec, spacing_mm=(3.0, 3.0, 3.0), half_length_mm=50.0))
+    coarse = replace(member, spec=replace(member.spec, spacing_mm=(4.0, 4.0, 4.0), half_length_mm=40.0))
     phantom = coarse.phantom()
     assert phantom.name == member.name
     assert member.spec.level in phantom.description
     assert phantom["PTV"].volume_cm3 > phantom["GTV"].volume_cm3 > 0.05
+
+
+@pytest.mark.slow
+def test_the_first_patients_are_built_whatever_they_have() -> None:
+    for member in sample_cohort(24, 3):
+        coarse = replace(member, spec=replace(member.spec, spacing_mm=(4.0, 4.0, 4.0), half_length_mm=40.0))
+        phantom = coarse.phantom()
+        assert phantom["GTV"].volume_cm3 > 0.05, member.description
