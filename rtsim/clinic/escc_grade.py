@@ -99,5 +99,8 @@ class EsccMeasurement:
     def __str__(self) -> str:
         how = "given" if self.given else "measured"
         if self.grade is not None:
-            return f"ESCC {self.grade.value} ({how}): {self.grade.title}"
+            title = self.grade.title
+            if self.neural == "cauda_equina" and self.grade.is_high:
+                title = title.replace("cord", "cauda equina")
+            return f"ESCC {self.grade.value} ({how}): {title}"
         return f"ESCC {self.possible[0].value} to {self.possible[-1].value}: not to be measured closer"

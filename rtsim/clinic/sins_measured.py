@@ -35,6 +35,7 @@ INVOLVED_CM3: Final = 0.1
 _METAL_HU: Final = 2000.0
 _FOREIGN: Final = ("screws", "rods", "cage", "cement")
 _FEWEST_VOXELS: Final = 20
+_PURE: Final = 0.95
 _SHELL_MM: Final = 2.0
 _BEFORE_CORD_MM: Final = 4.0
 """From the front of the cord to the back of the body, where no canal is drawn. [A]"""
@@ -65,6 +66,9 @@ def lesion_part(phantom: Phantom, tumor: tuple[Structure, ...], level: str) -> S
         return SinsPart(name="lesion", value=LesionQuality.LYTIC, how=How.ASSUMED, reason=reason)
     hu = _hu_on(phantom, bone.grid)
     usable = inside & (hu < _METAL_HU) & ~_foreign(phantom, bone.grid)
+    # voxels that are tumor through and through, where there are enough: rims are half cortical bone
+    pure = usable & _tumor_on(tumor, bone.grid, _PURE)
+    usable = pure if np.count_nonzero(pure) >= _FEWEST_VOXELS else usable
     if np.count_nonzero(usable) < _FEWEST_VOXELS:
         return SinsPart(
             name="lesion", value=LesionQuality.LYTIC, how=How.ASSUMED, reason="metal fills the bone that is tumor"
@@ -135,8 +139,10 @@ def collapse_part(phantom: Phantom, tumor: tuple[Structure, ...], level: str) ->
             how=How.ASSUMED,
             reason=f"no whole neighbour of {level} is drawn to compare its height with",
         )
-    own = _heights_mm(bone)
-    usual = np.mean([_heights_mm(n) for n in neighbours.values()], axis=0)
+    around = tuple(neighbours.values())
+    usual = np.mean([_upright_mm(n) * _cosine(n) for n in around], axis=0)
+    # a wedge leans by itself: between two neighbours the body leans as they do
+    own = _upright_mm(bone) * (_cosine(bone) if len(around) == 1 else float(np.mean([_cosine(n) for n in around])))
     lost = 1.0 - own / usual
     worst = int(np.argmax(lost))
     share = float(np.count_nonzero(_tumor_on(tumor, bone.grid) & bone.body)) / max(
@@ -251,8 +257,8 @@ def _neighbours(phantom: Phantom, level: str) -> Mapping[str, _Bone]:
     return found
 
 
-def _heights_mm(bone: _Bone) -> FloatArray:
-    """(3,) heights of the body (front, middle, back third), at right angles to its endplates."""
+def _upright_mm(bone: _Bone) -> FloatArray:
+    """(3,) lengths of the body (front, middle, back third) along z, at least 0.1."""
     column = bone.body_coverage.sum(axis=0) * bone.grid.spacing_mm[2]
     rows, columns = (np.flatnonzero(bone.body.any(axis=axes)) for axes in ((0, 2), (0, 1)))
     j0, j1 = _inner(rows)
@@ -260,7 +266,7 @@ def _heights_mm(bone: _Bone) -> FloatArray:
     inner = column[j0:j1, i0:i1]
     thirds = np.array_split(inner, 3, axis=0)
     upright = np.array([float(np.median(t[t > 0])) if (t > 0).any() else 0.0 for t in thirds])
-    return np.asarray(np.maximum(upright * _cosine(bone), 0.1))
+    return np.asarray(np.maximum(upright, 0.1))
 
 
 def _inner(index: np.ndarray) -> tuple[int, int]:
@@ -282,10 +288,10 @@ def _cosine(bone: _Bone) -> float:
     return 1.0 / float(np.hypot(1.0, slope))
 
 
-def _tumor_on(tumor: tuple[Structure, ...], grid: Grid) -> BoolArray:
+def _tumor_on(tumor: tuple[Structure, ...], grid: Grid, at_least: float = 0.5) -> BoolArray:
     out = np.zeros(grid.shape, dtype=np.bool_)
     for s in tumor:
-        out |= s.coverage_on(grid) >= 0.5
+        out |= s.coverage_on(grid) >= at_least
     return out
 
 
