@@ -28,8 +28,8 @@ WAYS = [("front", 0.0, (3.0, 3.0, 3.0)), ("left", -35.0, (2.0, 2.0, 2.0)), ("bac
 ALL_WAYS = [
     (side, lean, spacing)
     for side in ("front", "back", "left", "right")
-    for lean in (0.0, 20.0, -35.0)
-    for spacing in ((3.0, 3.0, 3.0), (2.0, 2.0, 2.0), (1.0, 1.0, 3.0), (1.0, 1.0, 1.0))
+    for lean in (0.0, -35.0)
+    for spacing in ((3.0, 3.0, 3.0), (1.0, 1.0, 3.0))
 ]
 
 
@@ -181,12 +181,14 @@ def built(name: str, spacing_mm: float) -> tuple[Phantom, str]:
     recipe = load_case(name).recipe
     assert isinstance(recipe, SpineRecipe)
     spec = recipe.spec
-    return spine(replace(spec, spacing_mm=(spacing_mm,) * 3, half_length_mm=60.0)), spec.epidural.value
+    return spine(replace(spec, spacing_mm=(spacing_mm,) * 3, half_length_mm=50.0)), spec.epidural.value
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("spacing_mm", [1.0, 2.0, 3.0])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "spacing_mm"),
+    [*((name, mm) for name in CASES for mm in (2.0, 3.0)), ("spine_t8_epidural", 1.0), ("spine_t11_cord", 1.0)],
+)
 def test_bundled_cases_have_the_grade_they_were_built_with(name: str, spacing_mm: float) -> None:
     phantom, asked = built(name, spacing_mm)
     found = measure(phantom)
