@@ -1,7 +1,7 @@
 """The canal at the lesion: epidural tumor by grade, and the sac, cord and roots that give way to it.
 
 Grades 1a .. 1c from one side: an ellipsoid on the wall, as deep as the grade says; nothing moves. Grades 2 and 3, and
-every grade of a ring: the sac is squeezed into a refuge (see ``rtsim.phantom.spine.squeeze``), and tumor fills the
+1b and 1c of a ring: the sac is squeezed into a refuge (see ``rtsim.phantom.spine.squeeze``), and tumor fills the
 canal around it.
 """
 
@@ -67,6 +67,9 @@ class CanalContents:
         # inside the canal only, and never into the cord
         inside = Intersection((tongue, column.canal().grown(OVER_THE_WALL_MM)))
         tumor = Difference(inside, healthy.cord)
+        if spec.epidural is EpiduralGrade.ESCC_1A and not spec.site.in_body:
+            # the sac bends between two levels, the tongue does not
+            tumor = Difference(inside, healthy.sac.grown(EPIDURAL_ONLY_GAP_MM))
         cauda = healthy.cauda if placement.level.cord_width_mm > 0 else _floating(spec, healthy.cauda, tongue)
         return cls(tumor, healthy.sac, healthy.cord, cauda)
 
@@ -151,6 +154,11 @@ def _squeezed(spec: SpineSpec, placement: Placement, column: Column) -> CanalCon
     row = placement.level
     squeeze = Squeeze.of(spec.epidural, spec.site, placement, sac_half_widths_mm(row), cord_half_widths_mm(row))
     squeeze = replace(squeeze, rise_mm=rise_mm(spec, placement))
+    if spec.epidural is EpiduralGrade.ESCC_1A:
+        healthy = CanalContents.healthy(column)
+        wall = column.canal().grown(OVER_THE_WALL_MM)
+        ring = Difference(Intersection((wall, *squeeze.reach())), healthy.sac.grown(EPIDURAL_ONLY_GAP_MM))
+        return replace(healthy, tumor=ring, carved=True)
     refuge = squeeze.refuge(column.sac())
     sac = Intersection((column.sac(), refuge))
     has_cord = row.cord_width_mm > 0
@@ -162,8 +170,7 @@ def _squeezed(spec: SpineSpec, placement: Placement, column: Column) -> CanalCon
     elif spec.epidural in {EpiduralGrade.ESCC_2, EpiduralGrade.ESCC_3}:
         cauda = Intersection((squeeze.pressed(column.cauda(), column.sac()), sac))
     else:
-        gap = 0.0 if spec.epidural is EpiduralGrade.ESCC_1A else ROOTS_GAP_MM
-        cauda = Intersection((cauda, refuge.grown(-gap)))
+        cauda = Intersection((cauda, refuge.grown(-ROOTS_GAP_MM)))
     wall = column.canal().grown(OVER_THE_WALL_MM)
     tumor = Difference(Intersection((wall, *squeeze.reach())), refuge)
     return CanalContents(tumor, sac, cord, cauda, carved=True)

@@ -190,7 +190,7 @@ def _ring(grade: EpiduralGrade, sac_mm: Pair, cord_mm: Pair) -> tuple[Ellipse, E
     (a, b), (sac_a, sac_b) = cord_mm, sac_mm
     match grade:
         case EpiduralGrade.ESCC_1A:
-            return Ellipse((0.0, 0.0), (sac_a + 0.3, sac_b + 0.3)), None
+            return Ellipse((0.0, 0.0), sac_mm), None
         case EpiduralGrade.ESCC_1B:
             return Ellipse((0.0, 0.0), ((a + sac_a) / 2, (b + sac_b) / 2)), None
         case EpiduralGrade.ESCC_1C:
