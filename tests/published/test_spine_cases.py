@@ -240,6 +240,15 @@ def test_tumor_and_cord_share_nothing_unless_the_tumor_grows_in_the_cord(built: 
 APART = (
     ("lung_left", "lung_right"),
     ("heart", "liver"),
+    ("heart", "lung_left"),
+    ("heart", "lung_right"),
+    ("liver", "kidney_right"),
+    ("liver", "bowel"),
+    ("liver", "stomach"),
+    ("liver", "lung_right"),
+    ("bowel", "kidney_left"),
+    ("bowel", "kidney_right"),
+    ("aorta", "lung_left"),
     ("heart", "esophagus"),
     ("esophagus", "trachea"),
     ("kidney_left", "kidney_right"),
@@ -256,6 +265,9 @@ def test_organs_that_are_apart_share_nothing(built: Built) -> None:
         if built.has(one, other):
             assert built.shared_cm3(one, other) < 0.02, (one, other)
     vertebrae = [n for n in built.phantom.structures if n.startswith("vertebra_")]
+    for organ in ("lung_left", "lung_right", "liver", "kidney_left", "kidney_right", "aorta", "bowel"):
+        if built.has(organ):
+            assert sum(built.shared_cm3(organ, v) for v in vertebrae) < 0.05, organ
     canal = sum(built.shared_cm3("spinal_canal", v) for v in vertebrae)
     # the tubes of the canal and of its holes in leaning vertebrae differ: some 1 mm3 in each mm of height
     assert canal < 0.02 * built.phantom["spinal_canal"].volume_cm3 + 0.5

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from rtsim.ct import CT
+from rtsim.geometry.coverage import Cover
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.shapes import Capsule, Shape, Sweep
 from rtsim.phantom import margins
@@ -182,12 +183,9 @@ def _structures(
         add(f"vertebra_{v.placement.level.name}", Role.OAR, part(v.whole), (225, 215, 190))
         if v.placement.level.name == spec.level:
             add(f"vertebral_body_{spec.level}", Role.OAR, part(v.body), (235, 205, 150))
-    for name, color in {o.structure: o.color for o in organs}.items():
-        whole = np.zeros(grid.shape)
-        for piece in (canvas.cover(o.shape) for o in organs if o.structure == name):
-            if piece is not None:
-                whole[piece.slices] = np.maximum(whole[piece.slices], piece.fraction)
-        add(name, Role.OAR, whole, color)
+    colors = {o.structure: o.color for o in organs}
+    for name, whole in _seen(canvas, organs, vertebrae).items():
+        add(name, Role.OAR, whole, colors[name])
     return Structures(tuple(found))
 
 
@@ -209,6 +207,29 @@ def canal_structures(canvas: Canvas, column: Column, lesion: Lesion) -> dict[str
         for name, role, fraction, color in given
         if (fraction > 0).any()
     }
+
+
+def _seen(canvas: Canvas, organs: tuple[Organ, ...], vertebrae: tuple[Vertebra, ...]) -> dict[str, FloatArray]:
+    """Each organ where the CT shows it: what is painted later takes its place from what was there."""
+    drawn: dict[str, FloatArray] = {}
+    for organ in organs:
+        piece = canvas.cover(organ.shape)
+        if piece is None:
+            continue
+        _give_way(drawn, piece, organ.structure)
+        whole = drawn.setdefault(organ.structure, np.zeros(canvas.grid.shape))
+        whole[piece.slices] = np.maximum(whole[piece.slices], piece.fraction)
+    for v in vertebrae:
+        piece = canvas.cover(v.whole)
+        if piece is not None:
+            _give_way(drawn, piece, "")
+    return drawn
+
+
+def _give_way(drawn: dict[str, FloatArray], piece: Cover, but: str) -> None:
+    for name, whole in drawn.items():
+        if name != but:
+            whole[piece.slices] *= 1.0 - piece.fraction
 
 
 def _less(ptv: Structure, organ: Structure, grid: Grid) -> Structure:
