@@ -174,7 +174,8 @@ def _certificate(found: GoalValue, measured: Measured, short: str, beyond: Beyon
     text += _coarse(dose)
     if short:
         compared = beyond.compared_gy if beyond.compared_gy is not None else reached_gy
-        tight = goal.sense is Sense.AT_MOST and limit_gy is not None and (compared or 0.0) > 0.97 * limit_gy
+        upper = goal.sense is Sense.AT_MOST and found.is_met and limit_gy is not None
+        tight = upper and (compared or 0.0) > 0.97 * (limit_gy or 0.0)
         text += short + (" and not reached; this limit came first." if tight else " and not reached.")
         if beyond.needed_gy is not None:
             percent = f"{measured.prescription.coverage_percent:g} %"
