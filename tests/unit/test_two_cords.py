@@ -158,7 +158,7 @@ def test_a_cauda_with_a_hard_limit_suffices_where_nothing_else_is_drawn() -> Non
 
 
 def request_for(phantom: Phantom, monkeypatch: pytest.MonkeyPatch, *options: str) -> Phantom:
-    monkeypatch.setattr("rtsim.cli.request.read_dicom", lambda *_, **__: phantom)
+    monkeypatch.setattr("rtsim.cli.request_phantom.read_dicom", lambda *_, **__: phantom)
     argv = ["run", "--dicom", "x", "--target", "PTV", "--protocol", "spine_sbrt_1fx", "-o", "y", *options]
     return request_of(parser().parse_args(argv), None).phantom
 
