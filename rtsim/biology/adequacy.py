@@ -19,9 +19,9 @@ PALLIATIVE_SINGLE_GY: Final = 10.0
 FRACTURE_GY: Final = 20.0
 """Dose per fraction from which vertebral fractures are frequent."""
 
-_FRACTURE: Final = Source(
-    citation="Sahgal et al. 2013, J Clin Oncol 31:3426: caution at 20 Gy or more per fraction (hazard ratio 4.9, and "
-    "5.3 from 24 Gy)",
+FRACTURE_SOURCE: Final = Source(
+    citation="Sahgal et al. 2013, J Clin Oncol 31:3426: caution at 20 Gy or more per fraction (the greatest "
+    "risk from 24 Gy)",
     standing=Standing.VERIFIED,
 )
 _MOST_STEREOTACTIC_FRACTIONS: Final = 5
@@ -196,4 +196,4 @@ def _is_in_fit(dose_gy: float, fractions: int) -> bool:
 def _cautions(per_fraction_gy: float) -> tuple[str, ...]:
     if per_fraction_gy < FRACTURE_GY * (1.0 - 1e-9):
         return ()
-    return (f"{per_fraction_gy:g} Gy per fraction: vertebral fractures are frequent. {_FRACTURE}",)
+    return (f"{per_fraction_gy:g} Gy per fraction: vertebral fractures are frequent. {FRACTURE_SOURCE}",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from importlib import resources
@@ -10,7 +11,7 @@ from typing import Any, Final
 from rtsim.biology.radiosensitivity import Histology, Kind, NomsClass, StatedClass
 from rtsim.biology.schedule import Intent, Schedule
 from rtsim.biology.tiers import Tier
-from rtsim.errors import InputError, unknown_name
+from rtsim.errors import InputError, nearest
 from rtsim.sources import Source, Standing
 
 _STATED: Final = {
@@ -22,15 +23,19 @@ _USUAL_COMPARTMENT: Final = "extradural"
 
 
 def histology(name: str) -> Histology:
-    """Tumor by name ('renal', 'breast', ...); see `histology_names`.
+    """Tumor by name ('renal', 'breast', ...), see `histology_names`, or by another name of it ('kidney', 'RCC').
 
     Raises:
-        InputError: an unknown name, with the nearest one.
+        InputError: an unknown name, with the nearest one; a name that may mean two tumors, with both.
     """
-    known = _histologies()
-    if name not in known:
-        raise InputError(unknown_name("histology", name, known))
-    return known[name]
+    known, table = _histologies(), _table()
+    key = _plain(name)
+    if key in table["ambiguous"]:
+        raise InputError(f"histology {name!r} may be {' or '.join(table['ambiguous'][key])}; say which")
+    key = table["aliases"].get(key, key)
+    if key not in known:
+        raise InputError(_unknown(name, known, table["aliases"]))
+    return known[key]
 
 
 def histology_names() -> tuple[str, ...]:
@@ -38,10 +43,32 @@ def histology_names() -> tuple[str, ...]:
     return tuple(_histologies())
 
 
+def _plain(name: str) -> str:
+    """'Renal-cell cancer' as 'renal_cell_cancer'."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
+def _unknown(name: str, known: dict[str, Histology], aliases: dict[str, str]) -> str:
+    """The message for an unknown name: the nearest among names, other names and titles, as the name to give."""
+    called = {_plain(part): h.name for h in known.values() for part in (h.title, *h.title.split(","))}
+    called |= aliases | {own: own for own in known}
+    close = nearest(_plain(name), called)
+    hint = ""
+    if close is not None:
+        also = "" if called[close] == close else f" ({close.replace('_', ' ')})"
+        hint = f"did you mean {called[close]!r}{also}? "
+    return f"unknown histology {name!r}; {hint}Known: {', '.join(sorted(known))}"
+
+
+@cache
+def _table() -> dict[str, Any]:
+    text = (resources.files("rtsim.biology") / "data" / "histologies.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
 @cache
 def _histologies() -> dict[str, Histology]:
-    text = (resources.files("rtsim.biology") / "data" / "histologies.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
+    table = _table()
     sources = {
         key: Source(citation=row["citation"], standing=Standing[row["standing"].upper()])
         for key, row in table["sources"].items()
@@ -70,6 +97,7 @@ def _histology(name: str, row: dict[str, Any], table: dict[str, Any], sources: d
         alpha_beta_range_gy=(low, high),
         schedules=tuple(schedules),
         source=sources[row["noms_source"]],
+        classed_by=table["sources"][row["noms_source"]]["short"],
         stated_source=sources["founding"],
         alpha_beta_source=sources[row["alpha_beta_source"]],
         note=row.get("note", ""),
@@ -86,4 +114,5 @@ def _schedule(key: str, intent: Intent, table: dict[str, Any], sources: dict[str
         intent=intent,
         source=sources[row["source"]],
         note=row["note"],
+        note_source=sources[row["note_source"]] if "note_source" in row else None,
     )

@@ -64,6 +64,7 @@ class Histology:
         alpha_beta_range_gy: what the literature spans; both ends equal where there is one value only.
         schedules: dose levels that are offered; empty where radiotherapy has no place.
         source: of the NOMS class.
+        classed_by: who classed it so, in a word or two: the AO Foundation, NOMS, rtsim.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Histology:
     source: Source
     stated_source: Source
     alpha_beta_source: Source
+    classed_by: str = "NOMS"
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ class Schedule:
     Attributes:
         dose_gy: total, in Gy.
         protocol: name of the protocol of rtsim that has this dose level; empty when rtsim ships none.
+        note_source: of the note, where that is not ``source``.
     """
 
     dose_gy: float
@@ -37,6 +38,7 @@ class Schedule:
     intent: Intent
     source: Source
     note: str = ""
+    note_source: Source | None = None
 
     def __post_init__(self) -> None:
         positive("dose_gy", self.dose_gy, "Gy")

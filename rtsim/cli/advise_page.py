@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rtsim.cli.console import NOT_A_DEVICE
 from rtsim.clinic.advice import Advice, Decision
-from rtsim.clinic.advice_text import Citations, doses_text, why
+from rtsim.clinic.advice_text import Citations, doses_text, note_text, why
 from rtsim.clinic.sins_score import How, Sins
 
 _WIDTH: Final = 112
@@ -98,6 +98,6 @@ def _schedules(advice: Advice, cite: Citations) -> Table:
     for heading in ("dose", "technique", "for", "rtsim run --protocol", "note"):
         table.add_column(heading)
     for o in advice.schedules:
-        note = f"{o.note} {cite.mark(o.source)}".strip()
-        table.add_row(str(o), o.technique.value, o.intent.value, o.protocol or "(none)", Text(note))
+        dose = Text(f"{o} {cite.mark(o.source)}")
+        table.add_row(dose, o.technique.value, o.intent.value, o.protocol or "(none)", Text(note_text(o, cite)))
     return table

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rtsim.biology import Histology
 from rtsim.biology.schedule import Intent
+from rtsim.clinic.advice_text import text_of
 from rtsim.clinic.escc_grade import EsccMeasurement
 from rtsim.clinic.findings import Findings
 from rtsim.phantom.spine.spec import Compartment
@@ -77,7 +78,10 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A schedule that goes with the decision; ``protocol`` is the name that `rtsim run --protocol` takes, or ''."""
+    """A schedule that goes with the decision; ``protocol`` is the name that `rtsim run --protocol` takes, or ''.
+
+    ``note_source`` is that of the note, where it is not ``source``.
+    """
 
     dose_gy: float
     fractions: int
@@ -86,6 +90,7 @@ class Offer:
     source: Source
     protocol: str = ""
     note: str = ""
+    note_source: Source | None = None
 
     def __str__(self) -> str:
         return f"{self.dose_gy:g} Gy in {self.fractions}"
@@ -127,6 +132,4 @@ class Advice:
         return DISCLAIMER
 
     def __str__(self) -> str:
-        from rtsim.clinic.advice_text import text_of  # the text reads the advice
-
         return text_of(self)

@@ -85,6 +85,7 @@ def _offer(o: Offer) -> dict[str, Any]:
         "intent": o.intent.value,
         "protocol": o.protocol,
         "note": o.note,
+        "note_source": None if o.note_source is None else _source(o.note_source),
         "source": _source(o.source),
     }
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rtsim.clinic.advice import Advice, Offer
 from rtsim.sources import Source
+
+if TYPE_CHECKING:
+    from rtsim.clinic.advice import Advice, Offer
 
 _WIDTH: Final = 110
 LETTERS: Final = {"N": "neurologic", "O": "oncologic", "M": "mechanical", "S": "systemic"}
@@ -32,7 +34,7 @@ class Citations:
 def text_of(advice: Advice) -> str:
     """The whole page, wrapped."""
     cite = Citations()
-    out = [headline(advice), *(f"  {line}" for line in summary(advice)), ""]
+    out = [headline(advice), *(_wrapped(line, "  ") for line in summary(advice)), ""]
     out += _part("WARNINGS", [f"{w.text} {cite.mark(w.source)}" for w in advice.warnings])
     out += _part("why", why(advice, cite))
     if advice.escc is not None:
@@ -79,14 +81,21 @@ def doses_text(schedules: Iterable[Offer]) -> str:
 def offer_text(offer: Offer, cite: Citations) -> str:
     """One schedule with technique, protocol, note and source."""
     protocol = f"--protocol {offer.protocol} --dose {offer.dose_gy:g}" if offer.protocol else "no protocol in rtsim"
-    note = f"; {offer.note}" if offer.note else ""
-    what = f"{offer}, {offer.technique.value}, for {offer.intent.value}: {protocol}{note}"
-    return f"{what} {cite.mark(offer.source)}"
+    dose = f"{offer} {cite.mark(offer.source)}"
+    note = f"; {note_text(offer, cite)}" if offer.note else ""
+    return f"{dose}, {offer.technique.value}, for {offer.intent.value}: {protocol}{note}"
+
+
+def note_text(offer: Offer, cite: Citations) -> str:
+    """The note of a schedule, with its source where that is another than the schedule's."""
+    return offer.note if offer.note_source is None else f"{offer.note} {cite.mark(offer.note_source)}"
 
 
 def _part(title: str, lines: Iterable[str]) -> list[str]:
-    wrapped = [
-        textwrap.fill(line, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
-        for line in lines
-    ]
-    return [title, *wrapped, ""] if wrapped else []
+    wrapped = [_wrapped(line, "  - ") for line in lines]
+    return [_wrapped(title, ""), *wrapped, ""] if wrapped else []
+
+
+def _wrapped(line: str, start: str) -> str:
+    rest = max(len(start), 4) * " "
+    return textwrap.fill(line, _WIDTH, initial_indent=start, subsequent_indent=rest, break_on_hyphens=False)

@@ -8,12 +8,13 @@ from typing import Final
 from rtsim.biology import Histology, NomsClass
 from rtsim.biology import histology as histology_called
 from rtsim.biology.radiosensitivity import Kind, StatedClass
+from rtsim.biology.schedule import Intent
 from rtsim.clinic import escc
 from rtsim.clinic.advice import Advice, Decision, Reason, Scheme
 from rtsim.clinic.escc_grade import EsccMeasurement
 from rtsim.clinic.findings import Findings, Stability
 from rtsim.clinic.noms_table import LAUFER, NomsAnswer, noms
-from rtsim.clinic.offers import offers
+from rtsim.clinic.offers import dose_warnings, offers
 from rtsim.clinic.sins_score import Sins
 from rtsim.clinic.sins_total import sins
 from rtsim.clinic.warn import FOUNDING, RTSIM, assumed, warnings_of
@@ -60,6 +61,7 @@ def advise(
         assert grade is not None
         answer = _asked(kind, by, said, grade, score)
         decision, reasons = answer.decision, answer.reasons
+    schedules = offers(kind, decision, said)
     return Advice(
         patient=phantom.name,
         histology=kind,
@@ -70,8 +72,11 @@ def advise(
         reasons=reasons,
         sins=score,
         escc=grade,
-        schedules=offers(kind, decision, said),
-        warnings=warnings_of(kind, by, said, compartment, decision, grade, score),
+        schedules=schedules,
+        warnings=(
+            *warnings_of(kind, by, said, compartment, decision, grade, score),
+            *dose_warnings(kind, by, decision, schedules),
+        ),
         assumed=assumed(said, score, compartment),
     )
 
@@ -116,13 +121,14 @@ def _outside(kind: Histology, compartment: Compartment) -> tuple[Decision, tuple
     if kind.stated_label:
         reasons.append(Reason(text=f"treatment as the founding text has it: {kind.stated_label}", source=FOUNDING))
     if kind.note:
-        reasons.append(Reason(text=kind.note, source=RTSIM))
+        usual = kind.schedules_for(Intent.CONTROL)
+        reasons.append(Reason(text=kind.note, source=usual[0].source if usual else RTSIM))
     return (Decision.OUTSIDE_NOMS if kind.schedules else Decision.NO_RADIOTHERAPY), tuple(reasons)
 
 
 def _asked(kind: Histology, by: Scheme, said: Findings, grade: EsccMeasurement, score: Sins | None) -> NomsAnswer:
     """NOMS by its four letters, each with its reason."""
-    is_sensitive, oncologic = is_sensitive_by(kind, by)
+    is_sensitive, oncologic = is_sensitive_by(kind, by, said)
     unstable, mechanical = _stability(said, score)
     fit, systemic = _fitness(said)
     answer = noms(high_grade=grade.is_high, sensitive=is_sensitive, unstable=unstable, fit_for_surgery=fit)
@@ -130,19 +136,37 @@ def _asked(kind: Histology, by: Scheme, said: Findings, grade: EsccMeasurement, 
     return NomsAnswer(decision=answer.decision, reasons=(neurologic, *oncologic, mechanical, systemic, *answer.reasons))
 
 
-def is_sensitive_by(kind: Histology, by: Scheme) -> tuple[bool, tuple[Reason, ...]]:
-    """Whether conventional doses are held to control the tumor, in one scheme, and why."""
+def is_sensitive_by(kind: Histology, by: Scheme, said: Findings) -> tuple[bool, tuple[Reason, ...]]:
+    """Whether conventional doses are held to control the tumor, in one scheme, and why.
+
+    What grew again where it was irradiated counts as resistant, whatever its class.
+    """
+    is_sensitive, reason = _class_by(kind, by)
+    if not said.previous_radiotherapy:
+        return is_sensitive, (reason,)
+    return False, (reason, _GREW_AGAIN)
+
+
+_GREW_AGAIN: Final = Reason(
+    letter="O",
+    text="irradiated before: a tumor that grew again after radiotherapy counts as resistant to conventional doses, "
+    "whatever its class",
+    source=LAUFER,
+)
+
+
+def _class_by(kind: Histology, by: Scheme) -> tuple[bool, Reason]:
     stated = kind.stated_class
     if by is Scheme.STATED and stated is not StatedClass.NOT_STATED:
         text = f"{kind.title}: {stated.value} (founding text)"
         reason = Reason(letter="O", text=text, source=kind.stated_source)
-        return stated is StatedClass.MODERATE, (reason,)
-    text = f"{kind.title}: {kind.noms_class.value} (NOMS)"
+        return stated is StatedClass.MODERATE, reason
+    text = f"{kind.title}: {kind.noms_class.value} ({kind.classed_by})"
     if by is Scheme.STATED:
         text += "; the founding text does not rank it"
     if kind.noms_class is NomsClass.INTERMEDIATE:
         text += "; the table knows two classes, and intermediate counts as sensitive"
-    return kind.noms_class.responds_to_conventional, (Reason(letter="O", text=text, source=kind.source),)
+    return kind.noms_class.responds_to_conventional, Reason(letter="O", text=text, source=kind.source)
 
 
 def _stability(said: Findings, score: Sins | None) -> tuple[bool, Reason]:

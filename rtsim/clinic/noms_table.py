@@ -44,7 +44,7 @@ def noms(
 
     Args:
         high_grade: ESCC 2 or 3; None when it is not known. The answer is then that of both, where they agree.
-        sensitive: conventional doses control the tumor.
+        sensitive: conventional doses control the tumor; what grew again after radiotherapy counts as resistant.
         unstable: the spine is unstable (SINS 13 to 18, or a surgeon says so).
         fit_for_surgery: an operation is possible and makes sense.
     """

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from rtsim.biology import Histology
+from rtsim.biology.adequacy import FRACTURE_GY, FRACTURE_SOURCE
 from rtsim.biology.schedule import Intent, Schedule
-from rtsim.clinic.advice import Decision, Offer
+from rtsim.clinic.advice import Decision, Offer, Reason, Scheme
 from rtsim.clinic.findings import Findings
 from rtsim.protocol import Technique
+from rtsim.sources import Source, Standing
 
 _SHORT_MONTHS: Final = 6.0
 """Expected survival below which the shortest courses come first; assumption of rtsim."""
@@ -30,6 +32,27 @@ def offers(kind: Histology, decision: Decision, said: Findings) -> tuple[Offer, 
     return tuple(_offer(s) for s in found)
 
 
+def dose_warnings(kind: Histology, by: Scheme, decision: Decision, schedules: tuple[Offer, ...]) -> tuple[Reason, ...]:
+    """That no dose of the decided technique is known to control the tumor, and where bone breaks."""
+    out = []
+    technique = decision.technique
+    if technique is not None and not any(o.intent is Intent.CONTROL for o in schedules):
+        name = kind.title.lower()
+        text = f"rtsim knows no {technique.value} dose that is given for durable control of {name}"
+        text += "; those offered relieve symptoms" if schedules else ", and offers none"
+        if by is Scheme.STATED and technique is Technique.CONVENTIONAL:
+            text += " (it counts as sensitive in this scheme only)"
+        out.append(Reason(text=text, source=_KNOWN))
+    large = [str(o) for o in schedules if o.dose_gy / o.fractions >= FRACTURE_GY]
+    if large:
+        text = f"vertebral fractures are frequent from {FRACTURE_GY:g} Gy per fraction on ({', '.join(large)})"
+        out.append(Reason(text=text, source=FRACTURE_SOURCE))
+    return tuple(out)
+
+
+_KNOWN: Final = Source(citation="the schedules of rtsim's table of tumors", standing=Standing.ASSUMPTION)
+
+
 def _offer(s: Schedule) -> Offer:
     return Offer(
         dose_gy=s.dose_gy,
@@ -39,4 +62,5 @@ def _offer(s: Schedule) -> Offer:
         source=s.source,
         protocol=s.protocol,
         note=s.note,
+        note_source=s.note_source,
     )

@@ -15,6 +15,7 @@ from typing import Final
 
 from rtsim.clinic.findings import Alignment, Collapse, LesionQuality, Pain, Posterolateral, Stability
 from rtsim.errors import InputError, unknown_name
+from rtsim.phantom.spine.anatomy import unknown_level
 from rtsim.sources import Source, Standing
 
 FISHER: Final = Source(
@@ -140,8 +141,18 @@ class Sins:
         raise InputError(unknown_name("part of SINS", name, [part.name for part in self.parts]))
 
     def __str__(self) -> str:
-        spread = "" if self.lowest == self.highest else f" ({self.lowest} to {self.highest} as assumed parts turn out)"
+        spread = ""
+        if self.lowest != self.highest:
+            spread = f" ({self.lowest} to {self.highest} as assumed parts turn out; {self._taken()})"
         return f"SINS {self.total} of 18 at {self.level}: {self.stability.value}{spread}"
+
+    def _taken(self) -> str:
+        """Which way the assumed parts were assumed: the total leans as they do."""
+        ways: dict[str, list[str]] = {"best": [], "middle": [], "worst": []}
+        for part in self.assumed:
+            way = "best" if part.points == part.lowest else "worst" if part.points == part.highest else "middle"
+            ways[way].append(part.name)
+        return ", ".join(f"{way} assumed of {' and '.join(names)}" for way, names in ways.items() if names)
 
 
 def _points_of(kind: type[Part]) -> list[int]:
@@ -165,7 +176,7 @@ def level_name(level: str) -> str:
     """
     name = re.sub(r"^(TH|D)(?=\d)", "T", level.strip().upper())
     if name not in LEVELS:
-        raise InputError(unknown_name("level of the spine", level, LEVELS))
+        raise InputError(unknown_level("level of the spine", level, LEVELS))
     return name
 
 

@@ -7,9 +7,9 @@ from typing import Final
 from rtsim.biology import Histology
 from rtsim.biology.radiosensitivity import StatedClass
 from rtsim.clinic.advice import Decision, Reason, Scheme
+from rtsim.clinic.cord_budget import HYTEC_REIRRADIATION
 from rtsim.clinic.escc_grade import EsccMeasurement
 from rtsim.clinic.findings import Findings, Pain, Stability
-from rtsim.clinic.noms_table import LAUFER
 from rtsim.clinic.sins_score import FISHER, POINTS, SURGEON_FROM, Sins, stability_of
 from rtsim.phantom.spine.spec import Compartment
 from rtsim.sources import Source, Standing
@@ -50,11 +50,8 @@ def warnings_of(
         text = f"the grade of compression stays open; missing: {', '.join(grade.missing)}"
         out.append(Reason(text=text, source=_MYELOGRAM))
     if said.previous_radiotherapy:
-        text = (
-            "irradiated before: the cord has spent a part of its tolerance (rtsim run --previous gives the rest), and "
-            "a tumor that grew again after conventional doses is held to be resistant to them"
-        )
-        out.append(Reason(text=text, source=LAUFER))
+        text = "irradiated before: the cord has spent a part of its tolerance (rtsim run --previous gives the rest)"
+        out.append(Reason(text=text, source=HYTEC_REIRRADIATION))
     if compartment is not Compartment.EXTRADURAL and kind.kind.value == "metastasis":
         out.append(Reason(text="a metastasis within the dura is rare: is the compartment right?", source=RTSIM))
     return tuple(out)
@@ -114,7 +111,7 @@ def _other_scheme(kind: Histology, by: Scheme) -> Reason | None:
     used, other = (kind.noms_class.value, kind.stated_class.value)
     if by is Scheme.STATED:
         used, other = other, used
-    name = "the founding text" if by is Scheme.NOMS else "NOMS"
+    name = "the founding text" if by is Scheme.NOMS else f"NOMS (by {kind.classed_by})"
     text = f"sources differ on {kind.title.lower()}: {used} here, {other} in {name}"
     return Reason(text=text, source=kind.stated_source if by is Scheme.NOMS else kind.source)
 

@@ -157,7 +157,10 @@ def _tumor_sentence(patient: PatientComparison) -> str:
         return (
             f"The histology is not given: EQD2 of the tumor with alpha/beta {patient.alpha_beta_gy:g} Gy, no control."
         )
-    return f"{h.title}: alpha/beta {h.alpha_beta_gy:g} Gy, {h.noms_class.value} to conventional radiotherapy (NOMS)."
+    return (
+        f"{h.title}: alpha/beta {h.alpha_beta_gy:g} Gy, {h.noms_class.value} to conventional radiotherapy "
+        f"({h.classed_by})."
+    )
 
 
 def _gets(patient: PatientComparison, usual: SchemeResult | None, steep: SchemeResult | None) -> str:

@@ -116,7 +116,7 @@ class TumorEffect:
     def class_sentence(self) -> str:
         """The class in both schemes, with standings; the second only where the founding text names the tumor."""
         h = self.histology
-        text = f"{h.title}: {h.noms_class.value} (NOMS [{h.source.standing.label}])"
+        text = f"{h.title}: {h.noms_class.value} ({h.classed_by} [{h.source.standing.label}])"
         if h.stated_label:
             text += f", '{h.stated_label}' in the text that rtsim was founded on [{h.stated_source.standing.label}]"
         low, high = h.alpha_beta_range_gy

@@ -8,6 +8,7 @@ import pytest
 
 from rtsim import biology
 from rtsim.biology import AdequacyVerdict, Intent, Kind, NomsClass, StatedClass, Tier, adequacy, histology
+from rtsim.biology.histologies import _table
 from rtsim.errors import InputError
 from rtsim.protocol import Technique
 from rtsim.protocol.load import load_protocol
@@ -150,6 +151,98 @@ def test_bad_doses_are_refused(dose_gy: float, n: float) -> None:
         adequacy(histology("renal"), dose_gy, n)  # type: ignore[arg-type]
 
 
-def test_an_unknown_tumor_gets_the_nearest_name() -> None:
-    with pytest.raises(InputError, match="did you mean 'chondrosarcoma'"):
-        histology("chondrosarkoma")
+@pytest.mark.parametrize(
+    ("given", "nearest"),
+    [
+        ("chondrosarkoma", "'chondrosarcoma'"),
+        ("kidny", r"'renal' \(kidney\)"),
+        ("nsclcc", r"'non_small_cell_lung' \(nsclc\)"),
+        ("squamous cell cancer of head and neck", "'head_and_neck'"),
+        ("metastasis of unknown primry", "'unknown_primary'"),
+    ],
+)
+def test_an_unknown_tumor_gets_the_nearest_name(given: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=f"did you mean {nearest}"):
+        histology(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("kidney", "renal"),
+        ("RCC", "renal"),
+        ("nsclc", "non_small_cell_lung"),
+        ("SCLC", "small_cell_lung"),
+        ("hcc", "hepatocellular"),
+        ("crc", "colorectal"),
+        ("Multiple myeloma", "myeloma"),
+        ("giant-cell tumor", "giant_cell_tumor"),
+        ("CUP", "unknown_primary"),
+    ],
+)
+def test_other_names(given: str, name: str) -> None:
+    assert histology(given) is histology(name)
+
+
+def test_other_names_lead_to_tumors_and_hide_none() -> None:
+    table = _table()
+    assert set(table["aliases"].values()) <= set(NAMES)
+    assert {name for names in table["ambiguous"].values() for name in names} <= set(NAMES)
+    assert not (set(table["aliases"]) | set(table["ambiguous"])) & set(NAMES)
+    assert not set(table["aliases"]) & set(table["ambiguous"])
+
+
+@pytest.mark.parametrize(
+    ("given", "one", "other"), [("gct", "giant_cell", "germ_cell"), ("lung", "non_small", "small")]
+)
+def test_a_name_of_two_tumors_is_asked_back(given: str, one: str, other: str) -> None:
+    with pytest.raises(InputError, match=f"may be {one}.* or {other}.*; say which"):
+        histology(given)
+
+
+# --- standings ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_control_quoted_from_memory_is_not_called_verified(name: str) -> None:
+    """HyTEC's control at 2 years (Soltys 2021) was not to be read: its numbers carry 'literature' and HyTEC's name."""
+    for schedule in histology(name).schedules:
+        if "% control" in schedule.note:
+            source = schedule.note_source or schedule.source
+            assert source.standing is Standing.LITERATURE, schedule
+            assert "HyTEC" in source.citation, schedule
+        assert "HyTEC" not in schedule.note
+
+
+def test_some_schedules_quote_control() -> None:
+    quoted = {s.label: s.note for s in histology("renal").schedules if "% control" in s.note}
+    assert {"18 Gy in 1", "20 Gy in 1", "24 Gy in 1", "24 Gy in 2", "27 Gy in 3", "40 Gy in 5"} == set(quoted)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_verified_source_leans_on_one_that_was_not_read(name: str) -> None:
+    tumor = histology(name)
+    noted = [s.note_source for s in tumor.schedules if s.note_source is not None]
+    for source in (tumor.source, tumor.alpha_beta_source, *(s.source for s in tumor.schedules), *noted):
+        if source.standing is Standing.VERIFIED:
+            for unread in ("Laufer", "Gerszten", "Soltys", "memory"):
+                assert unread not in source.citation
+    assert tumor.classed_by in ("AO Foundation", "NOMS", "rtsim")
+    assert (tumor.classed_by == "rtsim") is (tumor.source.standing is Standing.ASSUMPTION)
+
+
+def test_the_tumor_that_is_not_known_is_one_thing_throughout() -> None:
+    """Resistant by assumption: decided, offered and judged as such."""
+    unknown = histology("unknown_primary")
+    assert unknown.noms_class is NomsClass.RESISTANT
+    assert unknown.source.standing is Standing.ASSUMPTION
+    assert {s.technique for s in unknown.schedules_for(Intent.CONTROL)} == {"stereotactic"}
+    assert adequacy(unknown, 30.0, 10).verdict is WEAK
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_responds_to_conventional_doses_has_one_for_control(name: str) -> None:
+    tumor = histology(name)
+    if tumor.noms_class is not NomsClass.BENIGN and tumor.kind is not Kind.PRIMARY_MALIGNANT:
+        conventional = any(s.technique == "conventional" for s in tumor.schedules_for(Intent.CONTROL))
+        assert conventional == tumor.noms_class.responds_to_conventional or tumor.kind is Kind.PRIMARY_CORD

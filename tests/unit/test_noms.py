@@ -8,6 +8,7 @@ import pytest
 
 from rtsim.biology import histology, histology_names
 from rtsim.biology.radiosensitivity import Kind
+from rtsim.biology.schedule import Intent
 from rtsim.clinic import (
     Advice,
     Compartment,
@@ -22,6 +23,7 @@ from rtsim.clinic import (
 from rtsim.errors import InputError
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Technique, load_protocol
+from rtsim.sources import Standing
 from tests.unit.escc_scenes import scene
 
 C, S = Decision.CONVENTIONAL, Decision.STEREOTACTIC
@@ -161,6 +163,73 @@ def test_every_histology_is_answered(low: Phantom, name: str) -> None:
         assert reason.text
     assert "teaches" in advice.disclaimer
     assert advice.disclaimer in str(advice)
+
+
+CELLS = [
+    (name, scheme, grade, fit, again)
+    for name in histology_names()
+    for scheme in ("noms", "stated")
+    for grade, fit in (("1b", True), ("3", True), ("3", False))
+    for again in (False, True)
+]
+
+
+def test_a_decided_technique_has_a_dose_for_control_or_says_that_none_is_known(low: Phantom) -> None:
+    """All tumors, both schemes, low and high grade, fit or not, irradiated before or not."""
+    without = set()
+    for name, scheme, grade, fit, again in CELLS:
+        advice = given(low, name, grade, scheme=scheme, fit_for_surgery=fit, previous_radiotherapy=again)
+        technique = advice.decision.technique
+        if technique is None:
+            continue
+        controls = any(o.intent is Intent.CONTROL and o.technique is technique for o in advice.schedules)
+        said = any("rtsim knows no" in w.text for w in advice.warnings)
+        assert controls != said, (name, scheme, grade, fit, again)
+        if said and scheme == "noms" and fit and not again:
+            without.add(name)
+        texts = " ".join(r.text for r in (*advice.reasons, *advice.warnings))
+        if again:
+            assert "counts as resistant" in texts
+            assert "controls a sensitive tumor" not in texts, (name, scheme, grade)
+    # what NOMS decides on for a first course always has a dose
+    assert without == set()
+
+
+def test_irradiated_before_counts_as_resistant(low: Phantom) -> None:
+    """source: NOMS, Laufer et al. 2013 (quoted from memory): what grew again after radiotherapy is resistant to it."""
+    first, again = (given(low, "breast", "3", previous_radiotherapy=before) for before in (False, True))
+    assert (first.decision, again.decision) == (C, SEP)
+    assert given(low, "breast", "1b", previous_radiotherapy=True).decision is S
+    assert given(low, "breast", "3", previous_radiotherapy=True, fit_for_surgery=False).decision is C
+    assert given(low, "renal", "1b", scheme="stated", previous_radiotherapy=True).decision is S
+    reasons = [r for r in again.reasons if r.letter == "O"]
+    assert "sensitive" in reasons[0].text
+    assert "irradiated before" in reasons[1].text
+    assert reasons[1].source.standing is Standing.LITERATURE
+    assert not any("irradiated before" in r.text for r in first.reasons)
+
+
+def test_the_class_names_who_gave_it(low: Phantom) -> None:
+    """The page of the AO Foundation was read, the table of NOMS was not."""
+    for name, who, standing in (
+        ("renal", "AO Foundation", Standing.VERIFIED),
+        ("hepatocellular", "NOMS", Standing.LITERATURE),
+        ("unknown_primary", "rtsim", Standing.ASSUMPTION),
+    ):
+        (oncologic,) = (r for r in given(low, name).reasons if r.letter == "O")
+        assert oncologic.text.endswith(f"resistant ({who})")
+        assert oncologic.source.standing is standing
+
+
+def test_notes_carry_their_own_source(low: Phantom) -> None:
+    advice = given(low, "renal")
+    (two,) = (o for o in advice.schedules if (o.dose_gy, o.fractions) == (24.0, 2))
+    assert two.source.standing is Standing.VERIFIED
+    assert two.note_source is not None
+    assert two.note_source.standing is Standing.LITERATURE
+    assert str(two.note_source) in " ".join(str(advice).split())
+    assert any("fractures are frequent" in w.text and "24 Gy in 1" in w.text for w in advice.warnings)
+    assert not any("fractures are frequent" in w.text for w in given(low, "myeloma").warnings)
 
 
 def test_tumors_within_the_dura_are_not_graded(low: Phantom) -> None:

@@ -13,6 +13,7 @@ from rtsim.clinic.sins_score import POINTS, Sins, SinsPart, location_of, stabili
 from rtsim.errors import InputError
 from rtsim.geometry.grid import Grid
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.spine import anatomy
 from rtsim.phantom.structure import Role, Structure, Structures
 from rtsim.typing import BoolArray
 
@@ -62,9 +63,18 @@ def test_other_writings_of_a_level(given: str, name: Location) -> None:
     assert location_of(given) is name
 
 
-def test_unknown_level_names_the_nearest() -> None:
-    with pytest.raises(InputError, match="T13"):
-        location_of("T13")
+@pytest.mark.parametrize(
+    ("given", "nearest"), [("T13", "T12"), ("L6", "L5"), ("C8", "C7"), ("S6", "S5"), ("T88", "T8"), ("th13", "T12")]
+)
+def test_unknown_level_names_the_nearest_of_its_region(given: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=f"did you mean '{nearest}'"):
+        location_of(given)
+
+
+@pytest.mark.parametrize(("given", "nearest"), [("L6", "L5"), ("C8", "C7"), ("T13", "T12"), ("S2", "S1")])
+def test_unknown_level_of_a_phantom_likewise(given: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=f"did you mean '{nearest}'"):
+        anatomy.level(given)
 
 
 def test_assumed_parts_span_a_range() -> None:
@@ -78,6 +88,7 @@ def test_assumed_parts_span_a_range() -> None:
     )
     assert (score.total, score.lowest, score.highest) == (3, 3, 6)
     assert [part.name for part in score.assumed] == ["pain"]
+    assert "(3 to 6 as assumed parts turn out; best assumed of pain)" in str(score)
     with pytest.raises(InputError, match="did you mean 'pain'"):
         score["pains"]
 
@@ -185,6 +196,17 @@ def test_left_is_positive_x() -> None:
     reason = clinic.sins(phantom(FRONT | LEFT))["posterolateral"].reason
     assert "right 0.0 cm3" in reason
     assert "left 0.0 cm3" not in reason
+
+
+def test_the_total_says_which_way_its_assumptions_lean() -> None:
+    """Tumor outside of bone: the quality is assumed at its worst, pain and alignment at their best."""
+    in_canal = (np.abs(X) < 6.0) & (Y > 2.0) & (Y < 12.0) & (np.abs(Z) < 8.0)
+    score = clinic.sins(phantom(in_canal), level="T8")
+    assert score["lesion"].how is How.ASSUMED
+    assert score["lesion"].value is LesionQuality.LYTIC
+    assert "best assumed of pain and alignment, worst assumed of lesion" in str(score)
+    alike = clinic.sins(phantom(FRONT, hu=100.0, marrow=105.0))
+    assert "middle assumed of lesion" in str(alike)
 
 
 def test_level_is_found_and_given_goes_first() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from rtsim.errors import InputError, unknown_name
+from rtsim.errors import InputError, nearest, unknown_name
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,18 @@ def level(name: str) -> Level:
     for row in levels():
         if row.name == name.upper() and row.name in LEVELS:
             return row
-    raise InputError(unknown_name("spine level", name, LEVELS))
+    raise InputError(unknown_level("spine level", name, LEVELS))
+
+
+def unknown_level(kind: str, name: str, known: Sequence[str]) -> str:
+    """Message for an unknown level, with the nearest of the same region: L5 for 'L6', not T6."""
+    region = [k for k in known if k[0] == name.strip().upper()[:1]]
+    close = nearest(name, region or known)
+    number = re.fullmatch(r"\s*[A-Za-z]+(\d+)\s*", name)
+    if region and number is not None and 0 < int(number[1]) - int(region[-1][1:]) <= 2:
+        close = region[-1]  # one too many: the last of the region
+    hint = "" if close is None else f"did you mean {close!r}? "
+    return f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}"
 
 
 def tissue(name: str) -> Tissue:
