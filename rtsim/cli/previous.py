@@ -33,7 +33,7 @@ def check_previous(arguments: argparse.Namespace) -> None:
 
     Raises:
         InputError: options of --previous without it, of a dose for a scheme, a scheme or shift that is none, a negative
-            interval.
+            interval, or none at all.
     """
     given = [n for n in ("months_ago", "previous_percent", *_ABOUT_A_DOSE) if getattr(arguments, n, None) is not None]
     word = getattr(arguments, "previous", None)
@@ -60,6 +60,11 @@ def check_previous(arguments: argparse.Namespace) -> None:
         raise InputError("--previous-percent belongs to a scheme; an RTDOSE says itself what the cord got")
     if arguments.shift is not None:
         shift_of(arguments.shift)
+    if arguments.months_ago is None:
+        raise InputError(
+            f"--previous {word} needs --months-ago M, the time from its end to today: within 5 months both courses are "
+            "held as one, which leaves the cord less. Where it is not known, give --months-ago 0, the stricter"
+        )
 
 
 def previous_of(arguments: argparse.Namespace, case: Case | None, phantom: Phantom) -> PreviousCourse | None:

@@ -10,12 +10,16 @@ from rtsim.sources import Source
 
 
 def record_of_reirradiation(found: Reirradiation) -> dict[str, Any]:
-    """Doses in Gy, EQD2 with alpha/beta 2 Gy; each condition and budget with its source and standing."""
+    """Doses in Gy, EQD2 with alpha/beta 2 Gy; each condition and budget with its source and standing.
+
+    ``is_held`` is null where ``not_known`` names a condition that could not be judged, and no other one is broken.
+    """
     return {
         "headline": found.headline,
         "previous": found.previous,
         "rule": found.rule.value,
         "is_held": found.is_held,
+        "not_known": [c.name for c in found.unknown],
         "judged_in": found.judged.name,
         "structures": [asdict(r) | {"added_eqd2_gy": r.added_eqd2_gy} for r in found.rows],
         "conditions": [_condition(c) for c in found.conditions],

@@ -57,6 +57,7 @@ class CourseSum:
         previous_eqd2_gy, this_eqd2_gy: the same as EQD2.
         accumulated_eqd2_gy: D0.035cc of the EQD2 of both courses added voxel by voxel.
         unreached_cm3: what the earlier dose grid does not reach; with any, previous and accumulated are lower bounds.
+        is_known: False where the earlier dose ends there in more than low dose.
     """
 
     key: str
@@ -67,6 +68,7 @@ class CourseSum:
     this_eqd2_gy: float
     accumulated_eqd2_gy: float
     unreached_cm3: float = 0.0
+    is_known: bool = True
 
     @property
     def added_eqd2_gy(self) -> float:
@@ -84,7 +86,7 @@ class Reirradiation:
         judged: the row that the conditions are judged in.
         conditions: the four of HyTEC, of this plan.
         rule: what limits the second course.
-        budget: what was left for this number of fractions; None when nothing was.
+        budget: what was left for this number of fractions; None when nothing was, or the previous dose is not known.
         table: what was left for 1 to 30 fractions.
         notes: what the reader must know.
     """
@@ -99,10 +101,13 @@ class Reirradiation:
     notes: tuple[str, ...]
 
     @property
-    def is_held(self) -> bool:
-        """True when the budget is held, or all conditions are met."""
+    def is_held(self) -> bool | None:
+        """True when the budget is held, or all conditions are met; None when a condition is not known, and no other
+        one is broken with the budget (``unknown`` says which)."""
         within = self.budget is not None and self.judged.this_eqd2_gy <= self.budget.eqd2_gy * (1.0 + 1e-9)
-        return within or all(c.verdict in (Verdict.MET, Verdict.NOT_ASKED) for c in self.conditions)
+        if self.unmet and not within:
+            return False
+        return None if self.unknown else True
 
     @property
     def unmet(self) -> tuple[Condition, ...]:
@@ -196,6 +201,8 @@ def assess(
     chosen = rule or rule_for(judged.previous_eqd2_gy, previous.months_ago, technique)
     ago = previous.months_ago
     try:
+        if not judged.is_known:
+            raise InputError(f"what {judged.name} got before is not known")
         budget = remaining_budget(
             judged.previous_eqd2_gy, dose.fractions, months_ago=ago, technique=technique, rule=chosen
         )
@@ -207,7 +214,12 @@ def assess(
         rows=rows,
         judged=judged,
         conditions=conditions(
-            judged.previous_eqd2_gy, judged.this_eqd2_gy, previous.months_ago, technique=technique, rule=chosen
+            judged.previous_eqd2_gy,
+            judged.this_eqd2_gy,
+            previous.months_ago,
+            technique=technique,
+            rule=chosen,
+            is_known=judged.is_known,
         ),
         rule=chosen,
         budget=budget,
@@ -236,6 +248,7 @@ def _row(key: str, structure: Structure, dose: Dose, previous: PreviousCourse) -
         this_eqd2_gy=this_eqd2,
         accumulated_eqd2_gy=before.eqd2_gy + this_eqd2 if total is None else total.dose_gy_at(volume),
         unreached_cm3=before.unreached_cm3,
+        is_known=before.is_known,
     )
 
 
@@ -299,10 +312,16 @@ def _notes(
     ]
     if rule is Rule.ONE_COURSE:
         out.append(
-            "The conditions of HyTEC do not speak of this patient (the interval, or hardly any previous dose): both "
-            "courses together are held to the EQD2 44.6 Gy of one course, an assumption of rtsim."
+            "The conditions of HyTEC do not speak of this patient (an interval that is too short or not known, or "
+            "hardly any previous dose): both courses together are held to the EQD2 44.6 Gy of one course, an "
+            "assumption of rtsim."
         )
     if budget is None:
-        out.append("Nothing was left of the cord's budget.")
+        out.append(
+            "Nothing was left of the cord's budget."
+            if judged.is_known
+            else f"The budget is not known: the previous dose ends within {judged.name}. Export it on a grid that "
+            "covers that, or give the scheme."
+        )
     out += [NO_RECOVERY, "Earlier dose to other organs is not counted in their limits."]
     return (*out, *previous.notes)

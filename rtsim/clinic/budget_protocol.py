@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from rtsim.clinic.cord_budget import CAUDA_AS_SAC, Budget, Rule, remaining_budget
-from rtsim.clinic.previous import PreviousCourse
+from rtsim.clinic.previous import LOW_RIM_GY, PreviousCourse
 from rtsim.errors import GeometryError, InputError
 from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
@@ -47,7 +47,7 @@ def with_remaining_budget(
     Raises:
         InputError: the budget is used up; ``fractions`` that the protocol is not made for; no cord is drawn in which a
             previous dose could be read.
-        GeometryError: the previous dose does not reach the cord.
+        GeometryError: the previous dose does not reach the cord, or ends within it in more than low dose.
     """
     count = _fractions(protocol, fractions)
     budgets = {
@@ -90,11 +90,11 @@ def previous_eqd2_gy(previous: PreviousCourse, phantom: Phantom | None) -> dict[
     """Near-maximum EQD2_2 that the previous course gave to cord, PRV, thecal sac and cauda, by canonical key.
 
     A scheme gave all the same. Of a dose, what is not drawn, or lies wholly beyond its grid, is counted with the most
-    that anything drawn in the canal got.
+    that anything drawn in the canal got. What leaves the grid may do so in low dose only.
 
     Raises:
         InputError: a dose without a phantom, or with one in which nothing of the cord is drawn.
-        GeometryError: the dose reaches none of what is drawn.
+        GeometryError: the dose reaches none of what is drawn, or not all of it while there is dose at the rim.
     """
     keys = (*_HELD, SAC, CAUDA)
     if previous.is_scheme or phantom is None:
@@ -109,11 +109,18 @@ def previous_eqd2_gy(previous: PreviousCourse, phantom: Phantom | None) -> dict[
     beyond: GeometryError | None = None
     for key, structure in found.items():
         try:
-            read[key] = previous.given_to(structure).eqd2_gy
+            given = previous.given_to(structure)
         except GeometryError as error:
             beyond = error
+            continue
+        read[key] = given.eqd2_gy
+        if not given.is_known:
+            raise GeometryError(_cut_off(structure, given.unreached_cm3, given.rim_gy))
     if beyond is not None and not read:
         raise beyond
+    for key, structure in found.items():
+        if key not in read and (rim_gy := previous.rim_gy(structure)) > LOW_RIM_GY:
+            raise GeometryError(_cut_off(structure, structure.volume_cm3, rim_gy))
     return {key: read.get(key, max(read.values())) for key in keys}
 
 
@@ -121,6 +128,16 @@ def drawn_of(phantom: Phantom) -> dict[str, Structure]:
     """What is drawn of the cord, of what stands for it, and of the cauda, by canonical key."""
     keys = (*CORD_STRUCTURES, CAUDA)
     return {key: s for key in keys if (s := find_structure(phantom, key)) is not None}
+
+
+def _cut_off(structure: Structure, unreached_cm3: float, rim_gy: float) -> str:
+    return (
+        f"the previous dose does not reach {unreached_cm3:.2f} of {structure.volume_cm3:.2f} cm3 of {structure.name}, "
+        f"and is {rim_gy:.1f} Gy where its grid ends there: what {structure.name} got beyond is not known, and the "
+        f"budget cannot be computed. Allowed at that rim: at most {LOW_RIM_GY:g} Gy. Export the dose on a grid that "
+        f"covers {structure.name} (or check the shift), or give the scheme, which counts the cord as having got "
+        "all of it (--previous 30/10)"
+    )
 
 
 def _fractions(protocol: Protocol, wanted: int | None) -> int:

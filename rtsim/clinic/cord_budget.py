@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -25,6 +25,9 @@ MOST_SHARE: Final = 0.5
 LEAST_MONTHS: Final = 5.0
 NIEDER_EQD2_GY: Final = 67.75
 """135.5 Gy BED_2 of two conventional courses (Nieder et al. 2006): said where it is passed, not a limit."""
+_NIEDER_MONTHS: Final = 6.0
+NIEDER_COURSE_EQD2_GY: Final = 49.0
+"""98 Gy BED_2, the most of one of two conventional courses (Nieder et al. 2006)."""
 LEAST_PREVIOUS_EQD2_GY: Final = 20.0
 """EQD2_2 of 8 Gy in one fraction, the least of the usual courses. Below it the share of 0.5 would forbid what one
 course alone may give; the series behind it had 30 to 50 Gy before."""
@@ -40,9 +43,10 @@ ONE_COURSE: Final = Source(
     standing=Standing.ASSUMPTION,
 )
 CONVENTIONAL_AGAIN: Final = Source(
-    citation="rtsim: for a conventional second course the cumulative EQD2_2 <= 70 Gy and the interval of HyTEC only. "
-    "Nieder et al. 2006, IJROBP 66:1446: small risk up to 135.5 Gy BED_2 (67.8 Gy EQD2_2) in all when each course has "
-    "at most 98 Gy BED_2 and 6 months lie between",
+    citation="rtsim: a conventional second course is held to the cumulative EQD2_2 <= 70 Gy and the 5 months of HyTEC, "
+    "which speaks of stereotactic ones, and to 98 Gy BED_2 (49 Gy EQD2_2) of Nieder et al. 2006, IJROBP 66:1446 (from "
+    "memory): small risk up to 135.5 Gy BED_2 (67.8 Gy EQD2_2) in all when no course has more than 98 Gy BED_2 and at "
+    "least 6 months lie between; the 67.8 Gy, the first course and the 6 months are said, not held",
     standing=Standing.ASSUMPTION,
 )
 CAUDA_AS_SAC: Final = Source(
@@ -121,33 +125,79 @@ def conditions(
     *,
     technique: Technique = Technique.STEREOTACTIC,
     rule: Rule = Rule.REIRRADIATION,
+    is_known: bool = True,
 ) -> tuple[Condition, ...]:
     """The four conditions of HyTEC on a second course, judged.
 
     Args:
         previous_eqd2_gy, this_eqd2_gy: near-maximum EQD2_2 of the thecal sac (or its surrogate) in each course.
         months_ago: None when the interval is not known.
-        technique: of the second course. The limit on the course and its share were found for SBRT, and are not asked
-            of a conventional one.
+        technique: of the second course. The limit on the course and its share were found for SBRT: of a conventional
+            one the share is not asked, and the course is held to Nieder's 49 Gy.
         rule: by which the course was limited. Held as one course because hardly anything was given before, it is not
             asked for its share either.
+        is_known: False where the earlier dose does not reach all of it, so that ``previous_eqd2_gy`` is a lower bound:
+            what depends on it is then not known, or not met.
     """
     total = previous_eqd2_gy + this_eqd2_gy
     share = this_eqd2_gy / total if total > 0 else 0.0
     is_sbrt = technique is Technique.STEREOTACTIC
     source = HYTEC_REIRRADIATION if is_sbrt else CONVENTIONAL_AGAIN
     exempt = "" if is_sbrt else "found for stereotactic courses; this one is conventional"
-    if rule is Rule.ONE_COURSE and (months_ago is None or months_ago >= LEAST_MONTHS):
-        exempt = f"hardly any dose before: both courses together are held to the {CORD_EQD2_GY:g} Gy of one"
+    course = COURSE_EQD2_GY if is_sbrt else NIEDER_COURSE_EQD2_GY
+    single = ""
+    if rule is Rule.ONE_COURSE and (
+        _hardly_any(previous_eqd2_gy) if months_ago is None else months_ago >= LEAST_MONTHS
+    ):
+        exempt = single = f"hardly any dose before: both courses together are held to the {CORD_EQD2_GY:g} Gy of one"
     added = f"{previous_eqd2_gy:.1f} + {this_eqd2_gy:.1f} Gy, as if both maxima fell on the same point"
-    if not is_sbrt and total > NIEDER_EQD2_GY:
-        added += f"; more than the {NIEDER_EQD2_GY:.1f} Gy of Nieder 2006"
-    return (
+    if not is_sbrt:
+        added += _beyond_nieder(previous_eqd2_gy, total, months_ago)
+    asked = (
         _at_most("cumulative EQD2", total, CUMULATIVE_EQD2_GY, "Gy", added, source),
-        _at_most("EQD2 of this course", this_eqd2_gy, COURSE_EQD2_GY, "Gy", "", source, exempt),
+        _at_most(
+            "EQD2 of this course",
+            this_eqd2_gy,
+            course,
+            "Gy",
+            "" if is_sbrt else "98 Gy BED_2 of Nieder 2006",
+            source,
+            single,
+        ),
         _at_most("share of this course", share, MOST_SHARE, "", "of the cumulative EQD2", source, exempt),
         _interval(months_ago, source),
     )
+    return asked if is_known else (_of_a_part(asked[0]), asked[1], _of_a_part(asked[2]), asked[3])
+
+
+def _beyond_nieder(previous: float, total: float, months_ago: float | None) -> str:
+    """What of two conventional courses lies beyond those of Nieder 2006."""
+    said = []
+    if total > NIEDER_EQD2_GY:
+        said.append(f"more than the {NIEDER_EQD2_GY:.1f} Gy of Nieder 2006")
+    if previous > NIEDER_COURSE_EQD2_GY:
+        said.append(f"the previous course had more than the {NIEDER_COURSE_EQD2_GY:g} Gy of one of Nieder 2006")
+    if months_ago is not None and LEAST_MONTHS <= months_ago < _NIEDER_MONTHS:
+        said.append(f"less than the {_NIEDER_MONTHS:g} months of Nieder 2006")
+    return "".join(f"; {s}" for s in said)
+
+
+def _of_a_part(condition: Condition) -> Condition:
+    """A condition on a previous dose that is a lower bound: what is passed already is, nothing is met."""
+    if condition.verdict is Verdict.NOT_ASKED:
+        return condition
+    is_passed = condition.name == "cumulative EQD2" and condition.verdict is Verdict.NOT_MET
+    return replace(
+        condition,
+        value=condition.value if is_passed else None,
+        verdict=Verdict.NOT_MET if is_passed else Verdict.NOT_KNOWN,
+        reason="the previous dose ends within the structure: what it gave there is not known",
+    )
+
+
+def _hardly_any(previous_eqd2_gy: float) -> bool:
+    """Less than the least usual course gave."""
+    return previous_eqd2_gy < LEAST_PREVIOUS_EQD2_GY * (1.0 - 1e-9)
 
 
 def _at_most(
@@ -164,7 +214,7 @@ def _at_most(
 
 def _interval(months_ago: float | None, source: Source) -> Condition:
     if months_ago is None:
-        verdict, reason = Verdict.NOT_KNOWN, "when the previous course ended was not said"
+        verdict, reason = Verdict.NOT_KNOWN, "when the previous course ended was not said: both are held as one"
     elif months_ago >= LEAST_MONTHS:
         verdict, reason = Verdict.MET, "a longer time does not give back dose: no recovery is credited"
     else:
@@ -184,13 +234,13 @@ def _interval(months_ago: float | None, source: Source) -> Condition:
 def rule_for(previous_eqd2_gy: float, months_ago: float | None, technique: Technique = Technique.STEREOTACTIC) -> Rule:
     """The rule that limits a second course: re-irradiation as a rule.
 
-    Within 5 months, and for SBRT after less than the least usual course (EQD2_2 20 Gy), the conditions of HyTEC do not
-    speak of the patient: both courses together are then held to what one may give.
+    Within 5 months, or when the interval is not known, and for SBRT after less than the least usual course (EQD2_2
+    20 Gy), the conditions of HyTEC do not speak of the patient: both courses together are then held to what one may
+    give.
     """
-    if months_ago is not None and months_ago < LEAST_MONTHS:
+    if months_ago is None or months_ago < LEAST_MONTHS:
         return Rule.ONE_COURSE
-    is_sbrt = technique is Technique.STEREOTACTIC
-    if is_sbrt and previous_eqd2_gy < LEAST_PREVIOUS_EQD2_GY * (1.0 - 1e-9):
+    if technique is Technique.STEREOTACTIC and _hardly_any(previous_eqd2_gy):
         return Rule.ONE_COURSE
     return Rule.REIRRADIATION
 
@@ -205,11 +255,13 @@ def remaining_budget(
 ) -> Budget:
     """What is left for the cord in a course of ``fractions``.
 
-    Re-irradiation: EQD2_2 = min(70 - previous, 25, previous), of a conventional course 70 - previous. As one course:
-    44.6 - previous. The dose is D = n (sqrt(1 + 4 EQD2_2 / n) - 1), down to 0.01 Gy. A longer interval adds nothing.
+    Re-irradiation: EQD2_2 = min(70 - previous, 25, previous), of a conventional course min(70 - previous, 49). As one
+    course: 44.6 - previous, and for SBRT after a usual course no more than re-irradiation would allow later.
+    The dose is D = n (sqrt(1 + 4 EQD2_2 / n) - 1), down to 0.01 Gy. A longer interval adds nothing.
 
     Args:
         previous_eqd2_gy: near-maximum EQD2_2 that the cord has had.
+        months_ago: None = not known: the stricter rule, both as one course.
         rule: None = by :func:`rule_for`.
 
     Raises:
@@ -253,25 +305,23 @@ def budget_table(
 
 
 def _limits(previous: float, technique: Technique, rule: Rule) -> list[tuple[float, str]]:
+    share = (previous * MOST_SHARE / (1.0 - MOST_SHARE), f"at most {100 * MOST_SHARE:g} % of the cumulative dose")
+    is_sbrt = technique is Technique.STEREOTACTIC
     if rule is Rule.ONE_COURSE:
-        return [(CORD_EQD2_GY - previous, f"both courses together <= {CORD_EQD2_GY:g} Gy, as one")]
+        one = (CORD_EQD2_GY - previous, f"both courses together <= {CORD_EQD2_GY:g} Gy, as one")
+        return [one, share] if is_sbrt and not _hardly_any(previous) else [one]
     limits = [(CUMULATIVE_EQD2_GY - previous, f"cumulative <= {CUMULATIVE_EQD2_GY:g} Gy")]
-    if technique is Technique.STEREOTACTIC:
-        limits += [
-            (COURSE_EQD2_GY, f"this course <= {COURSE_EQD2_GY:g} Gy"),
-            (previous * MOST_SHARE / (1.0 - MOST_SHARE), f"at most {100 * MOST_SHARE:g} % of the cumulative dose"),
-        ]
-    return limits
+    if not is_sbrt:
+        return [*limits, (NIEDER_COURSE_EQD2_GY, f"this course <= {NIEDER_COURSE_EQD2_GY:g} Gy")]
+    return [*limits, (COURSE_EQD2_GY, f"this course <= {COURSE_EQD2_GY:g} Gy"), share]
 
 
 def _used_up(previous: float, months_ago: float | None, rule: Rule) -> str:
     if rule is Rule.ONE_COURSE:
-        why = (
-            f"only {months_ago:g} months ago, less than {LEAST_MONTHS:g}: both courses together are held to the "
-            f"{CORD_EQD2_GY:g} Gy of one course"
-            if months_ago is not None and months_ago < LEAST_MONTHS
-            else f"both courses together are held to the {CORD_EQD2_GY:g} Gy of one course"
-        )
+        when = "when it ended is not known, give months_ago: " if months_ago is None else ""
+        if months_ago is not None and months_ago < LEAST_MONTHS:
+            when = f"only {months_ago:g} months ago, less than {LEAST_MONTHS:g}: "
+        why = f"{when}both courses together are held to the {CORD_EQD2_GY:g} Gy of one course"
         limit = CORD_EQD2_GY
     else:
         why, limit = "the cumulative limit of HyTEC", CUMULATIVE_EQD2_GY

@@ -21,6 +21,12 @@ NEAR_MAXIMUM_CM3: Final = 0.035
 """The volume whose least dose stands for a point maximum, as in the protocols."""
 _SCHEME: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:Gy)?\s*([/xX])\s*(\d+)\s*")
 _MOST_FRACTIONS: Final = 60
+_FEW_FRACTIONS: Final = 5
+_MOST_PER_FRACTION_GY: Final = 10.0
+"""What no course of more than five fractions gave: such a scheme is a slip of total dose and dose of a fraction."""
+LOW_RIM_GY: Final = 0.5
+"""Dose of the whole earlier course at the rim of its grid below which the field is taken to have ended before: what
+lies beyond got less, and counts as nothing (EQD2_2 0.3 Gy in 10 fractions). An assumption of rtsim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +38,19 @@ class PreviousDose:
         eqd2_gy: the same as EQD2, alpha/beta 2 Gy.
         unreached_cm3: how much of the structure the earlier dose grid does not reach. What that got is not known, so
             that with any of it both doses are lower bounds.
+        rim_gy: the highest earlier dose at the rim of its grid where that faces what it does not reach, in Gy; 0 where
+            all is reached.
     """
 
     near_max_gy: float
     eqd2_gy: float
     unreached_cm3: float = 0.0
+    rim_gy: float = 0.0
+
+    @property
+    def is_known(self) -> bool:
+        """False where the structure leaves the earlier grid in more than low dose: it may have got anything there."""
+        return self.unreached_cm3 <= 0.0 or self.rim_gy <= LOW_RIM_GY
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,7 +61,7 @@ class PreviousCourse:
         fractions: in how many equal fractions it was given.
         dose_gy: prescribed dose of a scheme, in Gy; None when ``dose`` is given.
         cord_percent: of a scheme: how much of ``dose_gy`` the cord got, all along the level, in percent.
-        months_ago: from its end to today; None = not known.
+        months_ago: from its end to today; None = not known, and both courses are then held as one.
         dose: the whole physical dose (an RTDOSE), Gy over all ``fractions``; None for a scheme.
         shift: how ``dose`` lies in the coordinates of today.
         name: where it comes from, for reports.
@@ -135,11 +149,34 @@ class PreviousCourse:
                 f"another level, or the shift that registers it is missing or wrong ({error})"
             ) from error
         gy = histogram.dose_gy_at(min(NEAR_MAXIMUM_CM3, histogram.volume_cm3))
+        unreached = histogram.outside_cm3 if histogram.is_truncated else self._unreached_cm3(structure)
         return PreviousDose(
             near_max_gy=gy,
             eqd2_gy=float(eqd2_gy(gy, self.fractions, CORD_ALPHA_BETA_GY)),
-            unreached_cm3=histogram.outside_cm3 if histogram.is_truncated else self._unreached_cm3(structure),
+            unreached_cm3=unreached,
+            rim_gy=self.rim_gy(structure) if unreached > 0.0 else 0.0,
         )
+
+    def rim_gy(self, structure: Structure) -> float:
+        """The highest dose at the rim of the earlier grid, facing what of a structure lies beyond it, in Gy.
+
+        Of each voxel with a corner beyond, the nearest point of the grid is looked at, and one voxel round it. 0 for
+        a scheme, and where nothing lies beyond.
+        """
+        if self.dose is None:
+            return 0.0
+        grid = self.dose.grid
+        corners = np.stack(np.meshgrid(*[(-0.5, 0.5)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+        index = (np.argwhere(structure.coverage > 0)[:, None, :] + corners).reshape(-1, 3)
+        before = self.shift.before(structure.grid.point_at(index))
+        beyond = before[~grid.contains(before)]
+        if not len(beyond):
+            return 0.0
+        last = np.array(grid.shape) - 1
+        nearest = np.unique(np.clip(np.rint(grid.index_of(beyond)).astype(np.int64), 0, last), axis=0)
+        steps = np.stack(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+        k, j, i = np.moveaxis(np.clip(nearest[:, None, :] + steps, 0, last), -1, 0)
+        return float(self.dose.values_gy[k, j, i].max())
 
     def _today(self, structure: Structure) -> Dose:
         """The dose in the coordinates of today; without a rotation on its own voxels, which then only move."""
@@ -174,4 +211,13 @@ def scheme_of(text: str) -> tuple[float, int]:
             "fractions (8x1, 3x10)"
         )
     count = int(match[3])
-    return float(match[1]) * (1 if match[2] == "/" else count), count
+    is_total = match[2] == "/"
+    dose_gy = float(match[1]) * (1 if is_total else count)
+    if count > _FEW_FRACTIONS and dose_gy > _MOST_PER_FRACTION_GY * count:
+        meant = f"did you mean {dose_gy / count:g}x{count}" if is_total else f"did you mean {match[1]}/{count}"
+        raise InputError(
+            f"{text!r} is {dose_gy:g} Gy in {count} fractions, {dose_gy / count:g} Gy each; more than "
+            f"{_FEW_FRACTIONS} fractions have at most {_MOST_PER_FRACTION_GY:g} Gy each: {meant}? Total "
+            "dose/fractions, or dose of a fraction x fractions"
+        )
+    return dose_gy, count

@@ -1,7 +1,7 @@
 """Re-irradiation: what an earlier course has left of the spinal cord's tolerance, and a plan that keeps it.
 
     previous = PreviousCourse.scheme("30/10", months_ago=8)
-    remaining_budget(previous.given_to(None).eqd2_gy, fractions=2)   # 12.28 Gy
+    remaining_budget(previous.given_to(None).eqd2_gy, fractions=2, months_ago=8)   # 12.28 Gy
     protocol = with_remaining_budget(rt.load_protocol("spine_sbrt_2fx"), previous)
     planned = rt.optimize.plan_stereotactic(phantom, rx, protocol, machine)
     print(assess(planned.dose, planned.phantom, previous))

@@ -19,6 +19,7 @@ from rtsim.protocol.load import load_protocol, names
 from rtsim.protocol.metric import MetricKind, Unit
 from rtsim.protocol.model import (
     CORD_STRUCTURES,
+    MOST_CORD_EQD2_GY,
     CordLimits,
     DoseLevel,
     Goal,
@@ -81,7 +82,8 @@ def _carried(near: Protocol, before: int, dose_gy: float, fractions: int) -> Pro
     chosen = next((c.goals for c in near.cord_limits if c.name == near.cord_limits_name), ())
     goals = tuple(_goal(g, before, fractions) for g in near.goals if g not in chosen and g.dose_gy is None)
     limits = _cord_limits(near, fractions)
-    name = near.cord_limits_name if any(c.name == near.cord_limits_name for c in limits) else limits[0].name
+    in_gy = [c.name for c in limits if not _is_in_percent(c)]
+    name = near.cord_limits_name if near.cord_limits_name in in_gy else in_gy[0]
     every = (*(g for c in limits for g in c.goals), *goals)
     return Protocol(
         name=near.name.replace(f"_{before}fx", f"_{fractions}fx_made"),
@@ -121,7 +123,13 @@ def _cord_limits(near: Protocol, fractions: int) -> tuple[CordLimits, ...]:
 def _conventional(limits: CordLimits, fractions: int) -> CordLimits:
     if limits.name not in _CORD_SETS:
         # In percent of the prescription, the same for every number of fractions; what a note says of EQD2 is not.
-        return replace(limits, goals=tuple(replace(g, note="") for g in limits.goals))
+        # Never the default: to choose by name, and refused where the dose is too high for it (model._check_percent).
+        said = f"; in percent of the prescription, and refused where that is above EQD2_2 {MOST_CORD_EQD2_GY:g} Gy"
+        return replace(
+            limits,
+            description=f"{limits.description}{said}",
+            goals=tuple(replace(g, note="") for g in limits.goals),
+        )
     by_structure = dict(zip(("spinal_cord", "spinal_cord_prv"), _CORD_SETS[limits.name], strict=True))
     goals = tuple(
         replace(
@@ -131,6 +139,11 @@ def _conventional(limits: CordLimits, fractions: int) -> CordLimits:
         if (eqd2 := by_structure.get(g.structure)) is not None
     )
     return replace(limits, goals=goals)
+
+
+def _is_in_percent(limits: CordLimits) -> bool:
+    """True for a set without any hard limit in Gy: it grows with the prescription."""
+    return not any(g.priority is Priority.HARD and g.unit == "Gy" for g in limits.goals)
 
 
 def _goal(goal: Goal, before: int, after: int) -> Goal:

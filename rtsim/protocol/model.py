@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from rtsim.errors import InputError, unknown_name
-from rtsim.protocol.metric import Metric
+from rtsim.protocol.metric import Metric, MetricKind
 from rtsim.sources import Source, Standing
 
 __all__ = [
@@ -27,6 +27,10 @@ __all__ = [
 
 CORD_STRUCTURES = ("spinal_cord", "spinal_cord_prv", "spinal_canal", "thecal_sac")
 """Canonical keys whose hard goals count as the limit of the cord."""
+MOST_CORD_EQD2_GY = 59.3
+"""EQD2_2 of 5 % myelopathy (Schultheiss 2008, IJROBP 71:1455): a limit of the cord in percent of the prescription must
+not come out above it."""
+_NEAR_MAXIMA = (MetricKind.DOSE_AT_VOLUME, MetricKind.MAX_DOSE)
 
 
 class Sense(Enum):
@@ -171,6 +175,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         _check_levels(self)
+        _check_percent(self, self.default_level)
         for name, margin_mm in (("cord_margin_mm", self.cord_margin_mm), ("ptv_margin_mm", self.ptv_margin_mm)):
             if not (math.isfinite(margin_mm) and margin_mm >= 0.0):
                 raise InputError(f"{name} of protocol {self.name!r} is {margin_mm}; it must be >= 0 mm")
@@ -192,6 +197,7 @@ class Protocol:
     def prescription(self, target: str, dose_gy: float | None = None) -> Prescription:
         """Prescription to ``target`` at ``dose_gy``, or at the default level."""
         level = self.default_level if dose_gy is None else self._level(dose_gy)
+        _check_percent(self, level)
         return Prescription(target, level.dose_gy, level.fractions, self.coverage_percent)
 
     def goals_for(self, prescription: Prescription) -> tuple[Goal, ...]:
@@ -202,6 +208,7 @@ class Protocol:
                 f"fractions is {prescription.fractions}, but {prescription.dose_gy:g} Gy of protocol {self.name!r} "
                 f"is given in {level.fractions}; its limits hold for that number only. Choose another protocol"
             )
+        _check_percent(self, level)
         return tuple(g for g in self.goals if g.applies_to(prescription))
 
     def with_cord_limits(self, name: str) -> Protocol:
@@ -250,6 +257,29 @@ def _check_levels(protocol: Protocol) -> None:
             raise InputError(
                 f"protocol {protocol.name!r}: goal '{goal}' is for {goal.dose_gy:g} Gy, which is no dose level; "
                 f"levels: {_listed(levels)}"
+            )
+
+
+def _check_percent(protocol: Protocol, level: DoseLevel) -> None:
+    """That a cord which is limited in percent of the prescription only is not allowed any dose for it.
+
+    Raises:
+        InputError: the limit comes out above EQD2_2 59.3 Gy at this dose level.
+    """
+    hard = [g for g in protocol.cord_limit if g.applies_to(Prescription("PTV", level.dose_gy, level.fractions))]
+    near = [g for g in hard if g.sense is Sense.AT_MOST and g.parsed.kind in _NEAR_MAXIMA]
+    if any(g.unit == "Gy" for g in near):
+        return
+    for goal in near:
+        gy = goal.value / 100.0 * level.dose_gy
+        eqd2 = gy * (gy / level.fractions + 2.0) / 4.0
+        if goal.unit == "%" and eqd2 > MOST_CORD_EQD2_GY:
+            others = ", ".join(c.name for c in protocol.cord_limits if c.name != protocol.cord_limits_name)
+            raise InputError(
+                f"cord limits {protocol.cord_limits_name or protocol.name!r} allow the cord {goal.value:g} % of the "
+                f"prescription: of {level} that is {gy:.1f} Gy, EQD2 {eqd2:.1f} Gy (alpha/beta 2 Gy). Allowed is EQD2 "
+                f"{MOST_CORD_EQD2_GY:g} Gy, 5 % myelopathy by Schultheiss 2008. Prescribe less"
+                + (f", or choose cord limits in Gy ({others})" if others else "")
             )
 
 

@@ -19,7 +19,7 @@ def reirradiation_section(found: Reirradiation | None) -> str:
     """A box with the headline, then doses by structure, the four conditions, and the budget by number of fractions."""
     if found is None:
         return ""
-    kind = "bad" if found.unmet and not found.is_held else "open" if found.unmet or found.unknown else "good"
+    kind = "bad" if found.is_held is False else "open" if found.unmet or found.unknown else "good"
     head = (
         "<tr><th>structure<th>before<th>EQD2<th>this course<th>EQD2<th>both maxima<th>accumulated voxel by voxel</tr>"
     )
@@ -60,7 +60,8 @@ def _condition(c: Condition, number: int) -> str:
 
 def _budgets(found: Reirradiation) -> str:
     if found.budget is None:
-        return "<p>Nothing was left of the cord's budget.</p>"
+        why = "Nothing was left of the cord's budget." if found.judged.is_known else "The cord's budget is not known."
+        return f"<p>{why}</p>"
     halves = (found.table[:15], found.table[15:])
     rows = "".join(
         "<tr><th>fractions"

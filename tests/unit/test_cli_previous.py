@@ -14,8 +14,9 @@ import rtsim as rt
 from rtsim.beams.model import Beam
 from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main, parser
+from rtsim.cli.reirradiation_record import record_of_reirradiation
 from rtsim.cli.request import Request, check_arguments, request_of
-from rtsim.clinic.reirradiation import PreviousCourse, RigidShift
+from rtsim.clinic.reirradiation import PreviousCourse, RigidShift, assess
 from rtsim.dose.accumulate import accumulate
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
@@ -28,6 +29,7 @@ from rtsim.optimize import Plan, Planned
 from rtsim.phantom.phantom import Phantom
 from rtsim.protocol import Prescription
 from rtsim.view import report_pictures
+from rtsim.view.reirradiation_html import reirradiation_section
 
 CASE = """
 [case]
@@ -112,7 +114,9 @@ def dose_file(folder: Path) -> Path:
         (("--months-ago", "8"), "add --previous"),
         (("--previous-percent", "50"), "add --previous"),
         (("--shift", "1,2,3"), "add --previous"),
-        (("--previous", "30/10", "--previous-percent", "0"), "0 to 150 %"),
+        (("--previous", "30/10", "--months-ago", "8", "--previous-percent", "0"), "0 to 150 %"),
+        (("--previous", "30/10"), "needs --months-ago M.*not known, give --months-ago 0"),
+        (("--previous", "30x10", "--months-ago", "8"), "did you mean 30/10"),
         (("--cord-limits", "remaining_budget"), "add --previous 30/10"),
         (("--previous", "70/35", "--months-ago", "24"), "budget is used up"),
         (("--fractions", "6"), "add --dose"),
@@ -187,15 +191,17 @@ def test_another_frame_of_reference_needs_a_shift(case: Path, phantom: Phantom, 
     other = replace(phantom, ct=replace(phantom.ct, frame_of_reference_uid="1.2.3", patient_id="someone"))
     write_dicom(tmp_path, other, plan_of(other, 30.0, 10), even(other, 30.0, 10))
     with pytest.raises(InputError, match=r"frame of reference 1\.2\.3.*--shift 0,0,0"):
-        given(case, "--previous", str(tmp_path))
-    request = given(case, "--previous", str(tmp_path), "--shift=-2.5,0,5", "--months-ago", "8")
+        given(case, "--previous", str(tmp_path), "--months-ago", "8")
+    request = given(case, "--previous", str(tmp_path), "--shift=-2.5,0,2", "--months-ago", "8")
     assert request.previous is not None
-    assert request.previous.shift.shift_mm == (-2.5, 0.0, 5.0)
+    assert request.previous.shift.shift_mm == (-2.5, 0.0, 2.0)
     assert any("registered by the user" in n for n in request.previous.notes)
     same = read_previous(tmp_path, other)
     assert same.notes == ()
     with pytest.raises(InputError, match="three numbers of mm"):
         given(case, "--previous", str(tmp_path), "--shift", "1,2")
+    with pytest.raises(InputError, match="needs --months-ago"):
+        given(case, "--previous", str(tmp_path), "--shift", "0,0,0")
 
 
 @pytest.mark.parametrize(("factor", "code", "kind"), [(1.0, 0, "good"), (1.5, 3, "bad")])
@@ -234,6 +240,7 @@ def test_both_courses_are_printed_and_written(
     assert found["budget"]["dose_gy"] == 12.28
     assert len(found["budget_by_fractions"]) == 30
     assert found["is_held"] is (code == 0)
+    assert found["not_known"] == []
     assert ("4 of 4 conditions met" in said) is (code == 0)
     html = (output / "report.html").read_text()
     assert f"<section class='limits {kind}'><h2>Re-irradiation</h2>" in html
@@ -254,3 +261,14 @@ def test_a_shifted_dose_misses_the_cord_by_what_is_said(phantom: Phantom) -> Non
     course = PreviousCourse(fractions=10, dose=dose, shift=RigidShift(shift_mm=(0.0, 0.0, 10.0)))
     cord = phantom["spinal_cord"]
     assert course.given_to(cord).unreached_cm3 == pytest.approx(20.0 / 50.0 * cord.volume_cm3, rel=0.01)
+    course = replace(course, months_ago=8.0)
+    found = assess(even(phantom, 8.0, 2), phantom, course)
+    record = record_of_reirradiation(found)
+    assert (record["is_held"], record["budget"]) == (None, None)
+    assert record["not_known"] == ["cumulative EQD2", "share of this course"]
+    html = reirradiation_section(found)
+    assert "<section class='limits open'>" in html
+    assert "budget is not known" in html
+    again = assess(even(phantom, 2.0, 2), phantom, PreviousCourse.scheme("30/10"))
+    assert record_of_reirradiation(again)["is_held"] is None
+    assert record_of_reirradiation(again)["not_known"] == ["interval"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rtsim import biology
 from rtsim.biology import cord_limit_gy, eqd2_gy
 from rtsim.errors import InputError
+from rtsim.io.case import case_names, load_case
+from rtsim.io.case_phantom import SpineRecipe
+from rtsim.phantom.spine.spec import Compartment
 from rtsim.protocol import (
     CORD_EQD2_GY,
+    DoseLevel,
     Priority,
     Standing,
     Technique,
@@ -140,7 +146,77 @@ def test_a_tumor_in_the_cord_can_be_treated(name: str) -> None:
     assert (limit.structure, limit.unit, limit.value) == ("spinal_cord", "%", 107.0)
     for level in protocol.dose_levels:
         assert float(eqd2_gy(1.07 * level.dose_gy, level.fractions, 2.0)) < 59.3
-    assert load_protocol("spine_conventional_30fx").cord_limits_name == "intramedullary"
+    assert load_protocol(name).cord_limits_name == "quantec"  # in percent by name only
+
+
+EVERY = [(Technique.STEREOTACTIC, n) for n in range(1, 11)] + [(Technique.CONVENTIONAL, n) for n in range(1, 36)]
+
+
+@pytest.mark.parametrize(("technique", "fractions"), EVERY)
+def test_the_default_limit_is_a_dose_whatever_is_prescribed(technique: Technique, fractions: int) -> None:
+    """In Gy, and at most the closed form of EQD2_2 44.6 Gy (HyTEC publishes to 0.1 Gy), conventional 50 Gy (QUANTEC
+    0.2 %); also of far more dose than the cord bears."""
+    stereotactic = technique is Technique.STEREOTACTIC
+    most = closed_form_gy(fractions, CORD_EQD2_GY if stereotactic else 50.0) + (0.05 if stereotactic else 1e-6)
+    for each in (1.8, 5.0):
+        limits = for_fractions(each * fractions, fractions, technique).cord_limit
+        assert [(g.structure, g.unit) for g in limits] == [("spinal_cord", "Gy")]
+        assert limits[0].value <= most
+
+
+@pytest.mark.parametrize(("dose_gy", "fractions", "limit_gy"), [(60.0, 30, 53.0), (66.0, 33, 54.6), (70.0, 35, 55.6)])
+def test_more_dose_is_no_more_for_the_cord(dose_gy: float, fractions: int, limit_gy: float) -> None:
+    """EQD2_2 = 50 Gy by hand, n (sqrt(1 + 200 / n) - 1): 53.07, 54.69, 55.68 Gy, down to 0.1 Gy. The set in percent
+    would allow 107 %: EQD2_2 66.4 Gy and more, and is refused."""
+    made = for_fractions(dose_gy, fractions, Technique.CONVENTIONAL)
+    assert made.cord_limits_name == "quantec"
+    assert [(g.value, g.unit) for g in made.cord_limit] == [(limit_gy, "Gy")]
+    with pytest.raises(InputError, match=rf"of {dose_gy:g} Gy/{fractions} .*EQD2 59.3 Gy, 5 % .*in Gy .quantec"):
+        made.with_cord_limits("intramedullary")
+
+
+@pytest.mark.parametrize(("dose_gy", "fractions", "fits"), [(55.6, 30, True), (55.7, 30, False), (55.8, 31, True)])
+def test_a_set_in_percent_ends_at_5_percent_myelopathy(dose_gy: float, fractions: int, fits: bool) -> None:
+    """By hand in 30: EQD2_2 59.3 Gy is 30 (sqrt(1 + 237.2 / 30) - 1) = 59.53 Gy = 107 % of 55.64 Gy; 107 % of 55.8 Gy
+    in 31 is 59.71 Gy, EQD2_2 58.6 Gy."""
+    made = for_fractions(dose_gy, fractions, Technique.CONVENTIONAL)
+    if fits:
+        assert made.with_cord_limits("intramedullary").prescription("PTV").dose_gy == dose_gy
+    else:
+        with pytest.raises(InputError, match="Prescribe less"):
+            made.with_cord_limits("intramedullary")
+
+
+def test_a_level_that_is_too_high_for_a_set_in_percent_is_refused() -> None:
+    """The default level fits, another does not: refused where that is prescribed."""
+    base = load_protocol("spine_conventional_30fx")
+    both = replace(base, dose_levels=(*base.dose_levels, DoseLevel(60.0, 30)))
+    asked = both.with_cord_limits("intramedullary")
+    assert asked.prescription("PTV").dose_gy == 54.0
+    with pytest.raises(InputError, match="60 Gy/30"):
+        asked.prescription("PTV", 60.0)
+    with pytest.raises(InputError, match="60 Gy/30"):
+        asked.goals_for(both.prescription("PTV", 60.0))
+
+
+@pytest.mark.parametrize("name", [n for n in case_names() if n.startswith("spine_")])
+def test_a_case_names_the_set_in_percent_where_the_tumor_lies_in_the_cord(name: str) -> None:
+    case = load_case(name)
+    inside = isinstance(case.recipe, SpineRecipe) and case.recipe.spec.compartment is Compartment.INTRAMEDULLARY
+    assert case.protocol is not None
+    assert (case.protocol.cord_limits == "intramedullary") is inside
+
+
+def test_a_schedule_names_the_protocol_that_holds_it() -> None:
+    held = {
+        (level.dose_gy, level.fractions, protocol.technique.value): protocol.name
+        for protocol in map(load_protocol, names())
+        for level in protocol.dose_levels
+    }
+    schedules = {s for name in biology.histology_names() for s in biology.histology(name).schedules}
+    for s in schedules:
+        assert s.protocol == held.get((s.dose_gy, s.fractions, s.technique), "")
+    assert any(s.protocol == "spine_conventional_30fx" for s in schedules)
 
 
 def test_a_bundled_scheme_is_the_bundled_protocol() -> None:

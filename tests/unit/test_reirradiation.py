@@ -57,6 +57,25 @@ def test_a_part_of_a_scheme() -> None:
     assert PreviousCourse.scheme("30/10", cord_percent=50.0).given_to(None).eqd2_gy == pytest.approx(13.125)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("30x10", "300 Gy in 10 fractions, 30 Gy each.*did you mean 30/10"),
+        ("20X6", "did you mean 20/6"),
+        ("300/10", "at most 10 Gy each: did you mean 30x10"),
+    ],
+)
+def test_a_slip_is_no_scheme(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        scheme_of(text)
+
+
+def test_few_large_fractions_are_a_scheme() -> None:
+    assert scheme_of("24x1") == (24.0, 1)
+    assert scheme_of("12x5") == (60.0, 5)
+    assert scheme_of("10x6") == (60.0, 6)
+
+
 @pytest.mark.parametrize("text", ["30", "30/0", "thirty/10", "0/10", "30/-1", "30/10/2", "30/99"])
 def test_no_scheme(text: str) -> None:
     with pytest.raises(InputError, match="is no scheme"):
@@ -98,7 +117,10 @@ def test_after_30_in_10_the_course_is_held_to_25(fractions: int, gy: float) -> N
         (30.0, 8.0, Technique.STEREOTACTIC, 25.0, "this course"),
         (50.0, 8.0, Technique.STEREOTACTIC, 20.0, "cumulative"),
         (20.0, 8.0, Technique.STEREOTACTIC, 20.0, "at most 50 %"),
-        (37.5, None, Technique.STEREOTACTIC, 25.0, "this course"),
+        (37.5, None, Technique.STEREOTACTIC, 7.1, "as one"),
+        (37.5, None, CONVENTIONAL, 7.1, "as one"),
+        (20.0, 3.0, Technique.STEREOTACTIC, 20.0, "at most 50 %"),
+        (5.0, 8.0, CONVENTIONAL, 49.0, "this course <= 49 Gy"),
         (37.5, 3.0, Technique.STEREOTACTIC, 7.1, "as one"),
         (5.0, 8.0, Technique.STEREOTACTIC, 39.6, "as one"),
         (37.5, 8.0, CONVENTIONAL, 32.5, "cumulative"),
@@ -106,10 +128,21 @@ def test_after_30_in_10_the_course_is_held_to_25(fractions: int, gy: float) -> N
     ],
 )
 def test_what_binds(previous: float, months: float | None, technique: Technique, eqd2: float, binding: str) -> None:
-    """By hand: 70 - p, 25, p (SBRT); 70 - p (conventional); 44.6 - p within 5 months or after hardly any dose."""
+    """By hand: 70 - p, 25, p (SBRT); 70 - p, 49 (conventional); 44.6 - p within 5 months, at a time that is not known,
+    or after hardly any dose, and no more than p after a usual course."""
     budget = remaining_budget(previous, 2, months_ago=months, technique=technique)
     assert budget.eqd2_gy == pytest.approx(eqd2)
     assert binding in budget.binding
+
+
+@pytest.mark.parametrize("technique", list(Technique))
+def test_what_is_not_known_never_leaves_more(technique: Technique) -> None:
+    """Not known is as soon, and soon leaves at most what later does."""
+    for previous in (2.0, 10.0, 20.0, 21.0, 22.3, 25.0, 30.0, 37.5, 44.0):
+        left = [remaining_budget(previous, 3, months_ago=m, technique=technique).eqd2_gy for m in (None, 3.0, 8.0)]
+        assert left[0] == left[1] <= left[2]
+    with pytest.raises(InputError, match=r"used up.*is not known, give months_ago"):
+        remaining_budget(50.0, 3, technique=technique)
 
 
 def test_time_does_not_heal_the_budget() -> None:
@@ -119,7 +152,9 @@ def test_time_does_not_heal_the_budget() -> None:
 def test_the_cumulative_part_agrees_with_biology() -> None:
     """After 50/25 the cumulative limit binds: the same number as rtsim.biology.remaining_dose_gy."""
     for n in (1, 2, 3, 5):
-        assert remaining_budget(50.0, n).dose_gy == pytest.approx(remaining_dose_gy(70.0, 50.0, 25, n), abs=0.01)
+        assert remaining_budget(50.0, n, months_ago=8.0).dose_gy == pytest.approx(
+            remaining_dose_gy(70.0, 50.0, 25, n), abs=0.01
+        )
 
 
 def test_the_table_rises_with_the_number_of_fractions() -> None:
@@ -169,9 +204,20 @@ def test_each_condition_fails_by_itself(previous: float, now: float, months: flo
 
 def test_a_conventional_course_is_not_asked_what_was_found_for_sbrt() -> None:
     got = conditions(37.5, 30.0, 8.0, technique=CONVENTIONAL)
-    assert [c.verdict for c in got] == [Verdict.MET, Verdict.NOT_ASKED, Verdict.NOT_ASKED, Verdict.MET]
+    assert [c.verdict for c in got] == [Verdict.MET, Verdict.MET, Verdict.NOT_ASKED, Verdict.MET]
     assert "Nieder" not in got[0].reason  # 67.5 Gy; 135.5 Gy BED_2 are 67.75
     assert "Nieder 2006" in conditions(37.5, 30.5, 8.0, technique=CONVENTIONAL)[0].reason
+
+
+def test_a_conventional_course_is_held_to_98_gy_of_bed() -> None:
+    """98 Gy BED_2 = 2 x 49 Gy EQD2_2 of one course; 50/25 before had 100 Gy, and 5 months are less than Nieder's 6."""
+    assert conditions(10.0, 49.1, 8.0, technique=CONVENTIONAL)[1].verdict is Verdict.NOT_MET
+    assert conditions(10.0, 49.0, 8.0, technique=CONVENTIONAL)[1].verdict is Verdict.MET
+    total = conditions(50.0, 10.0, 5.5, technique=CONVENTIONAL)[0]
+    assert total.verdict is Verdict.MET
+    assert "more than the 49 Gy of one of Nieder 2006" in total.reason
+    assert "less than the 6 months of Nieder 2006" in total.reason
+    assert conditions(49.0, 10.0, 6.0, technique=CONVENTIONAL)[0].reason.count("Nieder") == 0
 
 
 @pytest.mark.parametrize("name", names())
@@ -213,7 +259,7 @@ def test_another_number_of_fractions_needs_its_protocol() -> None:
     with pytest.raises(InputError, match="for_fractions"):
         with_remaining_budget(load_protocol("spine_sbrt_2fx"), previous, 6)
     made = with_remaining_budget(for_fractions(30.0, 6), previous, 6)
-    assert [g.value for g in made.cord_limit] == [remaining_budget(37.5, 6).dose_gy] * 3
+    assert [g.value for g in made.cord_limit] == [remaining_budget(37.5, 6, months_ago=8.0).dose_gy] * 3
 
 
 def _uniform(phantom: Phantom, gy: float, fractions: int, grid: Grid | None = None) -> Dose:
@@ -251,6 +297,52 @@ def test_a_dose_that_ends_within_the_cord_is_said(phantom: Phantom) -> None:
     assert any("beyond the grid of the previous dose" in n for n in found.notes)
 
 
+@pytest.mark.parametrize("angle", [0.0, 1e-3])
+@pytest.mark.parametrize(("rim_gy", "is_known"), [(20.0, False), (0.6, False), (0.4, True)])
+def test_an_old_dose_that_ends_within_the_cord_leaves_no_budget(
+    phantom: Phantom, rim_gy: float, is_known: bool, angle: float
+) -> None:
+    """20 Gy in 5 in the lower half of the cord, and ``rim_gy`` in the last two planes of its grid: the cord may have
+    got anything above, unless the field had ended before. Turned hardly at all it is read another way, and is the
+    same."""
+    values = np.full((9, *phantom.grid.shape[1:]), 20.0, np.float32)
+    values[-2:] = rim_gy
+    half = Grid(values.shape, phantom.grid.spacing_mm, phantom.grid.origin_mm)
+    dose = Dose(values_gy=values, grid=half, fractions=5)
+    previous = PreviousCourse(fractions=5, dose=dose, months_ago=8.0, shift=RigidShift(rotation_deg=(0.0, 0.0, angle)))
+    given = previous.given_to(phantom["spinal_cord"])
+    assert given.unreached_cm3 > 0.0
+    assert given.rim_gy == pytest.approx(rim_gy)
+    found = assess(_uniform(phantom, 8.0, 1), phantom, previous)
+    if is_known:
+        limits = with_remaining_budget(toy.protocol(cord_gy=14.0), previous, phantom=phantom).cord_limit
+        assert min(g.value for g in limits if g.unit == "Gy") <= 9.05
+        assert found.is_held
+        return
+    with pytest.raises(GeometryError, match=r"Allowed at that rim.*Export the dose.*--previous 30/10"):
+        with_remaining_budget(toy.protocol(cord_gy=14.0), previous, phantom=phantom)
+    assert [c.verdict.value for c in found.conditions] == ["not known", "met", "not known", "met"]
+    assert (found.is_held, found.budget, found.table) == (None, None, ())
+    assert "NOT KNOWN: cumulative EQD2, share of this course" in found.headline
+    much = assess(_uniform(phantom, 20.0, 1), phantom, previous)
+    assert [c.verdict.value for c in much.conditions] == ["NOT MET", "NOT MET", "not known", "met"]
+    assert much.is_held is False
+
+
+def test_what_is_cut_off_never_leaves_more_than_the_whole(phantom: Phantom) -> None:
+    """30 Gy in 10 in the upper half of the cord only: with the whole dose 12.28 Gy in 2 are left; cut off below it,
+    the rest had 0 Gy, and counted as that both courses together would leave 16.9 Gy."""
+    values = np.zeros(phantom.grid.shape, np.float32)
+    values[9:] = 30.0
+    whole = PreviousCourse(fractions=10, dose=Dose(values_gy=values, grid=phantom.grid, fractions=10), months_ago=8.0)
+    limits = with_remaining_budget(load_protocol("spine_sbrt_2fx"), whole, phantom=phantom).cord_limit
+    assert {g.value for g in limits} == {12.28}
+    lower = Grid((10, *phantom.grid.shape[1:]), phantom.grid.spacing_mm, phantom.grid.origin_mm)
+    cut = replace(whole, dose=Dose(values_gy=values[:10], grid=lower, fractions=10))
+    with pytest.raises(GeometryError, match=r"is 30\.0 Gy where its grid ends"):
+        with_remaining_budget(load_protocol("spine_sbrt_2fx"), cut, phantom=phantom)
+
+
 @pytest.mark.parametrize("rotation", [(0.0, 0.0, 0.0), (0.0, 0.0, 10.0)])
 def test_a_dose_of_another_place_is_refused(phantom: Phantom, rotation: tuple[float, float, float]) -> None:
     away = RigidShift(shift_mm=(0.0, 0.0, 900.0), rotation_deg=rotation)
@@ -274,15 +366,23 @@ def test_maxima_apart_add_less_voxel_by_voxel(phantom: Phantom) -> None:
     assert row.accumulated_eqd2_gy == pytest.approx(37.5, rel=1e-3)
 
 
-def test_what_lies_beyond_the_old_dose_is_said_and_counted_with_the_most() -> None:
-    """A cauda of 60 mm below the cord, and an old dose that ends between them."""
+@pytest.mark.parametrize(("rim_gy", "is_known"), [(0.3, True), (30.0, False)])
+def test_what_lies_beyond_the_old_dose_is_said_and_counted_with_the_most(rim_gy: float, is_known: bool) -> None:
+    """A cauda of 60 mm below the cord, and an old dose that ends between them: low at its rim, or not."""
     grid = Grid((30, 8, 8), (4.0, 4.0, 4.0), (-14.0, -14.0, -58.0))
     z = np.broadcast_to(grid.z_mm[:, None, None], grid.shape)
     masks = {"spinal_cord": z > 0.0, "cauda_equina": z < -20.0, "PTV": z > 40.0}
     roles = {"spinal_cord": Role.OAR, "cauda_equina": Role.OAR, "PTV": Role.PTV}
     made = Phantom.from_arrays(np.zeros(grid.shape), (4.0,) * 3, grid.origin_mm, masks, roles=roles)
     upper = Grid((15, 8, 8), (4.0, 4.0, 4.0), (-14.0, -14.0, 2.0))
-    previous = PreviousCourse(fractions=10, dose=_uniform(made, 30.0, 10, upper), months_ago=8.0)
+    values = np.full(upper.shape, 30.0, np.float32)
+    values[:2] = rim_gy
+    dose = Dose(values_gy=values, grid=upper, fractions=10)
+    previous = PreviousCourse(fractions=10, dose=dose, months_ago=8.0)
+    if not is_known:
+        with pytest.raises(GeometryError, match=r"of cauda_equina, and is 30\.0 Gy where its grid ends"):
+            with_remaining_budget(load_protocol("spine_sbrt_2fx"), previous, phantom=made)
+        return
     limited = with_remaining_budget(load_protocol("spine_sbrt_2fx"), previous, phantom=made)
     held = {g.structure: g.value for g in limited.goals if g.priority is Priority.HARD}
     assert held["spinal_cord"] == held["cauda_equina"] == 12.28
@@ -368,6 +468,9 @@ def test_a_report_says_what_it_stands_on(phantom: Phantom) -> None:
     found = assess(_uniform(phantom, 8.0, 1), phantom, replace(PREVIOUS, months_ago=None))
     text = str(found)
     assert "NOT KNOWN: interval" in text
+    assert found.is_held is None
+    assert found.rule is Rule.ONE_COURSE
+    assert "held as one" in text
     assert "No recovery is credited" in text
     assert "[verified]" in text
     assert "spinal_cord: D0.035cc before 20.00 Gy (EQD2 30.0), now 8.00 Gy (EQD2 20.0), accumulated EQD2 50.0" in (
