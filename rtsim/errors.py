@@ -51,8 +51,15 @@ class MissingDependencyError(RtsimError, ImportError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name nearest to ``name`` (case-insensitive), or None when none is close."""
+    """Return the known name nearest to ``name`` (case-insensitive), or None when none is close.
+
+    A name that begins like the given one comes first, the shortest of several: 'spine_t8' is nearer to
+    'spine_t8_myeloma' than to 'spine_c6'.
+    """
     by_lower = {k.lower(): k for k in known}
+    longer = [k for k in by_lower if len(name) >= 3 and k.startswith(name.lower())]
+    if longer:
+        return by_lower[min(longer, key=lambda k: (len(k), k))]
     match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return by_lower[match[0]] if match else None
 

@@ -120,7 +120,8 @@ def sentences(seen: Seen) -> tuple[str, ...]:
 
 def _of_cord(seen: Seen) -> list[str]:
     if seen.neural == "cauda_equina":
-        left = f"; {seen.sac_area_mm2:.0f} mm2 of the sac are left (of {SAC_AREA_MM2:g})" if seen.sac_area_mm2 else ""
+        area = seen.sac_area_mm2
+        left = f"; {area:.0f} mm2 of the sac are left (open from {SAC_AREA_MM2:g} on)" if area else ""
         return [f"below the cord: no cord can be touched, the roots give way{left}"]
     if seen.neural == "" or seen.cord_gap_mm is None:
         return ["the spinal cord is not drawn there"]

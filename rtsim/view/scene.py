@@ -72,7 +72,7 @@ class Scene:
 
     def add_structures(self, *names: str) -> Scene:
         """Surfaces of the named structures; without names target, cord and the vertebrae near the target."""
-        chosen = [self.phantom[n] for n in names] if names else self._default_structures()
+        chosen = [self.phantom[n] for n in names] if names else self.default_structures()
         styles = styles_for(tuple(chosen), on_dark=True)
         for s in chosen:
             color, opacity = _look(s, styles[s.name].color)
@@ -271,7 +271,8 @@ class Scene:
         _image_module().imsave(buffer, np.ascontiguousarray(pixels), format="png")
         return buffer.getvalue()
 
-    def _default_structures(self) -> list[Structure]:
+    def default_structures(self) -> list[Structure]:
+        """Target, cord, implants and the vertebrae near the target."""
         out = []
         for s in self.phantom.structures.values():
             key = canonical(s.name) or s.name
@@ -377,7 +378,11 @@ def _look(structure: Structure, color: str) -> tuple[str, float]:
         return _BONE, 0.55
     if structure.role is Role.GTV:
         return "#FF4F9A", 0.85
-    return color, 1.0 if key in ("spinal_cord", "cauda_equina") else 0.45
+    if key == "thecal_sac":
+        return "#8FA8FF", 0.35
+    if key == "cauda_equina":
+        return "#2BD9A0", 1.0
+    return color, 1.0 if key == "spinal_cord" else 0.45
 
 
 def _hex(rgba: tuple[float, ...]) -> str:

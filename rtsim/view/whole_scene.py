@@ -8,6 +8,8 @@ from pathlib import Path
 from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role
+from rtsim.protocol.nomenclature import canonical
 from rtsim.view.scene import Scene
 from rtsim.view.style import default_isodoses_gy
 
@@ -70,7 +72,8 @@ def scene_of(
     title: str = "",
 ) -> Scene:
     """The scene that :func:`show` and :func:`save` draw."""
-    scene = Scene(phantom, target=target, title=title).add_structures()
+    scene = Scene(phantom, target=target, title=title)
+    scene.add_structures(*(() if beams or dose is not None else _anatomy(scene)))
     if beams:
         scene.add_beams(beams)
     if dose is not None:
@@ -83,3 +86,15 @@ def scene_of(
             ] or None
         scene.add_dose(dose, isodoses_gy=levels)
     return scene.add_cut_plane(dose=dose)
+
+
+def _anatomy(scene: Scene) -> tuple[str, ...]:
+    """What to show of a patient without a plan: tumor, cord and thecal sac, not hidden in planning volumes.
+
+    Empty, which is the usual choice, where no gross tumor is drawn.
+    """
+    usual = scene.default_structures()
+    if not any(s.role is Role.GTV for s in usual):
+        return ()
+    sac = [s.name for s in scene.phantom.structures.values() if canonical(s.name) == "thecal_sac"]
+    return (*(s.name for s in usual if s.role is not Role.PTV), *sac)

@@ -316,7 +316,7 @@ def test_pictures_show_implants_and_name_their_material() -> None:
     styles = styles_for(tuple(phantom.structures.values()), on_dark=True)
     assert styles["screws"].fill
     assert not styles["spinal_cord"].fill
-    shown = [s.name for s in Scene(phantom)._default_structures()]
+    shown = [s.name for s in Scene(phantom).default_structures()]
     assert {"screws", "rods", "PTV", "spinal_cord"} <= set(shown)
 
 
