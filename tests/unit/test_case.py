@@ -162,7 +162,7 @@ def test_mistakes_in_a_spine_case_are_named(tmp_path: Path, line: str, told: str
         ("[previous]\ndose_gy = 30.0\nfractions = 0", "fractions of the previous course is 0"),
         ("[previous]\ndose_gy = 30.0\nfractions = 10\nmonths_ago = -1", "from its end to today"),
         ("[previous]\ndose_gy = 30.0\nfractions = 10\nmonth_ago = 9", "did you mean 'months_ago'"),
-        ("[previous]\ndose_gy = 30.0\nfractions = 10\ncord_percent = 300", "up to 150 %"),
+        ("[previous]\ndose_gy = 30.0\nfractions = 10\ncord_percent = 300", "0 to 150 %"),
         ("[patient]\nprevious_radiotherapy = false\n[previous]\ndose_gy = 8\nfractions = 1", "leave one of them out"),
     ],
 )
