@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rtsim import __version__
 from rtsim.biology import Histology, histology
+from rtsim.cli.both_courses import both_courses, with_earlier_course
 from rtsim.cli.choices import MOST_SEED
 from rtsim.cli.compare_record import record_of_comparison
 from rtsim.cli.compare_request import Patient, check_cord_limits
@@ -170,7 +171,10 @@ def _plan(planning: _Planning, patient: Patient, scheme: Scheme, progress: Progr
         histology=request.histology,
         certificates=planned.plan.certificates,
     )
-    link = _kept(planning, patient, scheme, request, planned, report) if planning.arguments.keep_plans else ""
+    again = both_courses(request, planned)
+    report = with_earlier_course(report, again)
+    extras = Extras(reirradiation=again)
+    link = _kept(planning, patient, scheme, request, planned, report, extras) if planning.arguments.keep_plans else ""
     return compared_plan(planned, request.protocol, histology=request.histology, report=report, link=link)
 
 
@@ -181,10 +185,10 @@ def _kept(
     request: Request,
     planned: Planned,
     report: GradeReport,
+    extras: Extras,
 ) -> str:
     """Write the plan's own folder; returns the way to its report from the page."""
     name = f"{patient.case.name}_{scheme.label.replace('/', '_in_')}"
-    extras = Extras()
     record = record_of(request, planned, report, name=patient.case.name, version=__version__, seconds={}, extras=extras)
     write_outputs(
         planning.folder / _PLANS / name, request, planned, report, record, lambda fraction, detail: None, extras=extras

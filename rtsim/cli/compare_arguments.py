@@ -36,7 +36,9 @@ def add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     compare.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
     compare.add_argument("--keep-plans", action="store_true", help="write each plan's own folder, too, as 'rtsim run'")
     compare.add_argument("--histology", metavar="NAME", help="of the tumor (default: of the case)")
-    compare.add_argument("--cord-limits", metavar="SET", help="in the protocols that hold it, e.g. hytec, tg101")
+    compare.add_argument(
+        "--cord-limits", metavar="SET", help="e.g. hytec; several for protocols that hold different ones: quantec,tg101"
+    )
     compare.add_argument("--spacing", type=float, metavar="MM", help="dose grid, 0.5 to 5 (default as in 'rtsim run')")
     compare.add_argument("--seed", type=int, default=1, help="of voxel sampling (default 1)")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON instead of a table")

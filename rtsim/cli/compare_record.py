@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rtsim.evaluate.comparison import CordLimit, Difference, PatientComparison, SchemeResult, differences
-from rtsim.evaluate.comparison_words import caveats, headline, lesson, verdict
+from rtsim.evaluate.comparison_verdict import headline, verdict
+from rtsim.evaluate.comparison_words import caveats, lesson
 
 SCHEMA = 1
 
@@ -32,6 +33,7 @@ def _patient(patient: PatientComparison) -> dict[str, Any]:
         "description": patient.description,
         "histology": None if h is None else {"name": h.name, "noms": h.noms_class.value, "tier": h.tier.value},
         "alpha_beta_gy": patient.alpha_beta_gy,
+        "previous": patient.previous or None,
         "verdict": verdict(patient).value,
         "headline": headline(patient),
         "lesson": lesson(patient),
@@ -70,6 +72,7 @@ def _plan(result: SchemeResult) -> dict[str, Any]:
             "limit": _limit(result.cord.limit),
             "risk_logistic": result.cord.risk_logistic,
             "risk_lkb": result.cord.risk_lkb,
+            "earlier": None if result.earlier is None else result.earlier.record(result.cord.structure),
         },
         "hard_limits": {
             "held": report.hard_limits_held,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from rtsim.cli.request import Request, request_of
 from rtsim.cli.run_arguments import add_run
+from rtsim.clinic.reirradiation import BUDGET_LIMITS, PRV_LIMITS
 from rtsim.errors import InputError
 from rtsim.evaluate.comparison import Scheme
 from rtsim.io.case import BeamChoice, Case
@@ -16,6 +17,8 @@ from rtsim.phantom.structure import Role
 from rtsim.protocol import Protocol, Technique, load_protocol
 from rtsim.typing import Progress
 
+_BUDGETS = (BUDGET_LIMITS, PRV_LIMITS)
+"""What an earlier course left, made for any protocol; refused where there was none, as in ``rtsim run``."""
 _MOST_SPINE_MARGIN_MM = 10.0
 """A spine case takes no larger margin (``SpineSpec``)."""
 
@@ -92,16 +95,34 @@ class Patient:
 
 
 def check_cord_limits(schemes: tuple[Scheme, ...], wanted: str | None) -> None:
-    """Refuse a set of cord limits that no protocol of the schemes holds.
+    """Refuse sets of cord limits that do not serve every scheme: none may fall back on others in silence.
+
+    Args:
+        wanted: one set, or several separated by commas, of which each protocol takes the first that it holds.
 
     Raises:
-        InputError: naming what each offers.
+        InputError: naming the schemes without such a set and what each offers; or a set that no protocol holds.
     """
-    protocols = [load_protocol(name) for name in dict.fromkeys(s.protocol for s in schemes)]
-    if wanted is None or any(wanted in _sets(p) for p in protocols):
+    if wanted is None:
         return
-    offered = "; ".join(f"{p.name}: {', '.join(_sets(p)) or 'none'}" for p in protocols)
-    raise InputError(f"--cord-limits {wanted!r}: none of the protocols holds that set. They hold: {offered}")
+    held = {s: _sets(load_protocol(s.protocol)) for s in schemes}
+    asked = _asked(wanted)
+    lacking = [s for s, sets in held.items() if not any(one in (*sets, *_BUDGETS) for one in asked)]
+    if lacking or not asked:
+        offered = "; ".join(f"{s.label} ({s.protocol}): {', '.join(held[s]) or 'none'}" for s in lacking or held)
+        named = ", ".join(s.label for s in lacking or held)
+        raise InputError(
+            f"--cord-limits {wanted!r}: not held by the protocols of {named}. They hold: {offered}. Leave these "
+            "schemes out, or name a set for each, separated by commas"
+        )
+    unknown = [one for one in asked if one not in _BUDGETS and not any(one in sets for sets in held.values())]
+    if unknown:
+        offered = "; ".join(f"{s.label} ({s.protocol}): {', '.join(sets) or 'none'}" for s, sets in held.items())
+        raise InputError(f"--cord-limits {unknown[0]!r}: none of the protocols holds that set. They hold: {offered}")
+
+
+def _asked(wanted: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in wanted.split(",") if word.strip())
 
 
 def technique_of(case: Case) -> Technique | None:
@@ -121,9 +142,12 @@ def _unexpanded(case: Case, phantom: Phantom) -> str | None:
 
 
 def _cord_limits(case: Case, protocol: Protocol, wanted: str | None) -> str | None:
-    """The set that was asked for, or else the case's, where the protocol holds it; None: the protocol's own."""
-    chosen = wanted or (case.protocol.cord_limits if case.protocol is not None else None)
-    return chosen if chosen in _sets(protocol) else None
+    """The first set asked for that the protocol holds (one is there: ``check_cord_limits``), or else the case's own,
+    which speaks of the case's protocol; None: those of this protocol.
+    """
+    own = case.protocol.cord_limits if case.protocol is not None else None
+    asked = _asked(wanted or own or "")
+    return next((one for one in asked if one in (*_sets(protocol), *_BUDGETS)), None)
 
 
 def _sets(protocol: Protocol) -> tuple[str, ...]:

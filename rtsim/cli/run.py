@@ -11,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from rtsim import __version__
+from rtsim.cli.both_courses import both_courses, with_earlier_course
 from rtsim.cli.check import Checked, NotChecked, check_or_reason
 from rtsim.cli.console import NOT_A_DEVICE, ExitCode, Steps, steps, terminal
 from rtsim.cli.outputs import Extras, record_of, write_outputs
 from rtsim.cli.planning import plan_of, tradeoff_or_none, wants_tradeoff
-from rtsim.cli.previous import judged_in
 from rtsim.cli.request import Request, case_name, check_arguments, request_of
 from rtsim.cli.stopping import STOPPED, stoppable
-from rtsim.clinic.reirradiation import Reirradiation, assess
 from rtsim.evaluate import GradeReport, beam_summary, delivery_summary, grade
 from rtsim.io.files import refuse_existing, whole_folder
 from rtsim.optimize import Planned, Tradeoff
@@ -64,10 +63,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 vertebra=request.vertebra,
                 certificates=planned.plan.certificates,
             )
+            again = both_courses(request, planned)
+            report = with_earlier_course(report, again)
         extras = Extras(
             tradeoff=None if was_stopped else _traded(request, planned, report, clock, bars),
             checked=_checked(request, planned, clock, bars),
-            reirradiation=_both_courses(request, planned),
+            reirradiation=again,
         )
         with clock.timed(bars, "pictures, DICOM, archive") as progress:
             record = record_of(
@@ -100,18 +101,6 @@ def _traded(request: Request, planned: Planned, report: GradeReport, clock: Cloc
         return None
     with clock.timed(bars, "trade-off") as progress, stoppable(bars) as stopping:
         return tradeoff_or_none(request, planned, stopping.stops(progress), bars.say)
-
-
-def _both_courses(request: Request, planned: Planned) -> Reirradiation | None:
-    if request.previous is None:
-        return None
-    return assess(
-        planned.dose,
-        planned.phantom,
-        request.previous,
-        technique=request.protocol.technique,
-        judged_in=judged_in(request.protocol),
-    )
 
 
 def _checked(request: Request, planned: Planned, clock: Clock, bars: Steps) -> Checked | NotChecked | None:

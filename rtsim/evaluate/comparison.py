@@ -14,6 +14,7 @@ from typing import Final
 from rtsim.biology import SCHULTHEISS_CORD, Adequacy, Histology, lkb
 from rtsim.errors import InputError
 from rtsim.evaluate.delivery import DeliverySummary
+from rtsim.evaluate.earlier_course import BothCourses, EarlierCourse
 from rtsim.evaluate.report import GradeReport
 from rtsim.protocol import Priority, Source, Standing, Technique
 
@@ -142,7 +143,8 @@ class CordPays:
         percent_of_prescription: ``near_max_gy`` of the prescribed dose.
         limit: None when no hard limit was measured on it.
         risk_logistic, risk_lkb: of myelopathy, central and upper estimate, 0..1; None for other structures than the
-            cord.
+            cord. Of this course alone.
+        both: after an earlier course, what both add up to.
     """
 
     structure: str
@@ -152,6 +154,12 @@ class CordPays:
     limit: CordLimit | None
     risk_logistic: float | None
     risk_lkb: float | None
+    both: BothCourses | None = None
+
+    @property
+    def risk_to_weigh(self) -> float | None:
+        """Of myelopathy (logistic): after an earlier course that of both."""
+        return self.risk_logistic if self.risk_logistic is None or self.both is None else self.both.risk_logistic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,6 +212,16 @@ class SchemeResult:
     def covered_at(self) -> float:
         """Percent of the prescription that counts as covered."""
         return self.scheme.covered_at
+
+    @property
+    def earlier(self) -> EarlierCourse | None:
+        """The course before this one, as the grade has it."""
+        return None if self.report.cord is None else self.report.cord.earlier
+
+    @property
+    def is_called_enough(self) -> bool:
+        """No table calls the dose less than enough for durable control, or the tumor underdosed."""
+        return (self.adequacy is None or self.adequacy.is_enough) and not self.is_underdosed
 
     @property
     def is_underdosed(self) -> bool:
@@ -272,6 +290,11 @@ class PatientComparison:
     def hard_limits_held(self) -> bool:
         """In every plan that there is."""
         return all(r.report.hard_limits_held for r in self.results)
+
+    @property
+    def previous(self) -> str:
+        """An earlier course in words; empty without one."""
+        return next((r.earlier.previous for r in self.results if r.earlier is not None), "")
 
     @property
     def neighbors(self) -> tuple[str, ...]:
@@ -357,8 +380,8 @@ def differences(first: PatientComparison, second: PatientComparison) -> tuple[Di
 
 
 def best(results: Sequence[SchemeResult]) -> SchemeResult | None:
-    """The plan with the most tumor control, of those that hold their limits if there are such; without a model of
-    control, with the highest EQD2 in the GTV.
+    """The plan with the most tumor control, of those that hold their limits; without a model of control, with the
+    highest EQD2 in the GTV. None where no plan holds them.
     """
-    allowed = [r for r in results if r.report.hard_limits_held] or results
+    allowed = [r for r in results if r.report.hard_limits_held]
     return max(allowed, key=lambda r: (r.tumor.tcp_log_logistic or 0.0, r.tumor.d95_eqd2_gy), default=None)

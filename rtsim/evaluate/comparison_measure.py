@@ -51,7 +51,7 @@ def scheme_result(
 
     Args:
         dose: total over all fractions.
-        report: the grade of that dose.
+        report: the grade of that dose; of an earlier course, where its ``cord.earlier`` speaks of one.
 
     Raises:
         InputError: dose and scheme differ in the number of fractions; no target is drawn.
@@ -144,6 +144,7 @@ def _cord(scheme: Scheme, dose: Dose, phantom: Phantom, report: GradeReport) -> 
     n, near_max = scheme.fractions, h.dose_gy_at(_NEAR_MAX_CM3)
     doses, volumes = h.differential()
     is_cord = canonical(cord.name) == "spinal_cord"
+    earlier = None if report.cord is None else report.cord.earlier
     return CordPays(
         structure=cord.name,
         near_max_gy=near_max,
@@ -152,6 +153,7 @@ def _cord(scheme: Scheme, dose: Dose, phantom: Phantom, report: GradeReport) -> 
         limit=_limit(scheme, report, cord.name),
         risk_logistic=SCHULTHEISS_CORD.probability(near_max, n, CORD_ALPHA_BETA_GY) if is_cord else None,
         risk_lkb=lkb("spinal_cord").probability(doses, n, volumes, CORD_ALPHA_BETA_GY) if is_cord else None,
+        both=None if earlier is None else earlier.of(cord.name),
     )
 
 

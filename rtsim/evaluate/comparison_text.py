@@ -9,7 +9,8 @@ from typing import Final
 
 from rtsim.biology import AdequacyVerdict
 from rtsim.evaluate.comparison import CordPays, Difference, PatientComparison, SchemeResult
-from rtsim.evaluate.comparison_words import caveats, difference_lesson, headline, lesson
+from rtsim.evaluate.comparison_verdict import headline
+from rtsim.evaluate.comparison_words import caveats, difference_lesson, lesson
 from rtsim.evaluate.report import risk_text
 
 _WIDTH: Final = 110
@@ -91,9 +92,8 @@ def _cord_lines(results: Sequence[SchemeResult]) -> list[Line]:
         ("limit, EQD2", lambda c: NONE if c.limit is None else f"{c.limit.limit_eqd2_gy:.1f} Gy", False),
         ("worst position", _worst, False),
         ("margin left, as planned", lambda c: NONE if c.limit is None else f"{c.limit.margin_gy:.1f} Gy", True),
-        ("risk of myelopathy, logistic", lambda c: _risk(c.risk_logistic), True),
-        ("risk of myelopathy, LKB", lambda c: _risk(c.risk_lkb), False),
     ]
+    rows += _risk_rows(has_earlier=any(r.earlier is not None for r in results))
     lines = [
         Line(
             group=CORD,
@@ -103,7 +103,33 @@ def _cord_lines(results: Sequence[SchemeResult]) -> list[Line]:
         )
         for title, read, is_key in rows
     ]
+    if any(r.earlier is not None for r in results):
+        lines.append(_line(CORD, "conditions on 2nd course", results, _conditions, is_key=True))
     return [*lines, _line(CORD, "hard limits", results, lambda r: r.held, is_key=True)]
+
+
+def _risk_rows(*, has_earlier: bool) -> list[tuple[str, Callable[[CordPays], str], bool]]:
+    """After an earlier course that of both first: alone, this course says too little."""
+    if not has_earlier:
+        return [
+            ("risk of myelopathy, logistic", lambda c: _risk(c.risk_logistic), True),
+            ("risk of myelopathy, LKB", lambda c: _risk(c.risk_lkb), False),
+        ]
+    return [
+        ("earlier course, EQD2", lambda c: NONE if c.both is None else f"{c.both.previous_eqd2_gy:.1f} Gy", False),
+        ("both courses, EQD2", lambda c: NONE if c.both is None else c.both.eqd2_text, True),
+        ("risk, both courses, logistic", _both_risk, True),
+        ("risk, this one alone, logistic", lambda c: _risk(c.risk_logistic), False),
+        ("risk, this one alone, LKB", lambda c: _risk(c.risk_lkb), False),
+    ]
+
+
+def _both_risk(cord: CordPays) -> str:
+    return NONE if cord.both is None or cord.risk_logistic is None else cord.both.risk_text
+
+
+def _conditions(result: SchemeResult) -> str:
+    return NONE if result.earlier is None else result.earlier.conditions
 
 
 def _bone_lines(results: Sequence[SchemeResult]) -> list[Line]:
@@ -192,7 +218,9 @@ def _neighbor(result: SchemeResult, organ: str) -> str:
 def comparison_text(patient: PatientComparison) -> str:
     """The whole comparison of one patient for a terminal."""
     mark = "=" if patient.hard_limits_held else "!"
-    lines = [mark * _WIDTH, patient.name, *textwrap.wrap(headline(patient), _WIDTH), mark * _WIDTH]
+    lines = [mark * _WIDTH, patient.name, *textwrap.wrap(headline(patient), _WIDTH)]
+    lines += textwrap.wrap(f"After an earlier course: {patient.previous}.", _WIDTH) if patient.previous else []
+    lines.append(mark * _WIDTH)
     lines += [*textwrap.wrap(lesson(patient), _WIDTH), ""]
     rows = comparison_lines(patient)
     heads = [r.scheme.label for r in patient.results]

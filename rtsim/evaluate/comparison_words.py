@@ -1,33 +1,21 @@
-"""What a comparison teaches, computed from its numbers: is conventional enough, and what does the cord pay.
+"""What a comparison teaches, computed from its numbers: what the tumor gets, and what cord and bone pay.
 
-The thresholds that turn numbers into words are assumptions of rtsim and are printed with them (``RULE``).
+The verdict on both techniques: :mod:`rtsim.evaluate.comparison_verdict`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from rtsim.biology import SCHULTHEISS_CORD, lkb
 from rtsim.evaluate.comparison import CordPays, Difference, PatientComparison, SchemeResult, TumorGets, best
+from rtsim.evaluate.comparison_verdict import BY_RULE, IN_FIELD_PERCENT, RULE, SAME_EQD2, percent, verdict, worth
+from rtsim.evaluate.earlier_course import NO_RECOVERY
 from rtsim.evaluate.report import risk_text
 from rtsim.protocol import Technique
 
-ENOUGH: Final = 0.85
-"""Modelled control from which a course counts as enough [A]."""
-TOO_LITTLE: Final = 0.70
-"""Modelled control below which it does not, if radiosurgery gains something [A]."""
-SMALL_GAIN: Final = 0.10
-"""Control gained by radiosurgery that is not worth its price [A]."""
-RULE: Final = (
-    f"Rule for the words above [assumption of rtsim]: conventional is enough where its modelled control is at least "
-    f"{100 * ENOUGH:.0f} % or radiosurgery adds less than {100 * SMALL_GAIN:.0f} points; it is not enough where it "
-    f"controls less than {100 * TOO_LITTLE:.0f} % and radiosurgery adds more; between these it is a choice."
-)
-_SAME: Final = 0.05
-"""Doses of the cord within this share of each other are called the same."""
 _LEAST_CHANGE_GY: Final = 0.05
 """Smaller differences of dose are not told apart."""
 _LOSS: Final = 0.03
@@ -35,45 +23,6 @@ _LOSS: Final = 0.03
 
 _BESIDE: Final = 0.6
 """The cold part lies beside the cord when it is nearer by this share than the tumor as a whole."""
-
-
-class Verdict(Enum):
-    """What the numbers say of conventional radiotherapy beside radiosurgery."""
-
-    CONVENTIONAL_IS_ENOUGH = "conventional radiotherapy is enough"
-    RADIOSURGERY = "conventional radiotherapy is not enough"
-    A_CHOICE = "it is a choice"
-    UNKNOWN = "no verdict"
-
-
-def verdict(patient: PatientComparison) -> Verdict:
-    """By modelled control of the best plan of each technique; UNKNOWN without both, or without a model."""
-    usual, steep = (best(patient.of(t)) for t in (Technique.CONVENTIONAL, Technique.STEREOTACTIC))
-    low = None if usual is None else usual.tumor.tcp_log_logistic
-    high = None if steep is None else steep.tumor.tcp_log_logistic
-    if low is None or high is None:
-        return Verdict.UNKNOWN
-    if low >= ENOUGH or high - low < SMALL_GAIN:
-        return Verdict.CONVENTIONAL_IS_ENOUGH
-    return Verdict.RADIOSURGERY if low < TOO_LITTLE else Verdict.A_CHOICE
-
-
-def headline(patient: PatientComparison) -> str:
-    """One line: the verdict with its numbers."""
-    usual, steep = (best(patient.of(t)) for t in (Technique.CONVENTIONAL, Technique.STEREOTACTIC))
-    found = verdict(patient)
-    if found is Verdict.UNKNOWN or usual is None or steep is None:
-        one = best(patient.results)
-        return "" if one is None else f"Most for the tumor: {one.scheme.label}, EQD2 {one.tumor.d95_eqd2_gy:.0f} Gy"
-    low, high = _percent(usual.tumor.tcp_log_logistic), _percent(steep.tumor.tcp_log_logistic)
-    numbers = f"{usual.scheme.label} controls {low} %, {steep.scheme.label} {high} %"
-    match found:
-        case Verdict.RADIOSURGERY:
-            return f"Conventional radiotherapy is not enough: {numbers}"
-        case Verdict.CONVENTIONAL_IS_ENOUGH:
-            return f"Conventional radiotherapy is enough: {numbers}"
-        case _:
-            return f"Radiosurgery gains {high - low} points, not all there is to gain: {numbers}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +46,13 @@ def sentences(patient: PatientComparison) -> tuple[Sentence, ...]:
     usual, steep = (best(patient.of(t)) for t in (Technique.CONVENTIONAL, Technique.STEREOTACTIC))
     parts = [
         ("The tumor", _tumor_sentence(patient)),
-        ("What it gets", f"{_gets(patient, usual, steep)} {_worth(patient, usual, steep)}".strip()),
+        ("What it gets", f"{_gets(patient, usual, steep)} {worth(patient)}".strip()),
     ]
     if usual is not None and steep is not None and usual.cord is not None and steep.cord is not None:
         parts.append((f"What the {_words(steep.cord.structure)} pays", _pays(usual, steep, usual.cord, steep.cord)))
     parts.append(("What the tumor pays", "" if steep is None else _price(steep)))
     parts.append(("What the bone pays", "" if steep is None else _bone(steep, patient.of(Technique.STEREOTACTIC))))
+    parts += [(f"After the earlier course, {r.scheme.label}", r.earlier.headline) for r in patient.results if r.earlier]
     parts += [("NOT ALLOWED AS IT IS", text) for text in _not_held(patient.results)]
     parts += [(f"No plan for {n.scheme.label}", _first_sentence(n.reason)) for n in patient.not_planned]
     return tuple(Sentence(about=about, text=text) for about, text in parts if text)
@@ -129,7 +79,7 @@ def caveats(patient: PatientComparison) -> tuple[str, ...]:
         found += [f"{label}: {warning}." for label, warning in warnings.items() if warning]
     fractures = [r.report.fracture for r in patient.results if r.report.fracture is not None]
     found += [f"Vertebral fracture: {fractures[0].caveat}."] if fractures else []
-    return (*found, RULE) if verdict(patient) is not Verdict.UNKNOWN else tuple(found)
+    return (*found, RULE) if verdict(patient) in BY_RULE else tuple(found)
 
 
 def difference_lesson(found: Sequence[Difference]) -> str:
@@ -179,57 +129,45 @@ def _dose_of(result: SchemeResult) -> str:
     return f"{t.d95_gy:.1f} Gy (EQD2 {t.d95_eqd2_gy:.0f} Gy)"
 
 
-def _worth(patient: PatientComparison, usual: SchemeResult | None, steep: SchemeResult | None) -> str:
-    found = verdict(patient)
-    if found is Verdict.UNKNOWN or usual is None or steep is None:
-        return ""
-    low, high = _percent(usual.tumor.tcp_log_logistic), _percent(steep.tumor.tcp_log_logistic)
-    control = f"modelled control rises from {low} % to {high} %"
-    match found:
-        case Verdict.RADIOSURGERY:
-            return (
-                f"With that {control}: this tumor gets radiosurgery because a dose that the cord can take when it lies "
-                "in the field does not control it."
-            )
-        case Verdict.CONVENTIONAL_IS_ENOUGH if high > low:
-            return (
-                f"With that {control}, {high - low} points: conventional radiotherapy is enough, and radiosurgery "
-                f"has little left to gain.{_already(patient, usual)}"
-            )
-        case Verdict.CONVENTIONAL_IS_ENOUGH:
-            return (
-                f"Modelled control is {low} % against {high} %: conventional radiotherapy is enough."
-                f"{_already(patient, usual)}"
-            )
-        case _:
-            return (
-                f"With that {control}, {high - low} points: a choice between control and effort that the numbers alone "
-                "do not make."
-            )
-
-
-def _already(patient: PatientComparison, usual: SchemeResult) -> str:
-    """The weakest conventional course that is enough, where it is not the strongest."""
-    enough = [r for r in patient.of(Technique.CONVENTIONAL) if (r.tumor.tcp_log_logistic or 0.0) >= ENOUGH]
-    least = min(enough, key=lambda r: r.tumor.d95_eqd2_gy, default=usual)
-    if least is usual:
-        return ""
-    return f" {least.scheme.label} controls {_percent(least.tumor.tcp_log_logistic)} % already."
-
-
 def _pays(usual: SchemeResult, steep: SchemeResult, before: CordPays, after: CordPays) -> str:
-    change = after.eqd2_gy / before.eqd2_gy - 1.0
-    more = "the same" if abs(change) < _SAME else f"{100 * abs(change):.0f} % {'more' if change > 0 else 'less'}"
     text = (
-        f"in {usual.scheme.label} it lies in the field and gets "
-        f"{before.percent_of_prescription:.0f} % of the prescribed dose, EQD2 {before.eqd2_gy:.0f} Gy"
-        f"{_of_limit(before)}; in {steep.scheme.label} the dose falls to {after.percent_of_prescription:.0f} % before "
-        f"it, EQD2 {after.eqd2_gy:.0f} Gy{_of_limit(after)}, {more}"
+        f"in {usual.scheme.label} it {_share(before)}, EQD2 {before.eqd2_gy:.0f} Gy{_of_limit(before)}; in "
+        f"{steep.scheme.label} {_share_after(before, after)}, EQD2 {after.eqd2_gy:.0f} Gy{_of_limit(after)}"
+        f"{_more(before, after)}"
     )
-    if before.risk_logistic is None or after.risk_logistic is None:
+    risks = before.risk_to_weigh, after.risk_to_weigh
+    if risks[0] is None or risks[1] is None:
         return f"{text}."
-    risks = f"{risk_text(before.risk_logistic)} against {risk_text(after.risk_logistic)}"
-    return f"{text}; risk of myelopathy {risks} (logistic)."
+    said = f"{risk_text(risks[0])} against {risk_text(risks[1])}"
+    if before.both is None or after.both is None:
+        return f"{text}; risk of myelopathy {said} (logistic)."
+    return (
+        f"{text}; with the earlier course EQD2 {before.both.eqd2_text} against {after.both.eqd2_text}, and for both "
+        f"courses a risk of myelopathy of {said} (logistic; {NO_RECOVERY})."
+    )
+
+
+def _share(cord: CordPays) -> str:
+    """Where it lies, by the share of the dose that it gets."""
+    gets = f"gets {cord.percent_of_prescription:.0f} % of the prescribed dose"
+    return f"lies in the field and {gets}" if cord.percent_of_prescription >= IN_FIELD_PERCENT else gets
+
+
+def _share_after(before: CordPays, after: CordPays) -> str:
+    """The dose falls off before the cord only where that gets less of it, and clearly less than all."""
+    falls = after.percent_of_prescription < min(IN_FIELD_PERCENT, before.percent_of_prescription)
+    if falls:
+        return f"the dose falls to {after.percent_of_prescription:.0f} % before it"
+    return f"it {_share(after)}"
+
+
+def _more(before: CordPays, after: CordPays) -> str:
+    if before.eqd2_gy <= 0.0:
+        return ""
+    change = after.eqd2_gy / before.eqd2_gy - 1.0
+    if abs(change) < SAME_EQD2:
+        return ", the same"
+    return f", {100 * abs(change):.0f} % {'more' if change > 0 else 'less'}"
 
 
 def _of_limit(cord: CordPays) -> str:
@@ -247,8 +185,8 @@ def _price(result: SchemeResult) -> str:
         lost = t.tcp_prescribed - t.tcp_log_logistic
         if lost > _LOSS:
             said.append(
-                f"{rx.dose_gy:g} Gy to every point would control {_percent(t.tcp_prescribed)} %: "
-                f"{_percent(lost)} points are lost to its coldest parts (2 % get less than {t.d98_gy:.1f} Gy)"
+                f"{rx.dose_gy:g} Gy to every point would control {percent(t.tcp_prescribed)} %: "
+                f"{percent(lost)} points are lost to its coldest parts (2 % get less than {t.d98_gy:.1f} Gy)"
                 f"{_where(t)}"
             )
     if target.coverage_percent < rx.coverage_percent - 0.1:
@@ -282,10 +220,6 @@ def _where(tumor: TumorGets) -> str:
 def _not_held(results: Sequence[SchemeResult]) -> list[str]:
     broken = [r for r in results if not r.report.hard_limits_held]
     return [f"{r.scheme.label}. {r.report.headline}" for r in broken]
-
-
-def _percent(value: float | None) -> int:
-    return round(100.0 * (value or 0.0))
 
 
 def _words(structure: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 from rtsim.biology import Adequacy, AdequacyVerdict, CordRisks, FractureRisk, Histology
 from rtsim.biology.cord import risk_text
+from rtsim.evaluate.earlier_course import EarlierCourse
 from rtsim.protocol import Source
 from rtsim.protocol.nomenclature import canonical
 
@@ -139,6 +140,7 @@ class CordEffect:
     Attributes:
         ntcp_lkb: on the dose distribution in the cord.
         risks: what all models make of the near-maximum dose, with a warning where they disagree.
+        earlier: an earlier course, and what both add up to; every other number here is of this course alone.
     """
 
     structure: str
@@ -151,12 +153,23 @@ class CordEffect:
     logistic_source: Source
     lkb_source: Source
     risks: CordRisks
+    earlier: EarlierCourse | None = None
 
     @property
     def risk_words(self) -> str:
-        """Both risks; LKB is known to overestimate, so that it bounds the other where it lies above."""
+        """Both risks of this course; LKB is known to overestimate, so that it bounds the other where it lies above."""
         bound = ", at most {} (LKB, upper estimate)" if self.ntcp_lkb >= self.ntcp_logistic else ", {} (LKB)"
         return f"{risk_text(self.ntcp_logistic)} (logistic){bound.format(risk_text(self.ntcp_lkb))}"
+
+    @property
+    def risk_rows(self) -> tuple[tuple[str, str], ...]:
+        """What is at risk, and how much: after an earlier course that of both first, then this course alone."""
+        if self.earlier is None:
+            return (("risk of myelopathy", self.risk_words),)
+        return (
+            ("risk of myelopathy, both courses", self.earlier.risk_words(self.structure)),
+            ("risk of myelopathy, this course alone", self.risk_words),
+        )
 
     @property
     def stand_in(self) -> str:
@@ -180,6 +193,7 @@ class CordEffect:
                 for m in self.risks.models
             ],
             "warning": self.risks.warning,
+            "earlier": None if self.earlier is None else self.earlier.record(self.structure),
         }
 
 
@@ -203,9 +217,11 @@ def tumor_lines(tumor: TumorEffect) -> list[str]:
 def cord_lines(cord: CordEffect) -> list[str]:
     """For the terminal."""
     c = cord
+    risks = [f"{what} {risk}" for what, risk in c.risk_rows]
     lines = [
         f"{c.structure}: D0.035cc {c.near_max_gy:.2f} Gy = EQD2 {c.eqd2_gy:.1f} Gy (alpha/beta "
-        f"{c.alpha_beta_gy:g} Gy); risk of myelopathy {c.risk_words}"
+        f"{c.alpha_beta_gy:g} Gy); {risks[0]}",
+        *(f"{risk[:1].upper()}{risk[1:]}." for risk in risks[1:]),
     ]
     return [*lines, *(f"{text}." for text in (c.stand_in, c.risks.warning) if text)]
 

@@ -12,7 +12,8 @@ from typing import Final
 from rtsim import __version__
 from rtsim.evaluate.comparison import PatientComparison, differences
 from rtsim.evaluate.comparison_text import Line, comparison_lines, difference_lines, missed_goals
-from rtsim.evaluate.comparison_words import Verdict, caveats, difference_lesson, headline, sentences, verdict
+from rtsim.evaluate.comparison_verdict import Verdict, headline, verdict
+from rtsim.evaluate.comparison_words import caveats, difference_lesson, sentences
 from rtsim.view._backend import write_picture
 from rtsim.view.compare_model import ComparedPatient
 from rtsim.view.compare_pictures import ComparisonPictures, PatientPictures, compare_pictures
@@ -84,6 +85,7 @@ def _patient(patient: ComparedPatient, drawn: PatientPictures, *, is_only: bool)
         "" if is_only else f"<h1 class='patient'>{escape(c.name)}</h1>",
         f"<p class='lead'>{escape(c.description)}</p>" if c.description else "",
         _limits_box(c),
+        _earlier_box(c),
         _verdict_box(c),
         _figure(drawn.balance),
         "<h2>The dose, as tumor and cord feel it</h2>",
@@ -121,6 +123,16 @@ def _limits_box(patient: PatientComparison) -> str:
     return f"<section class='limits bad'><h2>{escape(head)}</h2><ul>{items}</ul></section>"
 
 
+def _earlier_box(patient: PatientComparison) -> str:
+    """After an earlier course: which, and what each plan makes of it."""
+    if not patient.previous:
+        return ""
+    judged = [(r.scheme.title, r.earlier) for r in patient.results if r.earlier is not None]
+    items = "".join(f"<li><b>{escape(title)}</b>: {escape(earlier.headline)}" for title, earlier in judged)
+    head = f"After an earlier course: {patient.previous}"
+    return f"<section class='limits open'><h2>{escape(head)}</h2><ul>{items}</ul></section>"
+
+
 def _verdict_box(patient: PatientComparison) -> str:
     kind = "radiosurgery" if verdict(patient) is Verdict.RADIOSURGERY else ""
     said = " ".join(f"<b>{escape(s.about)}:</b> {escape(s.text)}" for s in sentences(patient))
@@ -156,7 +168,7 @@ def _row(line: Line) -> str:
 
 
 def _is_warning(cell: str) -> bool:
-    return any(word in cell for word in ("TOO WEAK", "UNDERDOSED", "NOT HELD", "!"))
+    return any(word in cell for word in ("TOO WEAK", "UNDERDOSED", "NOT HELD", "NOT MET", "!"))
 
 
 def _difference_section(patients: Sequence[ComparedPatient], pictures: ComparisonPictures) -> str:

@@ -77,9 +77,6 @@ def _cord(c: CordEffect, rows: _Rows, notes: list[str]) -> None:
             f"{c.structure} D0.035cc",
             f"{c.near_max_gy:.2f} Gy = EQD2 {c.eqd2_gy:.1f} Gy (alpha/beta {c.alpha_beta_gy:g} Gy)",
         ),
-        (
-            "risk of myelopathy",
-            c.risk_words,
-        ),
+        *c.risk_rows,
     ]
     notes += [f"Logistic: {c.logistic_source}.", f"LKB: {c.lkb_source}."]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rtsim.beams.model import Beam
-from rtsim.cli.compare_request import Patient, technique_of
+from rtsim.cli.compare_request import Patient, check_cord_limits, technique_of
 from rtsim.cli.compare_schemes import GROUPS, bundled_schemes, schemes_of
 from rtsim.cli.console import ExitCode
 from rtsim.cli.main import main
@@ -97,10 +97,10 @@ def toy(tmp_path: Path) -> Path:
     return path
 
 
-def planned(request: Request, _: Progress | None, cord: float = 0.6) -> Planned:
+def planned(request: Request, _: Progress | None, cord: float = 0.6, from_mm: float = 14.0) -> Planned:
     """A plan that is there at once: the prescription everywhere, ``cord`` of it from the cord on backwards."""
     grid, rx = request.phantom.grid, request.prescription
-    share = np.where(grid.y_mm > 14.0, cord, 1.02)[None, :, None]
+    share = np.where(grid.y_mm > from_mm, cord, 1.02)[None, :, None]
     dose = Dose(
         values_gy=np.broadcast_to(rx.dose_gy * share, grid.shape), grid=grid, fractions=rx.fractions, engine="toy"
     )
@@ -166,7 +166,11 @@ def test_schemes_that_nobody_holds_are_refused_with_what_is_offered(text: str, w
         (["spine_t8_epidural", "--spacing", "9"], "0.5 to 5 mm"),
         (["spine_t8_epidural", "--seed", "-1"], "a whole number from 0 to 2^58"),
         (["spine_t8_epidural", "--histology", "renall"], "did you mean 'renal'"),
-        (["spine_t8_epidural", "--cord-limits", "hytecc"], "They hold: spine_conventional_1fx: quantec"),
+        (["spine_t8_epidural", "--cord-limits", "hytecc"], "They hold: 8x1 (spine_conventional_1fx): quantec"),
+        (["spine_t8_epidural", "--with", "24/2,24x1", "--cord-limits", "tg101"], "not held by the protocols of 24/2."),
+        (["spine_t8_epidural", "--with", "24x1,24/2", "--cord-limits", "tg101"], "24/2 (spine_sbrt_2fx): hytec"),
+        (["spine_t8_epidural", "--cord-limits", "quantec,hytec,tg1o1"], "'tg1o1': none of the protocols holds"),
+        (["spine_t8_epidural", "--cord-limits", ","], "not held by the protocols of 8x1"),
         (["spine_t8_epidural", "--with", "24/2,25/5"], "no bundled protocol holds 25 Gy in 5"),
     ],
 )
@@ -322,9 +326,67 @@ def test_a_ptv_of_the_other_technique_is_not_taken_for_this_one(toy: Path) -> No
 
 def test_cord_limits_are_those_of_the_protocols_that_hold_them(toy: Path) -> None:
     patient = Patient(case=load_case(toy))
-    wanted = Namespace(spacing=None, histology=None, cord_limits="tg101", seed=1)
-    usual, steep = (patient.request(s, wanted, None) for s in schemes_of("30/10,24x1"))
+    schemes = schemes_of("30/10,24x1")
+    check_cord_limits(schemes, "tg101, quantec")
+    wanted = Namespace(spacing=None, histology=None, cord_limits="tg101, quantec", seed=1)
+    usual, steep = (patient.request(s, wanted, None) for s in schemes)
     assert (usual.protocol.cord_limits_name, steep.protocol.cord_limits_name) == ("quantec", "tg101")
+
+
+PREVIOUS = """
+[previous]
+dose_gy = 30.0
+fractions = 10
+months_ago = 8.0
+"""
+
+
+def test_after_an_earlier_course_every_plan_holds_what_is_left(toy: Path) -> None:
+    """As in ``rtsim run``. EQD2 37.5 Gy before: 25 Gy (SBRT) and 32.5 Gy (conventional) are left."""
+    wanted = Namespace(spacing=None, histology=None, cord_limits=None, seed=1)
+    fresh = [Patient(case=load_case(toy)).request(s, wanted, None) for s in schemes_of("30/10,24/2")]
+    toy.write_text(toy.read_text() + PREVIOUS)
+    patient = Patient(case=load_case(toy))
+    again = [patient.request(s, wanted, None) for s in schemes_of("30/10,24/2")]
+    for before, after, left in zip(fresh, again, (32.5, 25.0), strict=True):
+        assert after.previous is not None
+        limits = [
+            min(g.value for g in r.protocol.goals if g.structure == "spinal_cord" and g.metric == "D0.035cc")
+            for r in (before, after)
+        ]
+        n = after.prescription.fractions
+        assert limits[1] <= limits[0]
+        assert limits[1] * (limits[1] / n + 2.0) / 4.0 <= left + 1e-6
+    wanted.cord_limits = "remaining_budget_prv"
+    assert patient.request(schemes_of("24/2")[0], wanted, None).protocol.cord_limits_name == "remaining_budget_prv"
+
+
+def test_after_an_earlier_course_the_comparison_speaks_of_both(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """24/2 with 12 Gy to the cord (EQD2 24) after EQD2 37.5: 61.5 Gy, of which 9 % get myelopathy."""
+    use(monkeypatch, lambda request, progress: planned(request, progress, cord=0.5, from_mm=10.0))
+    toy.write_text(toy.read_text() + PREVIOUS)
+    out = tmp_path / "out"
+    argv = ["compare", str(toy), "--with", "30/10,24/2", "-o", str(out), "--quiet"]
+    assert main(argv) == ExitCode.DONE
+    said = " ".join(capsys.readouterr().out.split())
+    assert "After an earlier course: 30 Gy in 10, which the cord got whole, 8 months ago." in said
+    (patient,) = json.loads((out / "comparison.json").read_text())["patients"]
+    earlier = patient["plans"][1]["cord"]["earlier"]
+    assert patient["previous"].startswith("30 Gy in 10")
+    assert earlier["accumulated_eqd2_gy"] == pytest.approx(37.5 + 24.0, abs=0.1)
+    risk = 1.0 / (1.0 + (69.4 / earlier["accumulated_eqd2_gy"]) ** 18.8)
+    assert earlier["risk_logistic"] == pytest.approx(risk, rel=1e-6)
+    assert patient["plans"][1]["cord"]["risk_logistic"] < 1e-4
+    page = (out / "comparison.html").read_text()
+    for text in (said, page):
+        assert "risk, both courses, logistic" in text
+        assert f"{100 * risk:.2g} %" in text
+        assert "conditions on 2nd course" in text
+        assert earlier["conditions"] in text
+    assert "After an earlier course" in page
+    assert "with the earlier course EQD2" in said
 
 
 @pytest.mark.slow

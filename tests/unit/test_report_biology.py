@@ -13,6 +13,7 @@ from rtsim.cli.vertebra import vertebra_of
 from rtsim.clinic.findings import Alignment, Collapse, Findings, LesionQuality
 from rtsim.dose.result import Dose
 from rtsim.evaluate import GradeReport, grade
+from rtsim.evaluate.earlier_course import BothCourses, EarlierCourse
 from rtsim.evaluate.effects import fracture_record
 from rtsim.geometry.grid import Grid
 from rtsim.io.case import load_case
@@ -109,6 +110,30 @@ def test_disagreement_of_the_cord_models_reaches_the_report() -> None:
     assert "disagree" not in biology_section(quiet)
 
 
+def test_after_an_earlier_course_the_risk_is_that_of_both() -> None:
+    """8 Gy in 1 after 40 in 20: this course alone is harmless, 67.7 Gy are 39 % (D50 69.4 Gy, k 18.8)."""
+    report = graded("spine_conventional_1fx", 8.0, 1, None)
+    assert report.cord is not None
+    assert "both courses" not in words(report)
+    cord = BothCourses(structure=report.cord.structure, previous_eqd2_gy=40.0, accumulated_eqd2_gy=67.7)
+    assert cord.risk_logistic == pytest.approx(1.0 / (1.0 + (69.4 / 67.7) ** 18.8), rel=1e-6)
+    earlier = EarlierCourse(previous="40 Gy in 20, 2 months ago", sums=(cord,), conditions="", headline="")
+    again = replace(report, cord=replace(report.cord, earlier=earlier))
+    page = biology_section(again)
+    for text in (words(again), page):
+        assert "39 % (logistic) of the accumulated EQD2 67.7 Gy, 40.0 Gy of it from the earlier course" in text
+        assert "40 Gy in 20, 2 months ago" in text
+    assert "Risk of myelopathy, this course alone < 0.01 % (logistic)" in words(again)
+    assert "<th>risk of myelopathy, this course alone<td>&lt; 0.01 %" in page
+    assert again.cord is not None
+    record = json.loads(json.dumps(again.cord.record))
+    assert record["earlier"]["risk_logistic"] == pytest.approx(0.385, abs=2e-3)
+    least = replace(cord, is_lower_bound=True)
+    assert (least.eqd2_text, least.risk_text) == (">= 67.7 Gy", ">= 39 %")
+    unknown = replace(again.cord, earlier=replace(earlier, sums=()))
+    assert unknown.risk_rows[0][1].startswith("not known: ")
+
+
 def test_fracture_is_spoken_of_in_stereotactic_plans_of_bone() -> None:
     known = VertebraFindings(lytic=True, deformity=False, body=BodyState.SOUND)
     report = graded("spine_sbrt_1fx", 24.0, 1, "renal", known)
@@ -146,7 +171,7 @@ def test_benign_and_untreated_tumors() -> None:
 
 
 def test_what_a_case_knows_of_its_vertebra() -> None:
-    case = load_case("spine_t8_epidural")
+    case = replace(load_case("spine_t8_epidural"), findings=Findings())
     assert isinstance(case.recipe, SpineRecipe)
     assert vertebra_of(None) is None
     assert vertebra_of(case) == VertebraFindings(lytic=True, deformity=None, body=None)
