@@ -87,7 +87,7 @@ def _add_previous(group: argparse._ArgumentGroup) -> None:
         help="an earlier course to this level, whose rest is the cord's hard limit: a scheme that the cord got (30/10, "
         "8x1), or an RTDOSE file or folder; 'none' leaves out that of the case",
     )
-    group.add_argument("--months-ago", type=float, metavar="M", help="from its end to today")
+    group.add_argument("--months-ago", type=float, metavar="M", help="from its end to today; needed with --previous")
     group.add_argument(
         "--previous-percent", type=float, metavar="P", help="of a scheme: how much of it the cord got (default 100)"
     )
