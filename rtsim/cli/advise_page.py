@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rtsim.cli.console import NOT_A_DEVICE
 from rtsim.clinic.advice import Advice, Decision
-from rtsim.clinic.advice_text import Citations, doses_text, note_text, why
+from rtsim.clinic.advice_text import Citations, doses_by_intent, note_text, why
 from rtsim.clinic.sins_score import How, Sins
 
 _WIDTH: Final = 112
@@ -56,8 +56,7 @@ def _box(advice: Advice) -> Panel:
     where = f" at {advice.sins.level}" if advice.sins is not None else ""
     lines.append(Text(f"{advice.histology.title}{where}; radiosensitivity by {advice.scheme.value}"))
     lines += [Text(str(one)) for one in (advice.escc, advice.sins) if one is not None]
-    if advice.schedules:
-        lines.append(Text(f"doses: {doses_text(advice.schedules)}"))
+    lines += [Text(line) for line in doses_by_intent(advice.schedules)]
     urgent = [w.text for w in advice.warnings if w.text.startswith("EMERGENCY")]
     lines += [Text(text, style="bold red") for text in urgent]
     return Panel(Group(*lines), title=advice.patient, title_align="left", border_style=color, box=box.ROUNDED)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
+from rtsim.biology.schedule import Intent
 from rtsim.sources import Source
 
 if TYPE_CHECKING:
@@ -54,11 +55,9 @@ def headline(advice: Advice) -> str:
 
 
 def summary(advice: Advice) -> list[str]:
-    """One line each: grade, score, doses."""
+    """One line each: grade, score, doses by what they are for."""
     out = [str(one) for one in (advice.escc, advice.sins) if one is not None]
-    if advice.schedules:
-        out.append(f"doses: {doses_text(advice.schedules)}")
-    return out
+    return out + doses_by_intent(advice.schedules)
 
 
 def why(advice: Advice, cite: Citations) -> list[str]:
@@ -67,6 +66,13 @@ def why(advice: Advice, cite: Citations) -> list[str]:
         (f"{r.letter} ({LETTERS[r.letter]}): " if r.letter else "") + f"{r.text} {cite.mark(r.source)}"
         for r in advice.reasons
     ]
+
+
+def doses_by_intent(schedules: Iterable[Offer]) -> list[str]:
+    """A line of doses for each intent that any is given for: 'for durable local control: 24 Gy in 1'."""
+    given = tuple(schedules)
+    of = {intent: [o for o in given if o.intent is intent] for intent in Intent}
+    return [f"for {intent.value}: {doses_text(offers)}" for intent, offers in of.items() if offers]
 
 
 def doses_text(schedules: Iterable[Offer]) -> str:
