@@ -11,6 +11,9 @@ from rtsim.clinic.sins_score import How, Part, Sins, SinsPart, level_name, locat
 from rtsim.errors import InputError
 from rtsim.phantom.phantom import Phantom
 
+ELSEWHERE = "but the drawn vertebra that holds most of the tumor is"
+"""Words of the reason for a level that is given against what is drawn."""
+
 
 def sins(
     phantom: Phantom, findings: Findings | None = None, *, level: str | None = None, tumor: Sequence[str] = ()
@@ -34,7 +37,10 @@ def sins(
             "the level of the lesion is not known: no drawn vertebra (vertebra_T8, vertebral_body_T8 ...) holds the "
             "tumor; give level='T8' (on the command line --level T8)"
         )
-    how, why = (How.MEASURED, f"{at} holds most of the tumor") if level is None else (How.GIVEN, f"{at} is given")
+    how, why = (How.MEASURED, f"{at} holds most of the tumor")
+    if level is not None:
+        seen = level_of(phantom, found)
+        how, why = How.GIVEN, f"{at} is given" + (f", {ELSEWHERE} {seen}" if seen not in (None, at) else "")
     return Sins(
         level=at,
         parts=(

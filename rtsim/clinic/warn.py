@@ -11,6 +11,7 @@ from rtsim.clinic.cord_budget import HYTEC_REIRRADIATION
 from rtsim.clinic.escc_grade import EsccMeasurement
 from rtsim.clinic.findings import Findings, Pain, Stability
 from rtsim.clinic.sins_score import FISHER, POINTS, SURGEON_FROM, Sins, stability_of
+from rtsim.clinic.sins_total import ELSEWHERE
 from rtsim.phantom.spine.spec import Compartment
 from rtsim.sources import Source, Standing
 
@@ -46,6 +47,8 @@ def warnings_of(
             "ESCC nor NOMS answers; say so with compartment"
         )
         out.append(Reason(text=text, source=RTSIM))
+    if score is not None and ELSEWHERE in score.parts[0].reason:
+        out.append(Reason(text=score.parts[0].reason, source=RTSIM))
     if grade is not None and grade.missing:
         text = f"the grade of compression stays open; missing: {', '.join(grade.missing)}"
         out.append(Reason(text=text, source=_MYELOGRAM))
