@@ -170,6 +170,7 @@ def _plan(planning: _Planning, patient: Patient, scheme: Scheme, progress: Progr
         request.protocol,
         histology=request.histology,
         certificates=planned.plan.certificates,
+        vertebra=request.vertebra,
     )
     again = both_courses(request, planned)
     report = with_earlier_course(report, again)
