@@ -210,13 +210,17 @@ def canal_structures(canvas: Canvas, column: Column, lesion: Lesion) -> dict[str
 
 
 def _seen(canvas: Canvas, organs: tuple[Organ, ...], vertebrae: tuple[Vertebra, ...]) -> dict[str, FloatArray]:
-    """Each organ where the CT shows it: what is painted later takes its place from what was there."""
+    """Each organ where the CT shows it: what is painted later takes its place from what was there.
+
+    What is drawn and not painted (bronchi in the lung, the chest wall) takes none.
+    """
     drawn: dict[str, FloatArray] = {}
     for organ in organs:
         piece = canvas.cover(organ.shape)
         if piece is None:
             continue
-        _give_way(drawn, piece, organ.structure)
+        if organ.tissue:
+            _give_way(drawn, piece, organ.structure)
         whole = drawn.setdefault(organ.structure, np.zeros(canvas.grid.shape))
         whole[piece.slices] = np.maximum(whole[piece.slices], piece.fraction)
     for v in vertebrae:
