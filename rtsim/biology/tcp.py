@@ -6,6 +6,7 @@ A model object carries its source and a ``caveat`` that a report shows beside it
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,18 +23,16 @@ TARGET_GEUD_A = -10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogLogisticTcp:
-    """TCP = 1 / (1 + (D50 / D)^k), D the EQD2 at ``alpha_beta_gy``; the normalised slope is gamma50 = k / 4."""
+class _OfEqd2(ABC):
+    """A control probability that depends on one EQD2, at ``alpha_beta_gy``."""
 
     d50_eqd2_gy: float
-    slope_k: float
     alpha_beta_gy: float
     source: Source
     caveat: str = ""
 
     def __post_init__(self) -> None:
         positive("d50_eqd2_gy", self.d50_eqd2_gy, "Gy")
-        positive("slope_k", self.slope_k)
         alpha_beta(self.alpha_beta_gy)
 
     def uniform(self, dose_gy: float, fractions: float) -> float:
@@ -44,6 +43,21 @@ class LogLogisticTcp:
         """TCP of a dose distribution, through the gEUD (a = -10) of the voxelwise EQD2."""
         dose, share = weighted(dose_gy, volume)
         return self._at(geud_gy(eqd2_gy(dose, fractions, self.alpha_beta_gy), TARGET_GEUD_A, share))
+
+    @abstractmethod
+    def _at(self, eqd2: float) -> float:
+        """TCP of an EQD2 in Gy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLogisticTcp(_OfEqd2):
+    """TCP = 1 / (1 + (D50 / D)^k), D the EQD2 at ``alpha_beta_gy``; the normalised slope is gamma50 = k / 4."""
+
+    slope_k: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("slope_k", self.slope_k)
 
     def _at(self, eqd2: float) -> float:
         # As a difference of logarithms: their quotient overflows for the nearly empty voxels of a distribution.
@@ -53,32 +67,18 @@ class LogLogisticTcp:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogisticTcp:
+class LogisticTcp(_OfEqd2):
     """TCP = 1 / (1 + exp(4 gamma50 (1 - D / D50))), D the EQD2 at ``alpha_beta_gy``.
 
     gamma50 is the normalized slope at D50. Without dose it leaves 1 / (1 + exp(4 gamma50)), which is no control that
     anything gave: below the doses of the fit it must not be used.
     """
 
-    d50_eqd2_gy: float
     gamma50: float
-    alpha_beta_gy: float
-    source: Source
-    caveat: str = ""
 
     def __post_init__(self) -> None:
-        positive("d50_eqd2_gy", self.d50_eqd2_gy, "Gy")
+        super().__post_init__()
         positive("gamma50", self.gamma50)
-        alpha_beta(self.alpha_beta_gy)
-
-    def uniform(self, dose_gy: float, fractions: float) -> float:
-        """TCP of a uniform total dose in Gy."""
-        return self._at(eqd2_gy(float(dose_gy), fractions, self.alpha_beta_gy))
-
-    def voxels(self, dose_gy: AnyFloatArray, fractions: float, volume: AnyFloatArray | None = None) -> float:
-        """TCP of a dose distribution, through the gEUD (a = -10) of the voxelwise EQD2."""
-        dose, share = weighted(dose_gy, volume)
-        return self._at(geud_gy(eqd2_gy(dose, fractions, self.alpha_beta_gy), TARGET_GEUD_A, share))
 
     def _at(self, eqd2: float) -> float:
         return float(expit(4.0 * self.gamma50 * (eqd2 / self.d50_eqd2_gy - 1.0)))

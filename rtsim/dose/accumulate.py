@@ -20,6 +20,7 @@ from rtsim.dose.result import Dose
 from rtsim.errors import GeometryError, InputError
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.resample import sample_linear
+from rtsim.geometry.rigid import before_motion, rotation_xyz
 from rtsim.phantom.structure import Structure
 from rtsim.typing import AnyFloatArray, BoolArray, Float32Array, FloatArray, Vector3
 
@@ -57,16 +58,11 @@ class RigidShift:
     @cached_property
     def rotation(self) -> FloatArray:
         """R (3, 3)."""
-        (cx, sx), (cy, sy), (cz, sz) = ((math.cos(a), math.sin(a)) for a in map(math.radians, self.rotation_deg))
-        about_x = np.array([[1.0, 0.0, 0.0], [0.0, cx, -sx], [0.0, sx, cx]])
-        about_y = np.array([[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]])
-        about_z = np.array([[cz, -sz, 0.0], [sz, cz, 0.0], [0.0, 0.0, 1.0]])
-        return np.asarray(about_z @ about_y @ about_x, dtype=np.float64)
+        return rotation_xyz(self.rotation_deg)
 
     def before(self, points_mm: AnyFloatArray) -> FloatArray:
         """Where points (..., 3) of today, LPS mm, lay in the coordinates of the earlier dose."""
-        from_center = np.asarray(points_mm, dtype=np.float64) - np.add(self.center_mm, self.shift_mm)
-        return np.asarray(from_center @ self.rotation + np.asarray(self.center_mm), dtype=np.float64)
+        return before_motion(points_mm, self.rotation, self.center_mm, self.shift_mm)
 
     def __str__(self) -> str:
         if self.is_identity:

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.errors import InputError
+from rtsim.geometry.rigid import before_motion, rotation_xyz
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
 
 NOMINAL: Final = "as planned"
@@ -52,11 +53,7 @@ class Displacement:
     @cached_property
     def rotation(self) -> FloatArray:
         """R (3, 3)."""
-        (cx, sx), (cy, sy), (cz, sz) = ((math.cos(a), math.sin(a)) for a in map(math.radians, self.rotation_deg))
-        about_x = np.array([[1.0, 0.0, 0.0], [0.0, cx, -sx], [0.0, sx, cx]])
-        about_y = np.array([[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]])
-        about_z = np.array([[cz, -sz, 0.0], [sz, cz, 0.0], [0.0, 0.0, 1.0]])
-        return np.asarray(about_z @ about_y @ about_x, dtype=np.float64)
+        return rotation_xyz(self.rotation_deg)
 
     def moved(self, points_mm: AnyFloatArray) -> FloatArray:
         """Where tissue at points (..., 3), LPS mm, comes to."""
@@ -65,8 +62,7 @@ class Displacement:
 
     def seen_by_patient(self, point_mm: AnyFloatArray) -> FloatArray:
         """Where a point (..., 3) of the room lies for the displaced patient, in the coordinates of the plan."""
-        from_center = np.asarray(point_mm, dtype=np.float64) - np.add(self.center_mm, self.shift_mm)
-        return np.asarray(from_center @ self.rotation + np.asarray(self.center_mm), dtype=np.float64)
+        return before_motion(point_mm, self.rotation, self.center_mm, self.shift_mm)
 
 
 @dataclass(frozen=True, kw_only=True)
