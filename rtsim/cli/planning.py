@@ -28,7 +28,7 @@ from rtsim.typing import Progress
 PLANNING_SPACING_MM = 2.5
 """The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
 
-ARC_PLANNING_SPACING_MM = 3.0
+ARC_PLANNING_SPACING_MM = 3.5
 """The same for arcs, whose matrix has five times the beams."""
 
 

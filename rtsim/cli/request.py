@@ -79,7 +79,7 @@ class Request:
         has_tradeoff: the trade-off between cord limit and coverage is wanted even where coverage is reached.
         subfields: of each conventional field; None leaves them to the planner.
         is_emergency, emergency: open fields, nothing optimized; which ones.
-        vertebra: what bears on its fracture; None for a patient's CT, of which nobody said anything.
+        vertebra: what bears on its fracture, said or seen on the CT; None where no phantom was looked at.
         previous: an earlier course; what it left is the cord limit of ``protocol`` already.
     """
 
@@ -177,7 +177,7 @@ def request_of(arguments: argparse.Namespace, progress: Progress | None, case: C
         subfields=subfields,
         is_emergency=arguments.emergency,
         emergency=_emergency(arguments),
-        vertebra=vertebra_of(case),
+        vertebra=vertebra_of(case, phantom),
         previous=previous,
     )
 

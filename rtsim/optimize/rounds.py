@@ -39,7 +39,7 @@ class Bench:
 
     Attributes:
         rounds: forward doses at most.
-        recomputed: how many of the worst positions of the patient the engine computes in the end.
+        recomputed: how many of the worst positions of the patient the engine computes in the end, at most.
     """
 
     phantom: Phantom

@@ -141,7 +141,10 @@ class Tradeoff:
         if needed is None:
             highest = float(self.limits_gy[-1]) + self.delivery_gy
             return f"No limit up to {highest:.1f} Gy on {what} gives {wanted} of {target} its {dose}; {leaves}."
-        return f"{wanted} of {target} with {dose} would need a limit of {needed:.1f} Gy on {what}; {leaves}."
+        anew = (
+            f"{wanted} of {target} with {dose} would need a limit of {needed:.1f} Gy on {what}, optimized anew for it"
+        )
+        return f"{anew}; {leaves}."
 
     def _coverage_here(self) -> float:
         return self.coverage_at(self.limit_gy) if self.delivered is None else self.delivered.coverage_percent

@@ -170,14 +170,23 @@ def test_benign_and_untreated_tumors() -> None:
     assert "Radiotherapy has no place" in biology_section(none)
 
 
-def test_what_a_case_knows_of_its_vertebra() -> None:
-    case = replace(load_case("spine_t8_epidural"), findings=Findings())
+def test_what_is_known_of_a_vertebra() -> None:
+    """Nothing of a CT without vertebrae; the phantom's recipe; what a person said goes before it."""
+    case, bare = replace(load_case("spine_t8_epidural"), findings=Findings()), phantom()
     assert isinstance(case.recipe, SpineRecipe)
-    assert vertebra_of(None) is None
-    assert vertebra_of(case) == VertebraFindings(lytic=True, deformity=None, body=None)
+    assert vertebra_of(None, bare) == VertebraFindings()
+    assert vertebra_of(case, bare) == VertebraFindings(lytic=True, deformity=None, body=None)
     fallen = replace(case.recipe, spec=replace(case.recipe.spec, collapse_percent=30.0, lesion=LesionKind.SCLEROTIC))
-    found = vertebra_of(replace(case, recipe=fallen))
+    found = vertebra_of(replace(case, recipe=fallen), bare)
     assert found == VertebraFindings(lytic=False, deformity=None, body=BodyState.COLLAPSED_LESS)
     said = Findings(lesion=LesionQuality.MIXED, alignment=Alignment.DEFORMITY, collapse=Collapse.NONE)
-    found = vertebra_of(replace(case, findings=said))
+    found = vertebra_of(replace(case, findings=said), bare)
     assert found == VertebraFindings(lytic=False, deformity=True, body=BodyState.SOUND)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [("spine_t8_epidural", BodyState.SOUND), ("spine_l4_thyroid_cement", BodyState.COLLAPSED_LESS)],
+)
+def test_a_vertebra_of_which_nobody_said_anything_is_looked_at(name: str, body: BodyState) -> None:
+    assert vertebra_of(None, load_case(name).phantom) == VertebraFindings(lytic=True, deformity=None, body=body)

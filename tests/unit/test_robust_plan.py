@@ -201,6 +201,24 @@ def test_the_cloud_reads_a_displaced_dose_and_learns_what_it_misses(phantom: Pha
     assert read.reading.reached_gy[0] == max(exact.reached_gy)
 
 
+@pytest.mark.parametrize(("used", "computed"), [(0.84, 1), (0.86, 2)])
+def test_a_second_position_is_computed_only_where_the_limit_is_near(
+    phantom: Phantom, used: float, computed: int
+) -> None:
+    """``used`` of the limit is what the worst position gets at the scale of the wanted coverage."""
+    scenarios, beam = (
+        Scenarios(shift_mm=(0.0, 2.0, 1.0), rotation_deg=0.0),
+        replace(toy.beams((180.0,))[0], beamlets=None),
+    )
+    dose = Ramp().forward(phantom, (beam,))
+    any_limit = reader(phantom, toy.protocol(cord_gy=200.0), scenarios)
+    _, first = recomputed(any_limit, dose, Ramp(), phantom, (beam,), 1)
+    scale = any_limit.prescription.dose_gy / first.reading.coverage_dose_gy
+    own = reader(phantom, toy.protocol(cord_gy=scale * first.reading.reached_gy[0] / used), scenarios)
+    _, read = recomputed(own, dose, Ramp(), phantom, (beam,), 2)
+    assert sum(read.positions[0].recomputed) == 1 + computed, "the planned position is always computed"
+
+
 def test_which_limits_are_promised_where(phantom: Phantom) -> None:
     """Cord everywhere; PRV as planned, because it is a margin already, and then the cord in it everywhere."""
     cord, prv = "spinal_cord", "spinal_cord_prv"

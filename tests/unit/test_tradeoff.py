@@ -139,7 +139,8 @@ def test_a_delivered_plan_shifts_the_curve_onto_itself() -> None:
     assert shifted.coverage_at(10.0) == pytest.approx(83.0)
     assert shifted.needed_gy == pytest.approx(10.0 + 2.0 * 3.9 / 6.0 + 1.0)
     assert shifted.statement == (
-        "90 % of PTV with 18 Gy would need a limit of 12.3 Gy on spinal_cord D0.035cc; the limit of 10 Gy leaves 83 %."
+        "90 % of PTV with 18 Gy would need a limit of 12.3 Gy on spinal_cord D0.035cc, optimized anew for it; "
+        "the limit of 10 Gy leaves 83 %."
     )
 
 

@@ -22,6 +22,11 @@ ARC_WITHIN_DEG = 0.2
 """Poses of arcs that come to pieces may err by this: 0.05 mm at the edge of a target of 30 mm, with opposite signs at
 both ends of a piece. Pieces are then about as long as the sectors in which engines compute arcs [E]."""
 
+AMPLE = 0.15
+"""Where the worst position, computed, stays so far below every limit at the scale that coverage asks for, no further
+one is computed: to matter there the cloud would have to miss 15 % more than it did in the worst one; it misses
+0.1-1.1 % on grids of 2 mm and 4-10 % on 4 mm (measured on bundled cases) [E]."""
+
 
 def recomputed(
     reader: PositionsReader,
@@ -32,7 +37,7 @@ def recomputed(
     count: int,
     progress: Progress | None = None,
 ) -> tuple[PositionsReader, PositionsReading]:
-    """Compute the ``count`` worst positions of what is promised in all of them.
+    """Compute the ``count`` worst positions of what is promised in all of them; fewer where one leaves ``AMPLE`` room.
 
     Args:
         dose: the forward dose of ``beams``.
@@ -43,9 +48,11 @@ def recomputed(
         The reader with the margins learned, and the dose read in all positions, the computed ones exactly. Where none
         was to be computed the margin is ``UNCONFIRMED`` at least.
     """
-    cloud = reader.positions(dose)
-    chosen = worst_positions(cloud.positions, count, beams, reader)
+    chosen = worst_positions(reader.positions(dose).positions, count, beams, reader)
+    cloud = replace(reader, margins=()).positions(dose).positions
     exact: dict[int, tuple[float, ...]] = {}
+    knowing = replace(reader, margins=_margins(cloud, exact, reader))
+    found = knowing.positions(dose)
     structures = {p.limit.structure.name: p.limit.structure for p in reader.promises if p.is_read}
     for n, position in enumerate(chosen):
         seen = displaced_beams(beams, reader.displacements[position], ARC_WITHIN_DEG)
@@ -55,8 +62,21 @@ def recomputed(
         except StopOptimization:
             break
         exact[position] = reader.nominal({name: readable_dvh(moved, s) for name, s in structures.items()})
-    knowing = replace(reader, margins=_margins(replace(reader, margins=()).positions(dose).positions, exact, reader))
-    return knowing, knowing.positions(dose, exact)
+        knowing = replace(reader, margins=_margins(cloud, exact, reader))
+        found = knowing.positions(dose, exact)
+        if _is_ample(found, reader):
+            break
+    return knowing, found
+
+
+def _is_ample(found: PositionsReading, reader: PositionsReader) -> bool:
+    """Whether all positions stay ``AMPLE`` below their limits when the dose is scaled to the wanted coverage."""
+    scale = reader.prescription.dose_gy / max(found.reading.coverage_dose_gy, 1e-9)
+    return all(
+        scale * max(f.reached_gy) <= (1.0 - AMPLE) * f.promise.limit.limit_gy
+        for f in found.positions
+        if f.promise.everywhere
+    )
 
 
 def worst_positions(

@@ -78,8 +78,9 @@ class Scenarios:
         rotation_deg: each way about LPS x, y, z (pitch, yaw, roll); one number for all axes.
         combined: also every corner: all shifts and rotations at once, in every combination of signs. Otherwise one
             displacement at a time is promised, and what the corners get is only reported.
-        recomputed: how many of the worst positions are computed by the engine; the others are read in the displaced
-            dose cloud, with what the recomputed ones show to be missing in it added; a fixed margin where none is.
+        recomputed: how many of the worst positions are computed by the engine at most: one is enough where it stays
+            15 % below every limit. The others are read in the displaced dose cloud, with what the recomputed ones show
+            to be missing in it added; a fixed margin where none is.
         hold_prv_too: hold hard limits of the cord's PRV in every position, too; as always where no cord is drawn.
     """
 
