@@ -112,7 +112,8 @@ class _Work(Measured):
         """One goal: what was wanted, what was got, and whether that is enough."""
         found = self.goal(goal)
         if found.structure is None:
-            return GoalRow(goal=goal, status=Status.ABSENT, note=found.obstacle)
+            status = Status.BEYOND if found.is_beyond_ct else Status.ABSENT
+            return GoalRow(goal=goal, status=status, note=found.obstacle)
         name, histogram = found.structure.name, found.histogram
         if histogram is None:
             return GoalRow(goal=goal, found_as=name, status=Status.OUTSIDE, note=found.obstacle)

@@ -28,6 +28,7 @@ class Status(Enum):
     MET = "met"
     MISSED = "NOT MET"
     ABSENT = "structure absent"
+    BEYOND = "not in this CT"
     OUTSIDE = "outside dose grid"
     TOO_SMALL = "organ too small"
 
@@ -152,7 +153,8 @@ class GradeReport:
     @property
     def unmeasured_hard_limits(self) -> tuple[GoalRow, ...]:
         """Hard limits that nobody could check: their structure is absent or outside the dose grid."""
-        return tuple(r for r in self.rows if r.goal.priority is Priority.HARD and r.value is None)
+        hard = (r for r in self.rows if r.goal.priority is Priority.HARD and r.status is not Status.BEYOND)
+        return tuple(r for r in hard if r.value is None)
 
     @property
     def sources(self) -> tuple[Source, ...]:

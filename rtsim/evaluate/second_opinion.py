@@ -163,6 +163,8 @@ class _Work:
         sentences: list[str] = []
         for goal in hard:
             found = [reading.goal(goal) for reading in readings]
+            if not any(f.is_judged or f.is_open for f in found):
+                continue
             obstacle = next((f.obstacle for f in found if not f.is_judged), "")
             if obstacle or found[0].structure is None:
                 sentences.append(f"NOT CHECKED: hard limit '{goal}': {obstacle}.")

@@ -125,7 +125,7 @@ def certify(
     covered_at: float = 1.0,
     beyond: Mapping[tuple[str, str], Beyond] | None = None,
 ) -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
-    """One certificate for each hard goal that can be judged, and a sentence for each that cannot.
+    """One certificate for each hard goal that can be judged, and a sentence for each that cannot but should be.
 
     Args:
         covered_at: the share of the prescription from which a voxel of the target counts as covered.
@@ -140,7 +140,7 @@ def certify(
         for v in hard
         if v.is_judged and v.structure is not None
     )
-    sentences = tuple(f"NOT CHECKED: hard goal '{v.goal}': {v.obstacle}." for v in hard if not v.is_judged)
+    sentences = tuple(f"NOT CHECKED: hard goal '{v.goal}': {v.obstacle}." for v in hard if v.is_open)
     return certificates, sentences
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
+
+import numpy as np
 
 from rtsim.dose.dvh import DVH, dvh, isodose_volumes_cm3, value_of_dvh
 from rtsim.dose.result import Dose
@@ -13,6 +16,8 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.metric import Metric, MetricKind
 from rtsim.protocol.model import Goal, Prescription
+
+_LOWER_END_MM: Final = 5.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,6 +29,8 @@ class GoalValue:
         value: in the unit of the goal; None when it could not be measured.
         histogram: that it was read from; None when it could not be measured.
         is_too_small: an organ of which less is drawn than should stay cold: no dose could meet the goal.
+        is_beyond_ct: the cauda equina, not drawn, under a cord that is drawn down to the lower end of the CT: below the
+            neck and chest there is none in it, and in what a long contour took along the limit of the cord holds.
     """
 
     goal: Goal
@@ -31,11 +38,17 @@ class GoalValue:
     value: float | None = None
     histogram: DVH | None = None
     is_too_small: bool = False
+    is_beyond_ct: bool = False
 
     @property
     def is_judged(self) -> bool:
         """True when the goal is met or missed."""
         return self.value is not None and not self.is_too_small
+
+    @property
+    def is_open(self) -> bool:
+        """True when it should be judged, and cannot be."""
+        return not self.is_judged and not self.is_beyond_ct
 
     @property
     def is_met(self) -> bool:
@@ -45,6 +58,8 @@ class GoalValue:
     @property
     def obstacle(self) -> str:
         """Why it is not judged; empty when it is."""
+        if self.is_beyond_ct:
+            return "not in this CT: the spinal cord is drawn down to its lower end"
         if self.structure is None:
             return "no such structure is drawn"
         if self.value is None:
@@ -109,11 +124,21 @@ class Measured:
             return self.gradient_index
         return value_of_dvh(self.dvh_of(structure), wanted, prescription_gy=self.prescription.dose_gy)
 
+    @cached_property
+    def _cord_leaves_ct(self) -> bool:
+        """The cord is drawn down to the lowest slices of the CT, or within 5 mm of its lower end."""
+        cord = find_structure(self.phantom, "spinal_cord")
+        if cord is None:
+            return False
+        slices = np.flatnonzero(cord.coverage.any(axis=(1, 2)))
+        ct, step = self.phantom.grid, max(self.phantom.grid.spacing_mm[2], cord.grid.spacing_mm[2])
+        return bool(slices.size) and cord.grid.z_mm[slices[0]] - ct.z_mm[0] <= max(2.0 * step, _LOWER_END_MM)
+
     def goal(self, goal: Goal) -> GoalValue:
         """Measure one goal."""
         structure = find_structure(self.phantom, goal.structure, self.prescription)
         if structure is None:
-            return GoalValue(goal=goal)
+            return GoalValue(goal=goal, is_beyond_ct=goal.structure == "cauda_equina" and self._cord_leaves_ct)
         try:
             value, histogram = self.value(structure, goal.parsed), self.dvh_of(structure)
         except GeometryError:

@@ -15,6 +15,7 @@ from rtsim.evaluate import Status, find_cord, find_structure, grade
 from rtsim.geometry.grid import Grid
 from rtsim.optimize.plan import Certificate, PositionsHeld
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Structure
 from rtsim.protocol import Goal, Prescription, Priority, Sense, Source, Standing
 from rtsim.protocol.load import load_protocol
 
@@ -111,10 +112,27 @@ def test_a_violated_hard_limit_is_unmistakable() -> None:
 
 
 def test_a_hard_limit_on_an_absent_structure_is_said() -> None:
-    report = grade(bent_dose(), spine(), RX, [goal("cauda_equina", "Dmax", Sense.AT_MOST, 5.0, "Gy", Priority.HARD)])
+    report = grade(bent_dose(), spine(), RX, [goal("esophagus", "Dmax", Sense.AT_MOST, 5.0, "Gy", Priority.HARD)])
     assert report.unmeasured_hard_limits == report.rows
     assert "NOT CHECKED" in report.headline
     assert report.rows[0].got == "-"
+
+
+def test_a_cauda_equina_below_the_ct_is_not_missed() -> None:
+    """The cord is drawn down to the lower end of the CT: whatever is drawn below it lies elsewhere. One that ends
+    20 mm higher, as at a conus, leaves a part of the canal that nobody checks.
+    """
+    limit, patient = goal("cauda_equina", "Dmax", Sense.AT_MOST, 5.0, "Gy", Priority.HARD), spine()
+    whole = grade(bent_dose(), patient, RX, [limit])
+    assert not whole.unmeasured_hard_limits
+    assert "NOT CHECKED" not in whole.headline
+    assert "not in this CT: the spinal cord is drawn down to its lower end" in str(whole)
+    cord = patient["SpinalCord"]
+    above = cord.coverage * (cord.grid.z_mm > cord.grid.z_mm[0] + 20.0)[:, None, None]
+    ends = patient.with_structures(Structure.from_coverage(cord.name, cord.role, cord.grid, above))
+    report = grade(bent_dose(), ends, RX, [limit])
+    assert report.unmeasured_hard_limits == report.rows
+    assert "NOT CHECKED (structure absent or outside the grid): cauda_equina" in report.headline
 
 
 def test_a_broken_certificate_shows_first() -> None:

@@ -257,10 +257,10 @@ def test_noise_alone_explains_the_gamma_of_a_check_that_agrees() -> None:
 
 
 def test_what_cannot_be_judged_is_said() -> None:
-    absent = goal("cauda_equina", "Dmax", Sense.AT_MOST, 5.0, "Gy", Priority.HARD)
+    absent = goal("esophagus", "Dmax", Sense.AT_MOST, 5.0, "Gy", Priority.HARD)
     opinion = opinion_on(with_noise(bent(), 0.1), [absent])
     assert opinion.verdict is None
-    assert "NOT CHECKED: hard limit 'cauda_equina Dmax <= 5 Gy'" in opinion.headline
+    assert "NOT CHECKED: hard limit 'esophagus Dmax <= 5 Gy'" in opinion.headline
 
 
 def test_a_goal_that_changes_its_verdict_is_named() -> None:
