@@ -37,7 +37,7 @@ def warnings_of(
     score: Sins | None,
 ) -> tuple[Reason, ...]:
     """Emergencies first, then the spine, then where sources or drawings leave doubt."""
-    out = [*_emergency(said, grade), *_spine(said, score)]
+    out = [*_emergency(said, grade, compartment), *_spine(said, score)]
     other = _other_scheme(kind, by)
     if other is not None and decision not in (Decision.OUTSIDE_NOMS, Decision.NO_RADIOTHERAPY):
         out.append(other)
@@ -60,7 +60,7 @@ def warnings_of(
     return tuple(out)
 
 
-def _emergency(said: Findings, grade: EsccMeasurement | None) -> list[Reason]:
+def _emergency(said: Findings, grade: EsccMeasurement | None, compartment: Compartment) -> list[Reason]:
     is_high = grade is not None and grade.is_high is not False
     if said.paralysis_hours is not None and said.paralysis_hours > 0.0:
         late = said.paralysis_hours > _LATE_HOURS
@@ -70,6 +70,10 @@ def _emergency(said: Findings, grade: EsccMeasurement | None) -> list[Reason]:
             else "hours count: decompression or radiotherapy today"
         )
         return [Reason(text=text, source=FOUNDING), _DEXAMETHASONE]
+    if said.myelopathy and compartment is not Compartment.EXTRADURAL:
+        # the trials of cord compression were made for metastases outside the dura
+        text = "signs from the cord by a tumor within the dura: ask a neurosurgeon first; new weakness is an EMERGENCY"
+        return [Reason(text=text, source=RTSIM), _DEXAMETHASONE]
     if said.myelopathy:
         text = "EMERGENCY: signs of compression of the cord: hours count"
         if grade is not None and grade.is_high is False:

@@ -240,6 +240,9 @@ def test_tumors_within_the_dura_are_not_graded(low: Phantom) -> None:
     metastasis = advise(low, "breast", findings=Findings(compartment=Compartment.INTRAMEDULLARY))
     assert metastasis.decision is Decision.OUTSIDE_NOMS
     assert any("is the compartment right" in w.text for w in metastasis.warnings)
+    signs = advise(low, "ependymoma", findings=Findings(myelopathy=True)).warnings[0]
+    assert "neurosurgeon first" in signs.text
+    assert "Patchell" not in str(signs.source), "the trial was one of metastases"
 
 
 def test_emergencies_come_first(low: Phantom) -> None:
