@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import Enum
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=Enum)
 
 
 class RtsimError(Exception):
@@ -74,3 +78,27 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     close = nearest(name, names)
     hint = f"did you mean {close!r}? " if close else ""
     return f"unknown {kind} {name!r}; {hint}Known: {', '.join(names) if names else '(none)'}"
+
+
+def check_choice(name: str, given: object, kind: type[Choice], allowed: tuple[Choice, ...] | None = None) -> None:
+    """One of an enumeration is given, not its name, and one that can be meant here.
+
+    A name would be unequal to every member, and so be taken for none of them without a word.
+
+    Args:
+        allowed: default all of ``kind``.
+
+    Raises:
+        InputError: with the choices.
+    """
+    choices = tuple(kind) if allowed is None else allowed
+    if not isinstance(given, kind) or given not in choices:
+        *first, last = (f"{kind.__name__}.{c.name}" for c in choices)
+        raise InputError(f"{name} is {shown(given)}; choose {', '.join(first)} or {last}")
+
+
+def shown(given: object) -> str:
+    """What was given, as a user wrote it: a member or a class by its name."""
+    if isinstance(given, Enum):
+        return f"{type(given).__name__}.{given.name}"
+    return given.__name__ if isinstance(given, type) else repr(given)

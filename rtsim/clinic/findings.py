@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Final
 
 from rtsim.clinic.escc_grade import EsccGrade
-from rtsim.errors import InputError
+from rtsim.errors import InputError, check_choice
 from rtsim.phantom.spine.spec import Compartment
 
 
@@ -109,10 +109,8 @@ class Findings:
                     f"{field} is {value}; allowed are 0 <= {field} <= {most:g}, or None when it is unknown"
                 )
         for field, kind in _KINDS.items():
-            value = getattr(self, field)
-            if value is not None and not isinstance(value, kind):
-                names = ", ".join(f"{kind.__name__}.{member.name}" for member in kind)
-                raise InputError(f"{field} is {value!r}; a {kind.__name__} is needed: {names}")
+            if getattr(self, field) is not None:
+                check_choice(field, getattr(self, field), kind)
 
 
 _KINDS: Final[dict[str, type[Enum]]] = {

@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from rtsim.errors import InputError, unknown_name
+from rtsim.errors import InputError, check_choice, unknown_name
 from rtsim.geometry.contours import PlanarContours
 from rtsim.geometry.grid import Grid
 from rtsim.geometry.resample import resample_mean
@@ -54,6 +54,7 @@ class Structure:
         return f"Structure({self.name!r}, {self.role.name}, {self.volume_cm3:.4g} cm3)"
 
     def __post_init__(self) -> None:
+        check_choice(f"role of structure {self.name!r}", self.role, Role)
         coverage = np.array(self.coverage, dtype=np.float32, order="C")
         if coverage.shape != self.grid.shape:
             raise InputError(

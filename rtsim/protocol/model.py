@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from rtsim.errors import InputError, unknown_name
+from rtsim.errors import InputError, check_choice, unknown_name
 from rtsim.protocol.metric import Metric, MetricKind
 from rtsim.sources import Source, Standing
 
@@ -123,6 +123,8 @@ class Goal:
         if not self.structure.strip():
             raise InputError(f"structure of the goal {self.metric!r} is empty; name an organ or 'PTV', 'CTV', 'GTV'")
         object.__setattr__(self, "parsed", Metric.parse(self.metric, self.unit))
+        check_choice(f"sense of {self.structure} {self.metric}", self.sense, Sense)
+        check_choice(f"priority of {self.structure} {self.metric}", self.priority, Priority)
         if not (math.isfinite(self.value) and self.value >= 0.0):
             raise InputError(f"value of {self.structure} {self.metric} is {self.value}; it must be finite and >= 0")
 
@@ -174,6 +176,7 @@ class Protocol:
     cord_limits_name: str = ""
 
     def __post_init__(self) -> None:
+        check_choice(f"technique of protocol {self.name!r}", self.technique, Technique)
         _check_levels(self)
         _check_percent(self, self.default_level)
         for name, margin_mm in (("cord_margin_mm", self.cord_margin_mm), ("ptv_margin_mm", self.ptv_margin_mm)):

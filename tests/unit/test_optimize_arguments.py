@@ -9,9 +9,9 @@ import pytest
 
 import rtsim as rt
 from rtsim.beams.delivery_time import delivery_time
-from rtsim.errors import InputError
+from rtsim.errors import InputError, check_choice
 from rtsim.optimize import Arcs, PrescribedTo, Scenarios, StepAndShoot
-from rtsim.optimize.arguments import check_choice, check_stereotactic
+from rtsim.optimize.arguments import check_stereotactic
 
 CC = rt.CollapsedCone()
 

@@ -18,11 +18,10 @@ from rtsim.biology.isoeffect import isoeffective_dose_gy
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
-from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
+from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError, check_choice
 from rtsim.geometry.coverage import coverage
 from rtsim.geometry.shapes import Sphere
 from rtsim.machine.model import Machine
-from rtsim.optimize.arguments import check_choice
 from rtsim.optimize.conventional.hand_calculation import HandCalculation, WaterTank
 from rtsim.optimize.conventional.normalization import COVERED_AT
 from rtsim.optimize.conventional.reference_point import (

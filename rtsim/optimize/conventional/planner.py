@@ -7,9 +7,8 @@ from rtsim.beams.model import Beam
 from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
-from rtsim.errors import MachineLimitError
+from rtsim.errors import MachineLimitError, check_choice
 from rtsim.machine.model import Machine
-from rtsim.optimize.arguments import check_choice
 from rtsim.optimize.conventional.fields import Weighted, Workshop
 from rtsim.optimize.conventional.normalization import COVERED_AT, scale
 from rtsim.optimize.conventional.search import search

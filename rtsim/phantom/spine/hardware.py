@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from rtsim.errors import InputError
+from rtsim.errors import InputError, check_choice
 from rtsim.phantom.spine.anatomy import LEVELS, level
 
 
@@ -43,6 +43,7 @@ class Hardware:
     artefact_overridden: bool = False
 
     def __post_init__(self) -> None:
+        check_choice("material", self.material, ImplantMaterial)
         names = tuple(level(name).name for name in self.screws)
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:

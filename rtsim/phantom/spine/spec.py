@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from rtsim.errors import InputError
+from rtsim.errors import InputError, check_choice
 from rtsim.phantom.spine.anatomy import level
 from rtsim.phantom.spine.hardware import Hardware
 from rtsim.typing import Vector3
@@ -123,6 +123,10 @@ class SpineSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "level", level(self.level).name)
+        check_choice("lesion", self.lesion, LesionKind)
+        check_choice("site", self.site, LesionSite)
+        check_choice("epidural", self.epidural, EpiduralGrade)
+        check_choice("compartment", self.compartment, Compartment)
         spacing = tuple(float(s) for s in self.spacing_mm)
         if len(spacing) != 3 or not all(0.3 <= s <= 5.0 for s in spacing):
             raise InputError(f"spacing_mm is {self.spacing_mm}; three spacings of 0.3 .. 5 mm (dx, dy, dz) are needed")
