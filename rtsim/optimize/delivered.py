@@ -22,6 +22,9 @@ SAFETY = 0.02
 """Limits are aimed at this much below. A D0.035cc of the cord read on a grid of 2 mm rises by 1.0 % on 1.5 mm and by
 1.8 % on 1 mm (docs/accuracy.md); it shall hold there, too. Rounding of scaled doses to float32 is far less."""
 
+COVERED_WITHIN_PERCENT = 0.05
+"""Coverage that lacks less than this is what was wanted: it is printed with one decimal."""
+
 FINE_ENOUGH_MM = 2.0
 """Voxels for which ``SAFETY`` was measured."""
 
@@ -150,7 +153,7 @@ def _shortfall(measured: Measured, covered_at: float) -> str:
     level = covered_at * prescription.dose_gy
     target = measured.dvh_of(measured.phantom[prescription.target])
     coverage = target.volume_percent_at(level * (1.0 - 1e-6))
-    if coverage >= prescription.coverage_percent - 0.05:
+    if coverage >= prescription.coverage_percent - COVERED_WITHIN_PERCENT:
         return ""
     reached = f"{np.floor(10 * coverage) / 10:.1f}"
     return f" {reached} % of {prescription.target} gets {level:g} Gy; {prescription.coverage_percent:g} % was wanted"

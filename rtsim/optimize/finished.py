@@ -8,7 +8,7 @@ from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.optimize.candidate import Candidate
 from rtsim.optimize.confirmed import Confirmed
-from rtsim.optimize.delivered import SAFETY, Beyond, Reading, certify
+from rtsim.optimize.delivered import COVERED_WITHIN_PERCENT, SAFETY, Beyond, Reading, certify
 from rtsim.optimize.fluence import FluencePlan
 from rtsim.optimize.plan import Plan, Planned, PositionsHeld
 from rtsim.optimize.robust.corners import at_once
@@ -75,7 +75,7 @@ def finished(
 def _scaled_to(candidate: Candidate, reader: PositionsReader, wishes: Wishes) -> str:
     """What came first."""
     prescription = reader.prescription
-    if candidate.coverage_percent >= prescription.coverage_percent - 0.1:
+    if candidate.coverage_percent >= prescription.coverage_percent - COVERED_WITHIN_PERCENT:
         return "wanted coverage"
     by_limits = candidate.reading.factor(reader.limits, prescription)
     if candidate.factor >= wishes.own_scale(candidate.rows_gy.sum(axis=1)):

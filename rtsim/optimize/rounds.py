@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from rtsim.dose.engine import Engine
 from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.optimize.candidate import Candidate, candidate_of, deliver
-from rtsim.optimize.delivered import SAFETY
+from rtsim.optimize.delivered import COVERED_WITHIN_PERCENT, SAFETY
 from rtsim.optimize.delivery import Draft
 from rtsim.optimize.fluence import Planning
 from rtsim.optimize.goals import DoseVolumeLimit
@@ -112,7 +112,7 @@ class Rounds:
         return candidate.draft.corrected(candidate.rows_gy)
 
     def _covers(self, candidate: Candidate) -> bool:
-        return candidate.coverage_percent > self.planning.prescription.coverage_percent - 0.1
+        return candidate.coverage_percent >= self.planning.prescription.coverage_percent - COVERED_WITHIN_PERCENT
 
     def _part(self, k: int, start: float, stop: float, *, can_stop: bool = True) -> Progress:
         low, high = self._span
