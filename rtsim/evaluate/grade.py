@@ -71,7 +71,7 @@ def grade(
     technique = protocol_or_goals.technique if isinstance(protocol_or_goals, Protocol) else None
     is_palliative = technique is Technique.CONVENTIONAL
     work = _Work(dose, phantom, prescription)
-    rows = tuple(work.row(goal) for goal in goals)
+    rows = tuple(work.row(goal, goals) for goal in goals)
     return GradeReport(
         phantom=phantom.name,
         prescription=prescription,
@@ -108,11 +108,11 @@ class _Work(Measured):
         super().__init__(dose, phantom, prescription)
         self.target = phantom[prescription.target]
 
-    def row(self, goal: Goal) -> GoalRow:
+    def row(self, goal: Goal, goals: Sequence[Goal]) -> GoalRow:
         """One goal: what was wanted, what was got, and whether that is enough."""
-        found = self.goal(goal)
+        found = self.goal(goal, goals)
         if found.structure is None:
-            status = Status.BEYOND if found.is_beyond_ct else Status.ABSENT
+            status = Status.AS_CORD if found.is_drawn_as_cord else Status.ABSENT
             return GoalRow(goal=goal, status=status, note=found.obstacle)
         name, histogram = found.structure.name, found.histogram
         if histogram is None:

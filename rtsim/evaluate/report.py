@@ -28,7 +28,7 @@ class Status(Enum):
     MET = "met"
     MISSED = "NOT MET"
     ABSENT = "structure absent"
-    BEYOND = "not in this CT"
+    AS_CORD = "drawn as cord"
     OUTSIDE = "outside dose grid"
     TOO_SMALL = "organ too small"
 
@@ -153,7 +153,7 @@ class GradeReport:
     @property
     def unmeasured_hard_limits(self) -> tuple[GoalRow, ...]:
         """Hard limits that nobody could check: their structure is absent or outside the dose grid."""
-        hard = (r for r in self.rows if r.goal.priority is Priority.HARD and r.status is not Status.BEYOND)
+        hard = (r for r in self.rows if r.goal.priority is Priority.HARD and r.status is not Status.AS_CORD)
         return tuple(r for r in hard if r.value is None)
 
     @property

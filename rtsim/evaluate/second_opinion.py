@@ -162,7 +162,7 @@ class _Work:
         judged: list[tuple[Structure, Goal]] = []
         sentences: list[str] = []
         for goal in hard:
-            found = [reading.goal(goal) for reading in readings]
+            found = [reading.goal(goal, hard) for reading in readings]
             if not any(f.is_judged or f.is_open for f in found):
                 continue
             obstacle = next((f.obstacle for f in found if not f.is_judged), "")

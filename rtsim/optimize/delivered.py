@@ -135,7 +135,7 @@ def certify(
         beyond: by structure and metric name what is known beyond the dose as planned.
     """
     measured = Measured(dose, phantom, prescription)
-    hard = [measured.goal(g) for g in goals if g.priority is Priority.HARD]
+    hard = [measured.goal(g, goals) for g in goals if g.priority is Priority.HARD]
     short = _shortfall(measured, covered_at)
     known = beyond or {}
     certificates = tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -15,7 +16,7 @@ from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.metric import Metric, MetricKind
-from rtsim.protocol.model import Goal, Prescription
+from rtsim.protocol.model import Goal, Prescription, Priority
 
 _LOWER_END_MM: Final = 5.0
 
@@ -29,8 +30,8 @@ class GoalValue:
         value: in the unit of the goal; None when it could not be measured.
         histogram: that it was read from; None when it could not be measured.
         is_too_small: an organ of which less is drawn than should stay cold: no dose could meet the goal.
-        is_beyond_ct: the cauda equina, not drawn, under a cord that is drawn down to the lower end of the CT: below the
-            neck and chest there is none in it, and in what a long contour took along the limit of the cord holds.
+        is_drawn_as_cord: the cauda equina, not drawn apart, where the cord is drawn down to the lower end of the CT and
+            has a hard limit among the goals: what there is of it lies in the cord's contour, and under its limit.
     """
 
     goal: Goal
@@ -38,7 +39,7 @@ class GoalValue:
     value: float | None = None
     histogram: DVH | None = None
     is_too_small: bool = False
-    is_beyond_ct: bool = False
+    is_drawn_as_cord: bool = False
 
     @property
     def is_judged(self) -> bool:
@@ -48,7 +49,7 @@ class GoalValue:
     @property
     def is_open(self) -> bool:
         """True when it should be judged, and cannot be."""
-        return not self.is_judged and not self.is_beyond_ct
+        return not self.is_judged and not self.is_drawn_as_cord
 
     @property
     def is_met(self) -> bool:
@@ -58,8 +59,8 @@ class GoalValue:
     @property
     def obstacle(self) -> str:
         """Why it is not judged; empty when it is."""
-        if self.is_beyond_ct:
-            return "not in this CT: the spinal cord is drawn down to its lower end"
+        if self.is_drawn_as_cord:
+            return "not drawn apart: the spinal cord is drawn, and limited, down to the lower end of the CT"
         if self.structure is None:
             return "no such structure is drawn"
         if self.value is None:
@@ -134,11 +135,17 @@ class Measured:
         ct, step = self.phantom.grid, max(self.phantom.grid.spacing_mm[2], cord.grid.spacing_mm[2])
         return bool(slices.size) and cord.grid.z_mm[slices[0]] - ct.z_mm[0] <= max(2.0 * step, _LOWER_END_MM)
 
-    def goal(self, goal: Goal) -> GoalValue:
-        """Measure one goal."""
+    def goal(self, goal: Goal, among: Sequence[Goal] = ()) -> GoalValue:
+        """Measure one goal.
+
+        Args:
+            among: all that are judged, the hard limit of the cord with them.
+        """
         structure = find_structure(self.phantom, goal.structure, self.prescription)
         if structure is None:
-            return GoalValue(goal=goal, is_beyond_ct=goal.structure == "cauda_equina" and self._cord_leaves_ct)
+            is_limited = any(g.structure == "spinal_cord" and g.priority is Priority.HARD for g in among)
+            as_cord = goal.structure == "cauda_equina" and is_limited and self._cord_leaves_ct
+            return GoalValue(goal=goal, is_drawn_as_cord=as_cord)
         try:
             value, histogram = self.value(structure, goal.parsed), self.dvh_of(structure)
         except GeometryError:

@@ -236,7 +236,7 @@ def _goal_row(row: GoalRow, number: int) -> str:
         if row.status is Status.MISSED
         else "absent"
     )
-    unknown = "\u2013 " if row.status is Status.BEYOND else "? "
+    unknown = "\u2013 " if row.status is Status.AS_CORD else "? "
     sign = {"violated": "\u2716 ", "met": "\u2714 ", "missed": "\u2716 ", "absent": unknown}[kind]
     found = "" if row.found_as in (None, row.goal.structure) else f" <small>{escape(str(row.found_as))}</small>"
     standing = row.goal.source.standing

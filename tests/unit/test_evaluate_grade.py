@@ -118,21 +118,23 @@ def test_a_hard_limit_on_an_absent_structure_is_said() -> None:
     assert report.rows[0].got == "-"
 
 
-def test_a_cauda_equina_below_the_ct_is_not_missed() -> None:
-    """The cord is drawn down to the lower end of the CT: whatever is drawn below it lies elsewhere. One that ends
-    20 mm higher, as at a conus, leaves a part of the canal that nobody checks.
+def test_a_cauda_equina_that_is_drawn_as_cord_is_not_missed() -> None:
+    """The cord is drawn down to the lower end of the CT: its limit holds for whatever else lies in its contour.
+
+    Not so without a limit on the cord, nor where the cord ends 20 mm higher, as at a conus.
     """
     limit, patient = goal("cauda_equina", "Dmax", Sense.AT_MOST, 5.0, "Gy", Priority.HARD), spine()
-    whole = grade(bent_dose(), patient, RX, [limit])
+    on_cord = goal("spinal_cord", "D0.035cc", Sense.AT_MOST, 50.0, "Gy", Priority.HARD)
+    unchecked = "NOT CHECKED (structure absent or outside the grid): cauda_equina"
+    whole = grade(bent_dose(), patient, RX, [on_cord, limit])
     assert not whole.unmeasured_hard_limits
     assert "NOT CHECKED" not in whole.headline
-    assert "not in this CT: the spinal cord is drawn down to its lower end" in str(whole)
+    assert "the spinal cord is drawn, and limited, down to the lower end of the CT" in " ".join(str(whole).split())
     cord = patient["SpinalCord"]
     above = cord.coverage * (cord.grid.z_mm > cord.grid.z_mm[0] + 20.0)[:, None, None]
     ends = patient.with_structures(Structure.from_coverage(cord.name, cord.role, cord.grid, above))
-    report = grade(bent_dose(), ends, RX, [limit])
-    assert report.unmeasured_hard_limits == report.rows
-    assert "NOT CHECKED (structure absent or outside the grid): cauda_equina" in report.headline
+    assert unchecked in grade(bent_dose(), ends, RX, [on_cord, limit]).headline
+    assert unchecked in grade(bent_dose(), patient, RX, [replace(on_cord, priority=Priority.GOAL), limit]).headline
 
 
 def test_a_broken_certificate_shows_first() -> None:
