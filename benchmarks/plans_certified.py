@@ -2,8 +2,10 @@
 
 Each plan is made and certified as ``rtsim run`` does it (scenarios included), then recomputed by Monte Carlo in eight
 independent runs, and its hard limits are judged there: held or broken by 2.43 standard deviations, else not resolved.
-It is an hour of work. A row that is finished is kept in ``out/benchmarks/certified`` for this commit and read from
-there the next time; ``--case spine_t8_epidural:24x1`` or ``--case t8:24x1`` chooses one.
+The runs are short first; only where their noise hides the answer are they made longer (``LOOKS_PERCENT``). Each look
+errs in 0.75 % of the limits that lie just at their edge. It is two hours of work on two cores: a finished row is
+kept in ``out/benchmarks/certified`` for this commit and read from there the next time; ``--case
+spine_t8_epidural:24x1`` or ``--case t8:24x1`` chooses one.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ LEVELS = {"24x1": ("spine_sbrt_1fx", 24.0), "24/2": ("spine_sbrt_2fx", 24.0)} | 
     "27/3": ("spine_sbrt_3fx", 27.0),
     "30/5": ("spine_sbrt_5fx", 30.0),
 }
-UNCERTAINTY_PERCENT = 1.5
+LOOKS_PERCENT = 3.0, 1.5
+"""Statistical uncertainties of the recomputed dose: the second is computed where the first one decides nothing."""
 KEPT = ROOT / "out" / "benchmarks" / "certified"
 _TABLE = "hard limits in the dose of an independent engine"
 
@@ -67,9 +70,7 @@ def _row(case: str, level: str) -> Row:
     start = time.perf_counter()
     planned = plan_of(request, None)
     seconds = time.perf_counter() - start
-    wanted = CheckRequest(engine="monte_carlo", uncertainty_percent=UNCERTAINTY_PERCENT)
-    opinion = check_plan(request, wanted, planned, lambda done, what: None).opinion
-    verdict = opinion.verdict
+    opinion = _opinion(request, planned)
     return Row(
         case=f"{case}:{level}",
         table=_TABLE,
@@ -81,9 +82,19 @@ def _row(case: str, level: str) -> Row:
         value=_coverage(planned, request),
         unit="% of PTV covered",
         goal="every hard limit held in the dose of the other engine",
-        met=verdict is Verdict.HELD and all(c.held for c in planned.plan.certificates),
+        met=opinion.verdict is Verdict.HELD and all(c.held for c in planned.plan.certificates),
         note=_limits(opinion),
     )
+
+
+def _opinion(request: Request, planned: Planned) -> SecondOpinion:
+    """The first look that decides; the last one, whatever it says."""
+    for percent in LOOKS_PERCENT:
+        wanted = CheckRequest(engine="monte_carlo", uncertainty_percent=percent)
+        opinion = check_plan(request, wanted, planned, lambda done, what: None).opinion
+        if opinion.verdict is not Verdict.UNRESOLVED:
+            break
+    return opinion
 
 
 def _coverage(planned: Planned, request: Request) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,6 +90,12 @@ class Phantom:
 
     def __getitem__(self, name: str) -> Structure:
         return self.structures[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.structures
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.structures)
 
     @classmethod
     def from_ct(

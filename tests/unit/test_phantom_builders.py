@@ -70,3 +70,10 @@ def test_layers_that_say_nothing_are_refused() -> None:
         slabs([])
     with pytest.raises(InputError, match="side_mm is -1"):
         water_box(side_mm=-1.0)
+
+
+def test_a_phantom_can_be_asked_for_its_structures_as_a_mapping() -> None:
+    phantom = tg119_c_shape()
+    assert "PTV" in phantom
+    assert "spinal_cord_prv" not in phantom
+    assert list(phantom) == list(phantom.structures)
