@@ -13,6 +13,7 @@ from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals
 from rtsim.optimize.objectives import Falloff, MeanDose, Objective, Region, SquaredOverdose, SquaredUnderdose
 from rtsim.optimize.own_wishes import OwnWishes
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
+from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Goal, Prescription
 from rtsim.typing import FloatArray
 
@@ -24,6 +25,12 @@ NEAR_MAXIMUM_CM3 = 0.1
 
 ROUNDING = 1e-6
 """Share of a limit that single precision may round away."""
+
+NEAR_WHOLE_PERCENT = 90.0
+"""A dose wanted in so much of a tumor is sought in all of it: the rest would be what lies beside the cord."""
+
+TUMOR_AIM = 1.02
+"""A dose wanted in a tumor is sought a little higher, so that what is delivered reaches it."""
 
 HALF = 0.49
 """The 50 % isodose is sought a little inside, so that the delivered one lies within."""
@@ -59,9 +66,13 @@ class Weights:
         target_under, target_over, falloff, gradient, conformity, organ, smoothness: the weights.
         coverage: weight of the underdose of the hottest ``coverage_percent`` of the target alone, which gives up
             voxels that the cord makes unreachable.
+        tumor: of the underdose of a GTV or CTV that the protocol wants a dose in, beside the target: so that the part
+            of the target that is given up is not the tumor itself.
         aim, ceiling: doses that underdose and overdose of the target are counted from, relative to the prescription.
         falloff_start, falloff_floor, falloff_rate_per_mm: the dose from which normal tissue counts, relative to the
             prescription, at the target, far away, and how fast it falls between them.
+        spare: of the dose of organs under a hard limit, from ``spare_aim`` of it on: a limit that holds does not yet
+            ask for less.
         organ_aim: an organ's dose counts from this part of its sought limit, so that what is delivered lies below it.
         gradient_index: tissue that gets more than half the prescription counts (with ``gradient``) beyond the volume
             that this V50% / V100% leaves outside a target covered as wanted; tissue that gets more than the whole
@@ -73,15 +84,18 @@ class Weights:
 
     target_under: float = 3.0
     coverage: float = 3000.0
+    tumor: float = 30.0
     target_over: float = 3.0
     falloff: float = 120.0
     gradient: float = 3000.0
     conformity: float = 2e4
     organ: float = 10.0
+    spare: float = 2.0
     smoothness: float = 4.0
     aim: float = 1.04
     ceiling: float = 1.3
     organ_aim: float = 0.9
+    spare_aim: float = 0.75
     falloff_start: float = 0.95
     falloff_floor: float = 0.2
     falloff_rate_per_mm: float = 0.2
@@ -90,15 +104,16 @@ class Weights:
     goals: tuple[GoalWeight, ...] = ()
 
     def __post_init__(self) -> None:
-        falls = (self.falloff, self.gradient, self.conformity, self.organ, self.smoothness)
-        if min(self.target_under, self.coverage, self.target_over, *falls) < 0:
+        falls = (self.falloff, self.gradient, self.conformity, self.organ, self.spare, self.smoothness)
+        if min(self.target_under, self.coverage, self.tumor, self.target_over, *falls) < 0:
             raise InputError("weights of objectives must be >= 0")
         if self.target_under + self.coverage <= 0:
             raise InputError("target_under and coverage are both 0: nothing would ask for dose in the target")
         if not 0.0 < self.aim < self.ceiling:
             raise InputError(f"aim is {self.aim} and ceiling {self.ceiling}; 0 < aim < ceiling is needed")
-        if not 0.0 < self.organ_aim <= 1.0:
-            raise InputError(f"organ_aim is {self.organ_aim}; 0 < organ_aim <= 1 is needed")
+        for name, part in (("organ_aim", self.organ_aim), ("spare_aim", self.spare_aim)):
+            if not 0.0 < part <= 1.0:
+                raise InputError(f"{name} is {part}; 0 < {name} <= 1 is needed")
         if self.monitor_units_per_gy is not None and not self.monitor_units_per_gy > 0.0:
             raise InputError(f"monitor_units_per_gy is {self.monitor_units_per_gy}; it must be > 0, or None")
         if not self.gradient_index > 1.0:
@@ -112,11 +127,13 @@ class Weights:
 UNIFORM_WEIGHTS = Weights(
     target_under=100.0,
     coverage=500.0,
+    tumor=100.0,
     target_over=300.0,
     falloff=5.0,
     gradient=0.0,
     conformity=0.0,
     organ=50.0,
+    spare=0.0,
     organ_aim=0.80,
     aim=1.06,
     falloff_rate_per_mm=0.15,
@@ -199,7 +216,7 @@ def _constraint(limit: DoseVolumeLimit, level_gy: float, region: Region) -> Cons
 def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, weights: Weights) -> Wishes:
     """Objectives from goals: target underdose and overdose, fall-off, sought limits of organs.
 
-    A sought limit of a small volume counts more, as a mean over the organ dilutes it.
+    A PRV is a margin, not tissue: its limit is held, and the organ in it is spared.
 
     Raises:
         InputError: a weight is given for a goal that does not exist.
@@ -223,18 +240,13 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
         if limit.structure.name == target:
             ceiling = min(ceiling, max(limit.limit_gy, aim))
         else:
-            objectives.append(_organ(limit, weights))
+            weight = weights.organ * weights.factor_of(limit.goal)
+            objectives.append(_organ(limit, weights.organ_aim, weight))
+    for limit in goals.hard:
+        if limit.structure.name != target and limit.structure.role is not Role.PRV:
+            objectives.append(_organ(limit, weights.spare_aim, weights.spare))
     objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=weights.target_over))
-    for structure, dose_gy, percent in goals.target_doses:
-        if structure.name != target:
-            objectives.append(
-                SquaredUnderdose(
-                    structure=structure.name,
-                    dose_gy=1.02 * dose_gy,
-                    weight=weights.target_under,
-                    volume_percent=percent,
-                )
-            )
+    objectives += _tumor(goals, target, weights)
     bound = [(o, rows.regions[o.structure]) for o in objectives if o.structure in rows.regions and o.weight > 0]
     return Wishes(objectives=tuple(bound), limits=goals.hard, rows=rows)
 
@@ -263,6 +275,19 @@ def _check_goals(goals: SortedGoals, target: str, weights: Weights) -> None:
             )
 
 
+def _tumor(goals: SortedGoals, target: str, weights: Weights) -> list[Objective]:
+    """Underdose of what is a tumor beside the target: of two doses wanted in the same part of it, the higher one."""
+    wanted: dict[tuple[str, float], float] = {}
+    for structure, dose_gy, percent in goals.target_doses:
+        if structure.name != target:
+            part = structure.name, 100.0 if percent >= NEAR_WHOLE_PERCENT else percent
+            wanted[part] = max(wanted.get(part, 0.0), TUMOR_AIM * dose_gy)
+    return [
+        SquaredUnderdose(structure=name, dose_gy=dose_gy, weight=weights.tumor, volume_percent=percent)
+        for (name, percent), dose_gy in wanted.items()
+    ]
+
+
 def _around(prescription: Prescription, rows: Rows, weights: Weights) -> tuple[Objective, ...]:
     """Objectives of the tissue around the target: dose that falls with distance, small 100 % and 50 % isodoses."""
     dose, tissue = prescription.dose_gy, rows.regions[NORMAL_TISSUE]
@@ -287,10 +312,10 @@ def _around(prescription: Prescription, rows: Rows, weights: Weights) -> tuple[O
     return falling, spilled, half
 
 
-def _organ(limit: DoseVolumeLimit, weights: Weights) -> Objective:
-    name, volume = limit.structure.name, limit.structure.volume_cm3
-    weight = weights.organ * weights.factor_of(limit.goal)
+def _organ(limit: DoseVolumeLimit, aim: float, weight: float) -> Objective:
+    """Dose above ``aim`` times a limit; one on a small volume counts more, as a mean over the organ dilutes it."""
+    name, volume, dose_gy = limit.structure.name, limit.structure.volume_cm3, aim * limit.limit_gy
     if limit.mean:
-        return MeanDose(structure=name, dose_gy=weights.organ_aim * limit.limit_gy, weight=weight)
+        return MeanDose(structure=name, dose_gy=dose_gy, weight=weight)
     concentrated = min(100.0, max(1.0, volume / max(limit.volume_cm3, NEAR_MAXIMUM_CM3)))
-    return SquaredOverdose(structure=name, dose_gy=weights.organ_aim * limit.limit_gy, weight=weight * concentrated)
+    return SquaredOverdose(structure=name, dose_gy=dose_gy, weight=weight * concentrated)

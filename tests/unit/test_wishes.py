@@ -8,11 +8,13 @@ import optimize_toy as toy
 import pytest
 
 from rtsim.errors import InputError
-from rtsim.optimize import GoalWeight, SquaredOverdose, Weights
+from rtsim.optimize import GoalWeight, SquaredOverdose, SquaredUnderdose, Weights
 from rtsim.optimize.fluence import Planning, optimize_fluence, prepare
 from rtsim.optimize.rows import NORMAL_TISSUE
-from rtsim.optimize.wishes import HALF, UNIFORM_WEIGHTS
+from rtsim.optimize.wishes import HALF, NEAR_MAXIMUM_CM3, TUMOR_AIM, UNIFORM_WEIGHTS
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role
+from rtsim.protocol.model import Goal, Priority, Sense
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +79,86 @@ def test_a_factor_on_a_goal_that_is_not_there_is_named(planning: Planning, phant
             again(planning, phantom, wrong)
 
 
+def with_tumor(phantom: Phantom) -> Phantom:
+    """The target itself drawn as GTV and as CTV, too."""
+    target = phantom["PTV"]
+    return phantom.with_structures(
+        replace(target, name="GTV", role=Role.GTV), replace(target, name="CTV", role=Role.CTV)
+    )
+
+
+def tumor_objectives(phantom: Phantom, weights: Weights, *goals: Goal) -> list[tuple[str, float, float, float]]:
+    protocol = replace(toy.protocol(), goals=(*toy.protocol().goals, *goals))
+    influence = toy.PencilEngine().influence(phantom, toy.beams())
+    wishes = prepare(influence, phantom, toy.prescription(), protocol, weights=weights).wishes
+    return [
+        (o.structure, o.dose_gy, o.weight, o.volume_percent)
+        for o, _ in wishes.objectives
+        if isinstance(o, SquaredUnderdose) and o.structure != "PTV"
+    ]
+
+
+def wanted(structure: str, metric: str, value: float, unit: str) -> Goal:
+    return toy.goal(structure, metric, value, unit, Priority.GOAL, Sense.AT_LEAST)
+
+
+def test_the_tumor_is_asked_for_in_all_of_it_by_the_higher_of_two_goals(phantom: Phantom) -> None:
+    goals = (wanted("GTV", "D95%", 100.0, "%"), wanted("GTV", "D98%", 14.0, "Gy"), wanted("CTV", "D50%", 20.0, "Gy"))
+    found = tumor_objectives(with_tumor(phantom), Weights(tumor=7.0), *goals)
+    assert found == [
+        ("GTV", pytest.approx(TUMOR_AIM * 18.0), 7.0, 100.0),
+        ("CTV", pytest.approx(TUMOR_AIM * 20.0), 7.0, 50.0),
+    ]
+
+
+def test_a_tumor_without_weight_or_goal_or_that_is_the_target_is_not_asked_for_apart(phantom: Phantom) -> None:
+    goal = wanted("GTV", "D95%", 100.0, "%")
+    assert tumor_objectives(with_tumor(phantom), Weights(tumor=0.0), goal) == []
+    assert tumor_objectives(with_tumor(phantom), Weights()) == []
+    assert tumor_objectives(phantom, Weights(), wanted("PTV", "D95%", 100.0, "%")) == []
+
+
+def spared(planning: Planning) -> list[tuple[float, float]]:
+    """Dose and weight of the objectives on the cord."""
+    found = [o for o, _ in planning.wishes.objectives if o.structure == "spinal_cord"]
+    return [(o.dose_gy, o.weight) for o in found if isinstance(o, SquaredOverdose)]
+
+
+def highest_of_cord_gy(planning: Planning) -> float:
+    """In the fluence that the planning asks for."""
+    return float(optimize_fluence(planning).solution.dose_gy[planning.rows.regions["spinal_cord"].rows].max())
+
+
+def test_the_cord_is_spared_below_its_hard_limit(planning: Planning, phantom: Phantom) -> None:
+    limit_gy, weights = 10.0, planning.weights
+    concentrated = min(100.0, phantom["spinal_cord"].volume_cm3 / NEAR_MAXIMUM_CM3)
+    assert spared(planning) == [(weights.spare_aim * limit_gy, pytest.approx(weights.spare * concentrated))]
+    off = again(planning, phantom, replace(weights, spare=0.0))
+    assert spared(off) == []
+    assert highest_of_cord_gy(planning) < 0.95 * highest_of_cord_gy(off) < limit_gy
+
+
+def test_a_prv_is_held_but_not_spared(phantom: Phantom) -> None:
+    prv = replace(phantom["spinal_cord"], name="spinal_cord_prv", role=Role.PRV)
+    limit = toy.goal("spinal_cord_prv", "D0.035cc", 10.0, "Gy", Priority.HARD)
+    drawn = phantom.with_structures(prv)
+    influence = toy.PencilEngine().influence(drawn, toy.beams())
+    wishes = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit)).wishes
+    assert [limit.structure.name for limit in wishes.limits] == ["spinal_cord", "spinal_cord_prv"]
+    assert all(o.structure != "spinal_cord_prv" for o, _ in wishes.objectives)
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("conformity", -1.0), ("gradient", -1.0), ("gradient_index", 1.0), ("organ_aim", 0.0)]
+    ("field", "value"),
+    [
+        ("tumor", -1.0),
+        ("spare", -1.0),
+        ("spare_aim", 1.1),
+        ("conformity", -1.0),
+        ("gradient", -1.0),
+        ("gradient_index", 1.0),
+        ("organ_aim", 0.0),
+    ],
 )
 def test_weights_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(InputError):
