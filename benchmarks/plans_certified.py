@@ -2,7 +2,7 @@
 
 Each plan is made and certified as ``rtsim run`` does it (scenarios included), then recomputed by Monte Carlo in eight
 independent runs, and its hard limits are judged there: held or broken by 2.43 standard deviations, else not resolved.
-The runs are short first; only where their noise hides the answer are they made longer (``LOOKS_PERCENT``). Each look
+The runs are short first; only where their noise hides the answer are they made longer (``LOOKS``). Each look
 errs in 0.75 % of the limits that lie just at their edge. It is two hours of work on two cores: a finished row is
 kept in ``out/benchmarks/certified`` for this commit and read from there the next time; ``--case
 spine_t8_epidural:24x1`` or ``--case t8:24x1`` chooses one.
@@ -30,8 +30,11 @@ LEVELS = {"24x1": ("spine_sbrt_1fx", 24.0), "24/2": ("spine_sbrt_2fx", 24.0)} | 
     "27/3": ("spine_sbrt_3fx", 27.0),
     "30/5": ("spine_sbrt_5fx", 30.0),
 }
-LOOKS_PERCENT = 3.0, 1.5
-"""Statistical uncertainties of the recomputed dose: the second is computed where the first one decides nothing."""
+LOOKS = (
+    CheckRequest(engine="monte_carlo", uncertainty_percent=1.5, histories=800_000),
+    CheckRequest(engine="monte_carlo", uncertainty_percent=1.5),
+)
+"""The recomputed doses: the second is computed where the first one decides nothing."""
 KEPT = ROOT / "out" / "benchmarks" / "certified"
 _TABLE = "hard limits in the dose of an independent engine"
 
@@ -89,8 +92,7 @@ def _row(case: str, level: str) -> Row:
 
 def _opinion(request: Request, planned: Planned) -> SecondOpinion:
     """The first look that decides; the last one, whatever it says."""
-    for percent in LOOKS_PERCENT:
-        wanted = CheckRequest(engine="monte_carlo", uncertainty_percent=percent)
+    for wanted in LOOKS:
         opinion = check_plan(request, wanted, planned, lambda done, what: None).opinion
         if opinion.verdict is not Verdict.UNRESOLVED:
             break

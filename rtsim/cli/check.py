@@ -121,7 +121,7 @@ def check_plan(request: Request, wanted: CheckRequest, planned: Planned, progres
 
 
 def independent_runs(request: Request, wanted: CheckRequest, planned: Planned, progress: Progress) -> tuple[Dose, ...]:
-    """Runs of the engine on the grid of the plan whose mean has the uncertainty that is wanted.
+    """Runs of the engine on the grid of the plan whose mean has the uncertainty, or the histories, that are wanted.
 
     Fewer than ``CHECK_RUNS`` after Ctrl-C: those that are finished, and what the engine has of the one at work.
 
@@ -133,7 +133,7 @@ def independent_runs(request: Request, wanted: CheckRequest, planned: Planned, p
     for n in range(CHECK_RUNS):
         engine = make(
             spacing_mm=request.spacing_mm,
-            uncertainty_percent=wanted.uncertainty_percent * math.sqrt(CHECK_RUNS),
+            **_size_of_a_run(wanted),
             seed=CHECK_RUNS * request.seed + n,  # no run of another seed is the same
         )
         part = partial(_part, progress, n)
@@ -147,6 +147,13 @@ def independent_runs(request: Request, wanted: CheckRequest, planned: Planned, p
         if statistics is not None and statistics.interrupted:
             break
     return tuple(runs)
+
+
+def _size_of_a_run(wanted: CheckRequest) -> dict[str, float]:
+    """The argument of the engine that makes one of the runs as long as it must be."""
+    if wanted.histories is None:
+        return {"uncertainty_percent": wanted.uncertainty_percent * math.sqrt(CHECK_RUNS)}
+    return {"histories": -(-wanted.histories // CHECK_RUNS)}
 
 
 def _common_percent(wanted: CheckRequest, planned: Planned) -> float:

@@ -53,10 +53,15 @@ _DEFAULT_SPACING_MM: Final = {Technique.STEREOTACTIC: 2.0, Technique.CONVENTIONA
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRequest:
-    """A second opinion: by which engine, and to which mean standard deviation."""
+    """A second opinion: by which engine, and to which mean standard deviation.
+
+    Attributes:
+        histories: of all runs together, instead of as many as the uncertainty takes; None = those.
+    """
 
     engine: str
     uncertainty_percent: float
+    histories: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
