@@ -25,7 +25,7 @@ def plan_of(request: Request, progress: Progress | None) -> Planned:
         request.protocol,
         request.machine,
         engine=toy.PencilEngine(),
-        beams=toy.beams((140, 220)),
+        beams=toy.beams((140, 180, 220)),
         settings=QUICK,
         delivery=FEW,
         scenarios=Scenarios.nominal_only(),
@@ -70,4 +70,4 @@ def test_it_is_drawn_where_coverage_lacks_and_where_it_is_asked_for(
     page = (output / "report.html").read_text()
     assert "What other cord limits would leave" in page
     assert "Delivery: step and shoot" in page
-    assert "delivery: step and shoot: 2 beams" in said
+    assert "delivery: step and shoot: 3 beams" in said
