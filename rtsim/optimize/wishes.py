@@ -104,9 +104,10 @@ class Weights:
     goals: tuple[GoalWeight, ...] = ()
 
     def __post_init__(self) -> None:
-        falls = (self.falloff, self.gradient, self.conformity, self.organ, self.spare, self.smoothness)
-        if min(self.target_under, self.coverage, self.tumor, self.target_over, *falls) < 0:
-            raise InputError("weights of objectives must be >= 0")
+        for name in _WEIGHTS:
+            weight = getattr(self, name)
+            if not (math.isfinite(weight) and weight >= 0.0):
+                raise InputError(f"{name} is {weight}; a finite weight >= 0 is needed")
         if self.target_under + self.coverage <= 0:
             raise InputError("target_under and coverage are both 0: nothing would ask for dose in the target")
         if not 0.0 < self.aim < self.ceiling:
@@ -123,6 +124,19 @@ class Weights:
         """What the default weight of a goal is multiplied by."""
         return next((own.factor for own in self.goals if own.is_of(goal)), 1.0)
 
+
+_WEIGHTS = (
+    "target_under",
+    "coverage",
+    "tumor",
+    "target_over",
+    "falloff",
+    "gradient",
+    "conformity",
+    "organ",
+    "spare",
+    "smoothness",
+)
 
 UNIFORM_WEIGHTS = Weights(
     target_under=100.0,

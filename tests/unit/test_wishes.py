@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import optimize_toy as toy
@@ -158,11 +159,12 @@ def test_a_prv_is_held_but_not_spared(phantom: Phantom) -> None:
         ("gradient", -1.0),
         ("gradient_index", 1.0),
         ("organ_aim", 0.0),
+        ("smoothness", math.nan),
     ],
 )
 def test_weights_out_of_range_are_refused(field: str, value: float) -> None:
-    with pytest.raises(InputError):
-        replace(Weights(), **{field: value})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=f"^{field} is {value}"):
+        replace(Weights(), **{field: value})
 
 
 def test_a_factor_below_zero_is_refused() -> None:
