@@ -25,8 +25,12 @@ from rtsim.optimize.delivery import Delivery
 from rtsim.protocol import Technique
 from rtsim.typing import Progress
 
-PLANNING_SPACING_MM = 2.5
-"""The influence matrix is computed no finer than this; the forward doses that correct and certify it may be."""
+PLANNING_SPACING_MM = 2.0
+"""The influence matrix is computed no finer than this; the forward doses that correct and certify it may be.
+
+The default grid of a stereotactic dose: at a PRV 1 mm from the target the dose falls by 20 % per mm, and a matrix on
+2.5 mm was off by 3 to 8 % there, differently for each set of apertures, so that no round could correct the one before.
+"""
 
 ARC_PLANNING_SPACING_MM = 3.5
 """The same for arcs, whose matrix has five times the beams."""

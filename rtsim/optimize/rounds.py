@@ -186,11 +186,14 @@ class Rounds:
         return found
 
     def _move_aim(self, candidate: Candidate) -> None:
-        """The target objective aims higher by what coverage lacks at the limits, and lower where it has too much."""
+        """The target objective aims higher by what coverage lacks at the limits, and lower where it has too much.
+
+        Room under the limits counts nothing: the next optimization spends it itself, on all that is asked for.
+        """
         planning = self.planning
         prescription, weights = planning.prescription, planning.weights
         allowed = candidate.reading.factor(self.reader.limits, replace(prescription, dose_gy=1e6))
-        reached = min(allowed, 1.1) * candidate.reading.coverage_dose_gy / prescription.dose_gy
+        reached = min(allowed, 1.0) * candidate.reading.coverage_dose_gy / prescription.dose_gy
         aim = min(max(weights.aim * min(max(1.0 / reached, 0.97), 1.06), 1.02), weights.ceiling - 0.05)
         weights = replace(weights, aim=aim)
         self.planning = planning.with_weights(weights)

@@ -71,8 +71,8 @@ class Weights:
         aim, ceiling: doses that underdose and overdose of the target are counted from, relative to the prescription.
         falloff_start, falloff_floor, falloff_rate_per_mm: the dose from which normal tissue counts, relative to the
             prescription, at the target, far away, and how fast it falls between them.
-        spare: of the dose of organs under a hard limit, from ``spare_aim`` of it on: a limit that holds does not yet
-            ask for less.
+        spare: of the dose of organs under a hard limit, from ``spare_aim`` of it on (PRVs: from ``organ_aim``): a limit
+            that holds does not yet ask for less.
         organ_aim: an organ's dose counts from this part of its sought limit, so that what is delivered lies below it.
         gradient_index: tissue that gets more than half the prescription counts (with ``gradient``) beyond the volume
             that this V50% / V100% leaves outside a target covered as wanted; tissue that gets more than the whole
@@ -230,7 +230,8 @@ def _constraint(limit: DoseVolumeLimit, level_gy: float, region: Region) -> Cons
 def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, weights: Weights) -> Wishes:
     """Objectives from goals: target underdose and overdose, fall-off, sought limits of organs.
 
-    A PRV is a margin, not tissue: its limit is held, and the organ in it is spared.
+    A PRV is a margin, not tissue: the organ in it is spared from ``spare_aim`` of its limit on, the PRV from
+    ``organ_aim`` on, so that its limit is not what holds the plan where a little less costs nothing.
 
     Raises:
         InputError: a weight is given for a goal that does not exist.
@@ -257,8 +258,9 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             weight = weights.organ * weights.factor_of(limit.goal)
             objectives.append(_organ(limit, weights.organ_aim, weight))
     for limit in goals.hard:
-        if limit.structure.name != target and limit.structure.role is not Role.PRV:
-            objectives.append(_organ(limit, weights.spare_aim, weights.spare))
+        if limit.structure.name != target:
+            aim = weights.organ_aim if limit.structure.role is Role.PRV else weights.spare_aim
+            objectives.append(_organ(limit, aim, weights.spare))
     objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=weights.target_over))
     objectives += _tumor(goals, target, weights)
     bound = [(o, rows.regions[o.structure]) for o in objectives if o.structure in rows.regions and o.weight > 0]

@@ -119,9 +119,9 @@ def test_a_tumor_without_weight_or_goal_or_that_is_the_target_is_not_asked_for_a
     assert tumor_objectives(phantom, Weights(), wanted("PTV", "D95%", 100.0, "%")) == []
 
 
-def spared(planning: Planning) -> list[tuple[float, float]]:
-    """Dose and weight of the objectives on the cord."""
-    found = [o for o, _ in planning.wishes.objectives if o.structure == "spinal_cord"]
+def spared(planning: Planning, name: str = "spinal_cord") -> list[tuple[float, float]]:
+    """Dose and weight of the objectives on an organ."""
+    found = [o for o, _ in planning.wishes.objectives if o.structure == name]
     return [(o.dose_gy, o.weight) for o in found if isinstance(o, SquaredOverdose)]
 
 
@@ -139,14 +139,17 @@ def test_the_cord_is_spared_below_its_hard_limit(planning: Planning, phantom: Ph
     assert highest_of_cord_gy(strict) < highest_of_cord_gy(planning) < highest_of_cord_gy(off) < limit_gy
 
 
-def test_a_prv_is_held_but_not_spared(phantom: Phantom) -> None:
+def test_a_prv_is_spared_only_near_its_limit(phantom: Phantom) -> None:
     prv = replace(phantom["spinal_cord"], name="spinal_cord_prv", role=Role.PRV)
     limit = toy.goal("spinal_cord_prv", "D0.035cc", 10.0, "Gy", Priority.HARD)
     drawn = phantom.with_structures(prv)
     influence = toy.PencilEngine().influence(drawn, toy.beams())
-    wishes = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit)).wishes
-    assert [limit.structure.name for limit in wishes.limits] == ["spinal_cord", "spinal_cord_prv"]
-    assert all(o.structure != "spinal_cord_prv" for o, _ in wishes.objectives)
+    planning = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit))
+    assert [limit.structure.name for limit in planning.wishes.limits] == ["spinal_cord", "spinal_cord_prv"]
+    weights = planning.weights
+    assert [dose_gy for dose_gy, _ in spared(planning)] == [weights.spare_aim * 10.0]
+    assert [dose_gy for dose_gy, _ in spared(planning, "spinal_cord_prv")] == [weights.organ_aim * 10.0]
+    assert weights.organ_aim > weights.spare_aim
 
 
 @pytest.mark.parametrize(
