@@ -4,8 +4,8 @@ Each plan is made and certified as ``rtsim run`` does it (scenarios included), t
 independent runs, and its hard limits are judged there: held or broken by 2.43 standard deviations, else not resolved.
 The runs are short first; only where their noise hides the answer are they made longer (``LOOKS``). Each look
 errs in 0.75 % of the limits that lie just at their edge. It is two hours of work on two cores: a finished row is
-kept in ``out/benchmarks/certified`` for this commit and read from there the next time; ``--case
-spine_t8_epidural:24x1`` or ``--case t8:24x1`` chooses one.
+kept in ``out/benchmarks/certified`` for this commit and read from there the next time (not where files differ from the
+commit); ``--case spine_t8_epidural:24x1`` or ``--case t8:24x1`` chooses one.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ def rows(only: str | None = None) -> Iterator[Row]:
                 yield _kept_or_new(case, level)
 
 
+def is_unnamed(state: str) -> bool:
+    """Whether ``commit()`` names no one state of the code, so that a kept row might be that of another."""
+    return state == "unknown" or state.endswith("-dirty")
+
+
 def is_wanted(only: str | None, case: str, level: str) -> bool:
     """Whether ``--case`` chooses this level of this case: part of the name, or part of the name:level."""
     if only is None:
@@ -56,6 +61,8 @@ def is_wanted(only: str | None, case: str, level: str) -> bool:
 
 
 def _kept_or_new(case: str, level: str) -> Row:
+    if is_unnamed(commit()):
+        return _row(case, level)
     path = KEPT / f"{commit()}_{case}_{level.replace('/', 'in')}.json"
     if path.is_file():
         return Row(**json.loads(path.read_text(encoding="utf-8")))

@@ -17,7 +17,7 @@ from rtsim.typing import Vector3
 ANTERIOR: Final[Vector3] = (0.0, -1.0, 0.0)
 """LPS unit vector to the front of the patient."""
 
-_POSTERIOR_STEP_DEG: Final = {7: 25.0, 8: 22.5, 9: 20.0}
+_POSTERIOR_STEP_DEG: Final = {7: 25.0, 8: 22.5, 9: 20.0, 13: 15.0}
 
 
 def coplanar(
@@ -134,10 +134,10 @@ def posterior(
 ) -> tuple[Beam, ...]:
     """A fan of beams symmetric about gantry 180, for stereotactic treatment of the spine.
 
-    9 beams: 100 to 260 by 20; 8: 101.25 to 258.75 by 22.5; 7: 105 to 255 by 25.
+    13 beams: 90 to 270 by 15; 9: 100 to 260 by 20; 8: 101.25 to 258.75 by 22.5; 7: 105 to 255 by 25.
 
     Args:
-        count: number of beams; other than 7, 8, 9 need ``step_deg``.
+        count: number of beams; other than 7, 8, 9, 13 need ``step_deg``.
         step_deg: angle between neighbors.
 
     Raises:
@@ -147,7 +147,7 @@ def posterior(
         raise InputError(f"count is {count}; at least 1 beam is needed")
     step = _POSTERIOR_STEP_DEG.get(count) if step_deg is None else step_deg
     if step is None:
-        raise InputError(f"count is {count}; 7, 8 and 9 posterior beams have a usual spacing, others need step_deg")
+        raise InputError(f"count is {count}; 7, 8, 9 and 13 posterior beams have a usual spacing, others need step_deg")
     if not step > 0.0 or (count - 1) * step >= 360.0:
         raise InputError(f"step_deg is {step} for {count} beams; 0 < (count - 1) step_deg < 360 is needed")
     first = 180.0 - step * (count - 1) / 2

@@ -333,7 +333,7 @@ def _emergency_fields(arguments: argparse.Namespace, technique: Technique) -> Fi
 
 
 def _gantry_deg(case: Case | None) -> tuple[float, ...]:
-    """Angles of an intensity-modulated plan; empty leaves them to the planner (nine posterior beams)."""
+    """Angles of an intensity-modulated plan; empty leaves them to the planner (thirteen posterior beams)."""
     if case is None:
         return ()
     if case.beams.arrangement is Arrangement.EQUIDISTANT:

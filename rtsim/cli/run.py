@@ -100,7 +100,7 @@ def _traded(request: Request, planned: Planned, report: GradeReport, clock: Cloc
     if not wants_tradeoff(request, planned, report.target.coverage_percent):
         return None
     with clock.timed(bars, "trade-off") as progress, stoppable(bars) as stopping:
-        return tradeoff_or_none(request, planned, stopping.stops(progress), bars.say)
+        return tradeoff_or_none(planned, stopping.stops(progress), bars.say)
 
 
 def _checked(request: Request, planned: Planned, clock: Clock, bars: Steps) -> Checked | NotChecked | None:

@@ -16,7 +16,6 @@ from rtsim.biology import (
     fracture_risk,
     lkb,
 )
-from rtsim.dose.dvh import DVH
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.evaluate.effects import CordEffect, TumorEffect
@@ -29,7 +28,7 @@ from rtsim.optimize.plan import Certificate
 from rtsim.optimize.unlimited import unlimited_said
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
-from rtsim.protocol import Goal, Metric, MetricKind, Prescription, Protocol, Technique
+from rtsim.protocol import Goal, Prescription, Protocol, Technique
 from rtsim.protocol.nomenclature import canonical
 
 CORD_ALPHA_BETA_GY = 2.0
@@ -117,13 +116,7 @@ class _Work(Measured):
         name, histogram = found.structure.name, found.histogram
         if histogram is None:
             return GoalRow(goal=goal, found_as=name, status=Status.OUTSIDE, note=found.obstacle)
-        note = ""
-        if histogram.is_truncated:
-            share = 100.0 * histogram.outside_cm3 / histogram.volume_cm3
-            note = f"{share:.0f} % of the structure lies outside the dose grid and counts as 0 Gy"
-        elif _is_small(goal.parsed, histogram):
-            note = f"the structure has only {histogram.volume_cm3:.3g} cm3: its minimum dose is shown"
-        status = Status.MET if found.is_met else Status.MISSED
+        note, status = found.remark, Status.MET if found.is_met else Status.MISSED
         if found.is_too_small:
             note, status = f"{found.obstacle}: no dose could meet the goal", Status.TOO_SMALL
         return GoalRow(goal=goal, found_as=name, value=found.value, status=status, note=note)
@@ -234,8 +227,3 @@ class _Work(Measured):
         grid = self.dose.grid
         boxes = zip(structure.grid.lower_mm, structure.grid.upper_mm, grid.lower_mm, grid.upper_mm, strict=True)
         return all(high > low_grid and low < high_grid for low, high, low_grid, high_grid in boxes)
-
-
-def _is_small(wanted: Metric, histogram: DVH) -> bool:
-    volume = wanted.kind is MetricKind.DOSE_AT_VOLUME and wanted.threshold_unit.value == "cm3"
-    return volume and wanted.threshold > histogram.volume_cm3

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from rtsim.ct import CalibrationCurve
+from rtsim.dose.beam_sum import sum_of_beams
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.dvh import dvh
 from rtsim.dose.engine import Engine, check_engine
@@ -212,24 +213,13 @@ def _computed(
         for s in file.stated
         if s.point_mm is not None and s.name in at_points
     )
-    return _sum(doses), points
+    return sum_of_beams(doses), points
 
 
 def _part(progress: Progress | None, n: int, count: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, text: progress(_DOSE_SHARE * (n + done) / count, text)
-
-
-def _sum(doses: list[Dose]) -> Dose:
-    """Of independent beams: noise adds in quadrature."""
-    noise = [d.uncertainty_gy for d in doses if d.uncertainty_gy is not None]
-    return replace(
-        doses[0],
-        values_gy=np.sum([d.values_gy for d in doses], axis=0),
-        uncertainty_gy=np.sqrt(np.sum([n.astype(np.float64) ** 2 for n in noise], axis=0)) if noise else None,
-        statistics=None,
-    )
 
 
 def _dose_at(dose: Dose, point_mm: Vector3) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rtsim.beams import check_delivery, largest_scale
 from rtsim.beams.model import Beam
+from rtsim.dose.beam_sum import sum_of_beams
 from rtsim.dose.engine import Engine
 from rtsim.dose.result import Dose
 from rtsim.errors import MachineLimitError
@@ -50,7 +51,7 @@ def deliver(
         part = share(progress, n, len(beams))
         own = engine.forward(phantom, (beam,), fractions=planning.prescription.fractions, progress=part)
         rows[:, n] = planning.rows.dose_of(own)
-        total = own if total is None else replace(own, values_gy=total.values_gy + own.values_gy)
+        total = own if total is None else sum_of_beams((total, own))
     assert total is not None
     return Delivered(dose=total, rows_gy=rows)
 
@@ -103,7 +104,8 @@ class Candidate:
         self, reading: Reading, limits: tuple[DoseVolumeLimit, ...], planning: Planning, prescription: Prescription
     ) -> Candidate:
         """The same with another reading, and the scale and coverage that follow."""
-        factor = _factor(self.beams, reading, limits, prescription, planning.wishes, self.rows_gy)
+        delivered = Delivered(dose=self.dose, rows_gy=self.rows_gy)
+        factor = _factor(self.beams, reading, limits, prescription, planning.wishes, delivered)
         return replace(
             self,
             reading=reading,
@@ -123,7 +125,7 @@ def candidate_of(
 ) -> Candidate:
     """Scale a delivered draft."""
     beams = draft.beams
-    factor = _factor(beams, reading, limits, prescription, planning.wishes, delivered.rows_gy)
+    factor = _factor(beams, reading, limits, prescription, planning.wishes, delivered)
     return Candidate(
         draft=draft,
         beams=beams,
@@ -143,10 +145,10 @@ def _factor(
     limits: tuple[DoseVolumeLimit, ...],
     prescription: Prescription,
     wishes: Wishes,
-    rows_gy: FloatArray,
+    delivered: Delivered,
 ) -> float:
     """The scale of all monitor units: no beam gets more than its machine gives; own limits hold, too."""
-    own = wishes.own_scale(rows_gy.sum(axis=1))
+    own = wishes.own_scale(delivered.rows_gy.sum(axis=1), delivered.dose)
     return min([reading.factor(limits, prescription), own, *(largest_scale(b) for b in beams)])
 
 

@@ -53,6 +53,11 @@ class Constraint(Protocol):
         ...
 
 
+def is_upper(constraint: Constraint, region: Region) -> bool:
+    """Whether it limits dose from above: no dose at all keeps it."""
+    return float(constraint.residual(np.zeros(region.rows.size), region).max()) <= 0.0
+
+
 def check_limit(structure: str, dose_gy: float) -> None:
     """What every limit asks of its dose.
 

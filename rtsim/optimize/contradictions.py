@@ -12,7 +12,7 @@ from rtsim.beams.model import Beam
 from rtsim.errors import InfeasiblePlanError, MachineLimitError
 from rtsim.geometry.grid import Grid
 from rtsim.optimize.find import find_structure
-from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals, lower_wish
+from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals, lower_wish, necessary_percent
 from rtsim.optimize.objectives import Region
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
@@ -54,7 +54,7 @@ def _check_pair(
     if limit.limit_gy >= dose_gy:
         return
     shared = _shared_cm3(limit.structure, structure, grid)
-    free = (1.0 - percent / 100.0) * structure.volume_cm3 + limit.volume_cm3
+    free = (1.0 - necessary_percent(goal, percent) / 100.0) * structure.volume_cm3 + limit.volume_cm3
     if shared > free + _SPARE * structure.volume_cm3:
         raise InfeasiblePlanError(
             f"two hard goals contradict each other: {structure.name} shares {shared:.3g} cm3 with "

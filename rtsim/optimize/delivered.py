@@ -173,6 +173,7 @@ def _certificate(found: GoalValue, measured: Measured, short: str, beyond: Beyon
         f"{structure.name} {goal.parsed.name} is {got} in the delivered dose ({dose.engine}, {dose.grid.describe()}, "
         f"sub-voxel); {kind} {wanted} {'held' if found.is_met else 'NOT held'}."
     )
+    text += f" NOTE: {found.remark}." if found.remark else ""
     text += positions.sentence if positions is not None else ""
     text += _coarse(dose)
     if short:

@@ -8,13 +8,17 @@ knowledge.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from rtsim.beams.model import Beam
 from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import FluencePlan, Planning
 from rtsim.phantom.structure import Structure
 from rtsim.typing import FloatArray, Progress
+
+POSTERIOR_BEAMS: Final = 13
+"""Static beams of a stereotactic plan for which no angles are given; all bundled spines have as many. More of them,
+each with less dose, make the 50 % isodose smaller."""
 
 
 @runtime_checkable
@@ -23,7 +27,7 @@ class Draft(Protocol):
 
     @property
     def beams(self) -> tuple[Beam, ...]:
-        """Deliverable beams (control points), within the limits of the machine."""
+        """Control points within the limits of the machine, but for monitor units: the planner scales those."""
         ...
 
     @property

@@ -57,7 +57,7 @@ def finished(
     scaled = (
         f"All monitor units were scaled by {candidate.factor:.4f} to the {reason}; "
         f"{candidate.draft.segments} apertures, {units:.0f} MU per fraction, "
-        f"{units / prescription.dose_per_fraction_gy:.0f} MU/Gy."
+        f"{units / prescription.dose_per_fraction_gy:.0f} MU/Gy{_more_than_wished(units, fluence)}."
     )
     reasons = ((p.limit.describe(), p.because or p.remark) for p in reader.promises)
     because = tuple(f"{limit}: {reason}." for limit, reason in reasons if reason)
@@ -72,13 +72,21 @@ def finished(
     return Planned(plan=plan, dose=dose, phantom=bench.phantom, fluence=fluence, levels_gy=levels_gy)
 
 
+def _more_than_wished(units: float, fluence: FluencePlan) -> str:
+    """Monitor units are limited in the fluence; what is made of it may need more, which is said."""
+    wished = fluence.planning.weights.monitor_units_per_gy
+    if wished is None or units <= wished * fluence.prescription.dose_per_fraction_gy:
+        return ""
+    return f" (more than the {wished:g} that the fluence was limited to: what is delivered needs more beam-on time)"
+
+
 def _scaled_to(candidate: Candidate, reader: PositionsReader, wishes: Wishes) -> str:
     """What came first."""
     prescription = reader.prescription
     if candidate.coverage_percent >= prescription.coverage_percent - COVERED_WITHIN_PERCENT:
         return "wanted coverage"
     by_limits = candidate.reading.factor(reader.limits, prescription)
-    if candidate.factor >= wishes.own_scale(candidate.rows_gy.sum(axis=1)):
+    if candidate.factor >= wishes.own_scale(candidate.rows_gy.sum(axis=1), candidate.dose):
         return "limit of one's own"
     return "hard limit" if candidate.factor >= by_limits else "most monitor units that the machine gives a beam"
 

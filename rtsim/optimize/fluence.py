@@ -12,7 +12,7 @@ from rtsim.beams.model import Beam
 from rtsim.dose.result import Dose, Influence
 from rtsim.errors import InfeasiblePlanError, InputError
 from rtsim.optimize.beam_on_time import LeafRows, MaximumMonitorUnits, WeightLimit
-from rtsim.optimize.constraints import Constraint
+from rtsim.optimize.constraints import Constraint, is_upper
 from rtsim.optimize.contradictions import check_goals, check_reach
 from rtsim.optimize.goals import SortedGoals, sort_goals
 from rtsim.optimize.leaves import BeamletMap
@@ -22,7 +22,7 @@ from rtsim.optimize.robust.scenarios import Displacement
 from rtsim.optimize.rows import Rows, Sampling, build_rows
 from rtsim.optimize.solver import AugmentedLagrangian, Problem, Solution
 from rtsim.optimize.stages import in_two_stages
-from rtsim.optimize.wishes import Weights, Wishes, default_wishes, is_upper, suited_weights
+from rtsim.optimize.wishes import Weights, Wishes, default_wishes, suited_weights
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.model import Goal, Prescription, Protocol
@@ -324,7 +324,7 @@ def _notes(planning: Planning, solution: Solution) -> tuple[str, ...]:
     if planning.wishes.limits:
         notes.append("Hard limits: " + "; ".join(limit.describe() for limit in planning.wishes.limits) + ".")
     if planning.wishes.own:
-        notes.append("Own hard limits: " + "; ".join(c.describe() for c, _ in planning.wishes.own) + ".")
+        notes.append("Own hard limits: " + "; ".join(o.constraint.describe() for o in planning.wishes.own) + ".")
     if planning.goals.absent:
         notes.append(
             f"Goals on structures that are not in this phantom were left out: {', '.join(planning.goals.absent)}."

@@ -21,6 +21,10 @@ from rtsim.protocol.metric import MetricKind, Unit
 from rtsim.protocol.model import Goal, Prescription, Priority, Sense
 from rtsim.typing import FloatArray
 
+SOME_PERCENT = 3.0
+"""So much of a structure, at least, gets the mean dose that is wanted of it, or more [E]: less than that would have to
+be unreasonably hot. More than what partial voxels may feign."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DoseVolumeLimit:
@@ -75,6 +79,14 @@ def upper_limit(goal: Goal, structure: Structure, prescription: Prescription) ->
         hot = total - volume if cold else volume
         return DoseVolumeLimit(structure=structure, limit_gy=threshold, volume_cm3=max(hot, 0.0), goal=goal)
     return None
+
+
+def necessary_percent(goal: Goal, percent: float) -> float:
+    """Percent of the volume that must get the dose of a lower goal at the very least, whatever the rest gets.
+
+    A mean needs but a little volume of it: the rest may be cold. Of other goals it is ``percent``.
+    """
+    return min(percent, SOME_PERCENT) if goal.parsed.kind is MetricKind.MEAN_DOSE else percent
 
 
 def lower_wish(goal: Goal, structure: Structure, prescription: Prescription) -> tuple[float, float] | None:
@@ -141,7 +153,7 @@ def sort_goals(goals: tuple[Goal, ...], prescription: Prescription, phantom: Pha
             wishes.append((structure, *wish, goal))
     for limit in hard + sought:
         for structure, dose_gy, percent, goal in wishes:
-            _check_compatible(limit, structure, dose_gy, percent, goal)
+            _check_compatible(limit, structure, dose_gy, necessary_percent(goal, percent), goal)
         if limit.goal.priority is Priority.HARD:
             _check_prescription(limit, prescription)
     return SortedGoals(

@@ -15,7 +15,7 @@ from rtsim.errors import GeometryError
 from rtsim.optimize.find import find_structure
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
-from rtsim.protocol.metric import Metric, MetricKind
+from rtsim.protocol.metric import Metric, MetricKind, Unit
 from rtsim.protocol.model import Goal, Prescription, Priority
 
 _LOWER_END_MM: Final = 5.0
@@ -66,6 +66,20 @@ class GoalValue:
         if self.value is None:
             return "lies wholly outside the dose grid"
         return f"only {self.structure.volume_cm3:.0f} cm3 of the organ are drawn" if self.is_too_small else ""
+
+    @property
+    def remark(self) -> str:
+        """What limits the meaning of the value; empty where nothing does."""
+        if self.histogram is None:
+            return ""
+        if self.histogram.is_truncated:
+            share = 100.0 * self.histogram.outside_cm3 / self.histogram.volume_cm3
+            return f"{share:.0f} % of the structure lies outside the dose grid and counts as 0 Gy"
+        metric, volume_cm3 = self.goal.parsed, self.histogram.volume_cm3
+        absolute = metric.kind is MetricKind.DOSE_AT_VOLUME and metric.threshold_unit is Unit.CM3
+        if absolute and metric.threshold > volume_cm3:
+            return f"the structure has only {volume_cm3:.3g} cm3: its minimum dose is shown"
+        return ""
 
 
 class Measured:

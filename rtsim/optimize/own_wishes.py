@@ -3,20 +3,65 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
+import numpy as np
+
+from rtsim.dose.dvh.model import default_subvoxels
+from rtsim.dose.result import Dose
+from rtsim.dose.statistics import structure_points
 from rtsim.errors import InputError
-from rtsim.optimize.constraints import Constraint, MaximumGEud, MaximumMean, MinimumGEud, MinimumMean
+from rtsim.optimize.constraints import Constraint, MaximumGEud, MaximumMean, MinimumGEud, MinimumMean, is_upper
 from rtsim.optimize.find import find_structure
+from rtsim.optimize.goals import points_dose
 from rtsim.optimize.objectives import Objective, Region
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
 from rtsim.protocol.model import Prescription
+from rtsim.typing import FloatArray
 
 _AVERAGED: Final = (MaximumMean, MinimumMean, MaximumGEud, MinimumGEud)
 """Limits on an average over a whole structure are read from its voxels, each with its volume; those on the hottest or
 coldest part from sub-voxel points, which are chosen at the surface."""
+
+_MOST_POINTS: Final = 3_000_000
+"""A structure with more sub-voxel points than this is read at its voxel centers."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OwnLimit:
+    """A limit of one's own, bound to the rows that the optimizer has of its structure.
+
+    These are a sample of large structures; whether the limit holds is read from all points of the structure.
+    """
+
+    constraint: Constraint
+    region: Region
+    structure: Structure
+
+    @property
+    def is_upper(self) -> bool:
+        """Whether it limits dose from above: no dose at all keeps it."""
+        return is_upper(self.constraint, self.region)
+
+    def in_rows(self, rows_gy: FloatArray) -> float:
+        """By how much doses (rows,) exceed it, relative to it; < 0 where they keep it."""
+        return float(self.constraint.residual(rows_gy[self.region.rows], self.region).max())
+
+    def in_dose(self, dose: Dose) -> float:
+        """The same in a dose, at every sub-voxel point; what lies outside its grid counts as 0 Gy."""
+        points, every = self._points
+        return float(self.constraint.residual(points_dose(dose, points), every).max())
+
+    @cached_property
+    def _points(self) -> tuple[FloatArray, Region]:
+        count = default_subvoxels(self.structure)
+        if count**3 * np.count_nonzero(self.structure.coverage) > _MOST_POINTS:
+            count = 1
+        points, volume = structure_points(self.structure, count)
+        return points, Region(name=self.structure.name, rows=np.arange(len(points)), volume_cm3=volume)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,10 +128,14 @@ class OwnWishes:
             if o.weight > 0
         )
 
-    def bound_constraints(self, rows: Rows) -> tuple[tuple[Constraint, Region], ...]:
-        """With the voxels or points that they are read from."""
+    def bound_constraints(self, rows: Rows) -> tuple[OwnLimit, ...]:
+        """With the voxels or points that the optimizer has of them."""
         return tuple(
-            (c, _region(rows, s.name if isinstance(c, _AVERAGED) else limit_name(s.name), c.describe()))
+            OwnLimit(
+                constraint=c,
+                region=_region(rows, s.name if isinstance(c, _AVERAGED) else limit_name(s.name), c.describe()),
+                structure=s,
+            )
             for c, s in self.constraints
         )
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 PREDICTION_SPARE = 0.01
 """Rounds aim so much lower than the final scaling: what a corrected matrix errs by, 1 % in the second and third round
-of spine cases, then costs no coverage; what is left of it scaling gives back."""
+of spine cases where it lies on the grid of the dose, then costs no coverage; what is left of it scaling gives back."""
 
 EXPECTED_AGAIN = 0.5
 """Share of what a corrected matrix predicted too low that is expected to be too low again [A]."""

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 from scipy.ndimage import distance_transform_edt
 
+from rtsim.dose.dvh.model import default_subvoxels
 from rtsim.dose.result import Dose, Influence
 from rtsim.dose.statistics import structure_points
 from rtsim.errors import GeometryError, InputError
@@ -27,6 +28,9 @@ from rtsim.typing import FloatArray, IntArray
 
 NEAR_TARGET_MM = 6.0
 """Organs keep all their voxels up to this far from the target."""
+
+WIDE_CM3 = 200.0
+"""A structure larger than this is no tube beside the target: where it is hottest is told by its distance from that."""
 
 LEAST_SUBVOXELS = 3
 """Points along a voxel edge (cubed) before points are thinned: D0.035cc of a cord on 3 mm voxels is then 0.8 % off."""
@@ -166,7 +170,8 @@ def build_rows(
     points = [np.zeros((0, 3))]
     first = int(voxels.size)
     for structure in limited:
-        p, volume = _limit_points(structure, grid, sampling, (displaced or {}).get(structure.name, ()))
+        positions = (displaced or {}).get(structure.name, ())
+        p, volume = _limit_points(structure, grid, sampling, distance, positions)
         if len(p):
             name = limit_name(structure.name)
             regions[name] = Region(name=name, rows=np.arange(first, first + len(p)), volume_cm3=volume)
@@ -214,15 +219,23 @@ def _normal_tissue(
 
 
 def _limit_points(
-    structure: Structure, grid: Grid, sampling: Sampling, displacements: tuple[Displacement, ...] = ()
+    structure: Structure,
+    grid: Grid,
+    sampling: Sampling,
+    to_target_mm: FloatArray,
+    displacements: tuple[Displacement, ...] = (),
 ) -> tuple[FloatArray, FloatArray]:
     """The structure's sub-voxel points on the dose grid; the outermost one of each bin where they are too many.
 
-    A limited structure lies in a valley of the dose, so that its hottest points are on its surface. Bins have the
-    side of half a dose voxel, or more. With ``displacements`` they are the points of all positions, each of which
-    stands for its share of the volume.
+    A limited structure lies in a valley of the dose, so that its hottest points are on its surface; those of one above
+    ``WIDE_CM3`` are the ones next to the target. Bins have the side of half a dose voxel, or more. With
+    ``displacements`` they are the points of all positions, each of which stands for its share of the volume.
+
+    Args:
+        to_target_mm: (nz, ny, nx) distance of the voxels of the dose grid from the target.
     """
-    for subvoxels in (None, LEAST_SUBVOXELS):
+    usual = default_subvoxels(structure)
+    for subvoxels in (usual, min(usual, LEAST_SUBVOXELS)):
         points, volume = structure_points(structure, subvoxels)
         on_grid = grid.contains(points)
         points, volume = points[on_grid], volume[on_grid]
@@ -236,7 +249,8 @@ def _limit_points(
         points, volume = points[on_grid], volume[on_grid]
     if axis is None or len(points) <= sampling.limit_points:
         return points, volume
-    outward = axis.distance_mm(points)
+    is_wide = structure.volume_cm3 > WIDE_CM3
+    outward = -_nearest(to_target_mm, grid, points) if is_wide else axis.distance_mm(points)
     size = 0.5 * np.array(grid.spacing_mm)
     while True:
         label = np.unique(np.floor(points / size).astype(np.int64), axis=0, return_inverse=True)[1].ravel()
@@ -246,6 +260,12 @@ def _limit_points(
     order = np.lexsort((-outward, label))
     outermost = order[np.unique(label[order], return_index=True)[1]]
     return points[outermost], np.asarray(np.bincount(label, weights=volume), dtype=np.float64)
+
+
+def _nearest(values: FloatArray, grid: Grid, points: FloatArray) -> FloatArray:
+    """(n,) the value of the voxel that each point lies in."""
+    index = np.clip(np.rint(grid.index_of(points)).astype(np.int64), 0, np.array(grid.shape) - 1)
+    return np.asarray(values[tuple(index.T)], dtype=np.float64)
 
 
 class _Axis:

@@ -15,7 +15,6 @@ from scipy import sparse
 
 from rtsim.beams import beamlet_opening
 from rtsim.beams.model import Aperture, Beam, Beamlets
-from rtsim.beams.monitor_units import check_monitor_units
 from rtsim.errors import InfeasiblePlanError
 from rtsim.machine.model import Machine
 from rtsim.optimize.fluence import Planning
@@ -60,14 +59,13 @@ def opening_of(aperture: Aperture, beamlets: Beamlets, machine: Machine) -> Floa
 
 
 def beams_of(planning: Planning, segments: tuple[Segment, ...], machine: Machine) -> tuple[Beam, ...]:
-    """Deliverable beams, checked against the limits of the machine."""
+    """Beams whose leaf positions the machine can take; their monitor units are still to be scaled, to what it gives."""
     out = []
     for k, beam in enumerate(planning.influence.beams):
         own = tuple((s.aperture, s.monitor_units) for s in segments if s.beam == k)
         if own:
             out.append(replace(beam, machine=machine, beamlets=None, beamlet_monitor_units=None).with_segments(own))
             check_leaves(out[-1])
-            check_monitor_units(out[-1])
     return tuple(out)
 
 

@@ -12,6 +12,7 @@ from rtsim.machine.model import Machine
 from rtsim.optimize.apertures.draft import SegmentsDraft
 from rtsim.optimize.apertures.improvement import Improvement
 from rtsim.optimize.decomposition import Decomposition, decompose, quantize
+from rtsim.optimize.delivery import POSTERIOR_BEAMS
 from rtsim.optimize.fluence import FluencePlan
 from rtsim.optimize.leaves import BeamletMap, aperture, beam_jaws, check_leaves, multileaf
 from rtsim.optimize.plan import Plan
@@ -57,10 +58,10 @@ class StepAndShoot:
     def planning_beams(
         self, machine: Machine, target: Structure, gantry_deg: tuple[float, ...] = ()
     ) -> tuple[Beam, ...]:
-        """Nine posterior beams at gantry 100, 120, ..., 260, or those named, on the target's centroid."""
+        """Thirteen posterior beams at gantry 90, 105, ..., 270, or those named, on the target's centroid."""
         multileaf(machine)
         named = coplanar(machine, gantry_deg=gantry_deg, target=target) if gantry_deg else None
-        beams = named or posterior(machine, count=9, target=target)
+        beams = named or posterior(machine, count=POSTERIOR_BEAMS, target=target)
         width = self.beamlet_width_mm or (2.5 if target.volume_cm3 < SMALL_CM3 else 5.0)
         return with_beamlets(beams, target, pitch_mm=width, margin_mm=self.beamlet_margin_mm)
 
@@ -172,12 +173,15 @@ def sequence(
     planning = plan.planning
     first = (settings or StepAndShoot()).draft(plan, machine)
     draft = first.improved(planning, {}, first=True, progress=progress)
+    beams = beams_of(planning, draft.parts, machine)
+    for beam in beams:
+        check_monitor_units(beam)
     note = (
         f"{first.segments} segments sequenced, {draft.segments} of the improved ones kept with at least "
         f"{machine.limits.min_monitor_units_per_segment:g} MU."
     )
     return Plan(
-        beams=beams_of(planning, draft.parts, machine),
+        beams=beams,
         prescription=plan.prescription,
         notes=(*plan.notes, note),
         label=f"{plan.prescription.dose_gy:g} Gy/{plan.prescription.fractions}",

@@ -18,6 +18,7 @@ from rtsim.beams.arrangements import coplanar
 from rtsim.beams.model import Beam
 from rtsim.errors import InfeasiblePlanError, InputError, MachineLimitError
 from rtsim.machine.model import Machine
+from rtsim.optimize.delivery import POSTERIOR_BEAMS
 from rtsim.optimize.fluence import FluencePlan, Planning, optimize_fluence
 from rtsim.optimize.leaves import multileaf
 from rtsim.optimize.segment_weights import Correction
@@ -50,7 +51,7 @@ class SlidingWindow:
     solver: AugmentedLagrangian = AGAIN_SOLVER
     smoothing: float = 40.0
     smoothings: int = 3
-    beams: int = 9
+    beams: int = POSTERIOR_BEAMS
     beamlet_width_mm: float = 5.0
     beamlet_margin_mm: float = 5.0
 

@@ -132,8 +132,9 @@ def plan_stereotactic(
     )
     rounds = Rounds(bench, reader, bar, (FLUENCE_DONE, ROUNDS_DONE))
     best = confirm(rounds, bench, rounds.run(draft), bar, (ROUNDS_DONE, 1.0))
-    delivered = best.candidate.factor * best.candidate.rows_gy.sum(axis=1)
-    notes = (*made, *plan.notes, *rounds.notes, *planning.wishes.own_states(delivered))
+    last, factor = best.candidate, best.candidate.factor
+    own = planning.wishes.own_states(factor * last.rows_gy.sum(axis=1), last.dose.scaled(factor))
+    notes = (*made, *plan.notes, *rounds.notes, *own)
     levels = tuple(rounds.levels[k] for k in sorted(rounds.levels))
     return finished(best, bench, rounds.reader, uncertain, protocol.goals_for(prescription), plan, notes, levels)
 

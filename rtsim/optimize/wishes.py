@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.optimize.constraints import Constraint, MaximumDose, MaximumDoseAtVolume, MaximumMean
 from rtsim.optimize.goals import DoseVolumeLimit, SortedGoals
 from rtsim.optimize.objectives import Falloff, MeanDose, Objective, Region, SquaredOverdose, SquaredUnderdose
-from rtsim.optimize.own_wishes import OwnWishes
+from rtsim.optimize.own_wishes import OwnLimit, OwnWishes
+from rtsim.optimize.robust.promises import is_prv
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
-from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Goal, Prescription
 from rtsim.typing import FloatArray
 
@@ -22,6 +21,9 @@ UNIFORM_UP_TO = 1.15
 
 NEAR_MAXIMUM_CM3 = 0.1
 """A D(cc) of less volume than this is held as a maximum of all points; the delivered dose gives the rest back."""
+
+WHOLE = 0.98
+"""A D(cc) of so much of a structure is its least dose."""
 
 ROUNDING = 1e-6
 """Share of a limit that single precision may round away."""
@@ -78,7 +80,8 @@ class Weights:
             that this V50% / V100% leaves outside a target covered as wanted; tissue that gets more than the whole
             prescription counts with ``conformity``.
         monitor_units_per_gy: no weight, but a hard limit on the beam-on time that the fluence will need, all beams
-            together, for each Gy prescribed; default: the smoothness alone keeps it low.
+            together, for each Gy prescribed; default: the smoothness alone keeps it low. What is delivered may need
+            more than the fluence, which the notes of the plan then say.
         goals: factors on the weights of single goals.
     """
 
@@ -90,7 +93,7 @@ class Weights:
     gradient: float = 3000.0
     conformity: float = 2e4
     organ: float = 10.0
-    spare: float = 2.0
+    spare: float = 5.0
     smoothness: float = 4.0
     aim: float = 1.04
     ceiling: float = 1.3
@@ -170,33 +173,33 @@ class Wishes:
     objectives: tuple[tuple[Objective, Region], ...]
     limits: tuple[DoseVolumeLimit, ...]
     rows: Rows
-    own: tuple[tuple[Constraint, Region], ...] = ()
+    own: tuple[OwnLimit, ...] = ()
 
     def constraints(self, levels_gy: dict[int, float]) -> tuple[tuple[Constraint, Region], ...]:
         """The limits as constraints; ``levels_gy`` by position replaces a limit by the level that makes it hold."""
-        return (*self.numbered_constraints(levels_gy).values(), *self.own)
+        return (*self.numbered_constraints(levels_gy).values(), *((o.constraint, o.region) for o in self.own))
 
     def with_own(self, own: OwnWishes) -> Wishes:
         """With objectives and limits beside those of the protocol."""
         objectives = (*self.objectives, *own.bound_objectives(self.rows))
         return replace(self, objectives=objectives, own=own.bound_constraints(self.rows))
 
-    def own_scale(self, rows_gy: FloatArray) -> float:
-        """By how much doses (rows,) may be multiplied so that the own upper limits hold; infinite without any.
+    def own_scale(self, rows_gy: FloatArray, dose: Dose | None = None) -> float:
+        """By how much doses (rows,), and the dose that they are of, may be multiplied so that the own upper limits
+        hold; infinite without any.
 
         A limit is convex with g(0) = -1, so that g(f d) <= f (1 + g(d)) - 1. Lower limits leave the scale alone.
         """
-        upper = [(c, r) for c, r in self.own if is_upper(c, r)]
-        worst = max((float(c.residual(rows_gy[r.rows], r).max()) + 1.0 for c, r in upper), default=0.0)
+        worst = max((_worst(o, rows_gy, dose) + 1.0 for o in self.own if o.is_upper), default=0.0)
         return math.inf if worst <= 0.0 else (1.0 - ROUNDING) / worst
 
-    def own_states(self, rows_gy: FloatArray) -> tuple[str, ...]:
-        """A sentence for each own limit: by how much doses (rows,) keep it or break it."""
+    def own_states(self, rows_gy: FloatArray, dose: Dose | None = None) -> tuple[str, ...]:
+        """A sentence for each own limit: by how much doses (rows,), and the dose that they are of, keep or break it."""
         out = []
-        for constraint, region in self.own:
-            residual = float(constraint.residual(rows_gy[region.rows], region).max())
+        for own in self.own:
+            residual = _worst(own, rows_gy, dose)
             state = "NOT HELD" if residual > ROUNDING else "held"
-            out.append(f"Own limit {constraint.describe()}: {state} as planned ({100.0 * residual:+.1f} %).")
+            out.append(f"Own limit {own.constraint.describe()}: {state} as planned ({100.0 * residual:+.1f} %).")
         return tuple(out)
 
     def numbered_constraints(self, levels_gy: dict[int, float]) -> dict[int, tuple[Constraint, Region]]:
@@ -213,16 +216,19 @@ class Wishes:
         return "; ".join(f"{o.describe()} (weight {o.weight:.3g})" for o, _ in self.objectives)
 
 
-def is_upper(constraint: Constraint, region: Region) -> bool:
-    """Whether it limits dose from above: no dose at all keeps it."""
-    return float(constraint.residual(np.zeros(region.rows.size), region).max()) <= 0.0
+def _worst(own: OwnLimit, rows_gy: FloatArray, dose: Dose | None) -> float:
+    """Of what the rows and, where it is known, the dose itself say of a limit."""
+    in_rows = own.in_rows(rows_gy)
+    return in_rows if dose is None else max(in_rows, own.in_dose(dose))
 
 
 def _constraint(limit: DoseVolumeLimit, level_gy: float, region: Region) -> Constraint:
     name = limit.structure.name
     if limit.mean:
         return MaximumMean(structure=name, dose_gy=level_gy)
-    if limit.volume_cm3 < NEAR_MAXIMUM_CM3 or limit.volume_cm3 >= 0.98 * float(region.volume_cm3.sum()):
+    if limit.volume_cm3 >= WHOLE * float(region.volume_cm3.sum()):  # its least dose, which is never above the mean
+        return MaximumMean(structure=name, dose_gy=level_gy)
+    if limit.volume_cm3 < NEAR_MAXIMUM_CM3:
         return MaximumDose(structure=name, dose_gy=level_gy)
     return MaximumDoseAtVolume(structure=name, dose_gy=level_gy, volume_cm3=limit.volume_cm3)
 
@@ -259,7 +265,7 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             objectives.append(_organ(limit, weights.organ_aim, weight))
     for limit in goals.hard:
         if limit.structure.name != target:
-            aim = weights.organ_aim if limit.structure.role is Role.PRV else weights.spare_aim
+            aim = weights.organ_aim if is_prv(limit) else weights.spare_aim
             objectives.append(_organ(limit, aim, weights.spare))
     objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=weights.target_over))
     objectives += _tumor(goals, target, weights)

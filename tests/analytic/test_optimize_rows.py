@@ -13,6 +13,7 @@ from rtsim.geometry.grid import Grid
 from rtsim.geometry.resample import sample_linear
 from rtsim.optimize.rows import NORMAL_TISSUE, Sampling, build_rows, interpolation, limit_name
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role, Structure
 from tests.unit import optimize_toy as toy
 
 
@@ -82,3 +83,21 @@ def test_regions_stand_for_the_whole_volume(phantom: Phantom) -> None:
     assert tissue.rows.size == pytest.approx(0.5 * n, abs=3 * np.sqrt(0.25 * n))
     assert tissue.distance_mm is not None
     assert tissue.distance_mm.min() > 0
+
+
+def test_of_a_wide_structure_the_points_next_to_the_target_are_kept(phantom: Phantom) -> None:
+    """A limit on both lungs: seen from their common axis the outermost points are the coldest ones."""
+    x, y = np.meshgrid(phantom.grid.x_mm, phantom.grid.y_mm)
+    r = np.broadcast_to(np.hypot(x, y), phantom.grid.shape)
+    shell = Structure.from_coverage("shell", Role.OAR, phantom.grid, ((r > 40.0) & (r < 85.0)).astype(np.float32))
+    few = Sampling(limit_points=300)
+    rows = build_rows(phantom, phantom.grid, phantom["PTV"], (), (shell,), few)
+    points, volume = structure_points(shell)
+    at = rows.regions[limit_name("shell")].rows - rows.voxels.size
+    kept = np.hypot(*rows.points_mm[at][:, :2].T)
+    assert len(kept) <= 300
+    # the nearest points of the shell lie on the side where the target is, 16 mm and more away
+    nearest = np.hypot(*points[:, :2].T).min()
+    assert kept.min() == pytest.approx(nearest, abs=phantom.grid.spacing_mm[0])
+    assert np.median(kept) < np.median(np.hypot(*points[:, :2].T))
+    assert rows.regions[limit_name("shell")].volume_cm3.sum() == pytest.approx(volume.sum(), rel=1e-5)

@@ -27,6 +27,7 @@ def test_angles_of_the_arrangements() -> None:
     # source: 9 posterior fields 100, 120, ..., 260; TG-119 nine fields 40 degrees apart
     assert _angles(beams.posterior(MACHINE, isocenter_mm=ISO)) == list(range(100, 261, 20))
     assert _angles(beams.posterior(MACHINE, count=7, isocenter_mm=ISO)) == list(range(105, 256, 25))
+    assert _angles(beams.posterior(MACHINE, count=13, isocenter_mm=ISO)) == list(range(90, 271, 15))
     assert _angles(beams.posterior(MACHINE, count=5, step_deg=30, isocenter_mm=ISO)) == [120, 150, 180, 210, 240]
     assert _angles(beams.equidistant(MACHINE, isocenter_mm=ISO)) == list(range(0, 360, 40))
 

@@ -41,6 +41,7 @@ def test_a_finished_row_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(plans_certified, "KEPT", tmp_path)
     monkeypatch.setattr(plans_certified, "_row", row)
+    monkeypatch.setattr(plans_certified, "commit", lambda: "one commit")
     first = list(plans_certified.rows("t8"))
     again = list(plans_certified.rows("t8"))
     assert first == again
@@ -49,6 +50,11 @@ def test_a_finished_row_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(plans_certified, "commit", lambda: "another commit")
     assert [replace(r, note="") for r in plans_certified.rows("t8:27/3")] == [first[2]]
     assert len(made) == 5
+    for state in ("one commit-dirty", "unknown"):  # files that no commit names: the next run may be of others
+        monkeypatch.setattr(plans_certified, "commit", lambda state=state: state)
+        made.clear()
+        assert list(plans_certified.rows("t8:27/3")) == list(plans_certified.rows("t8:27/3"))
+        assert len(made) == 2
 
 
 def test_no_part_makes_a_plan_for_a_name_that_it_does_not_have() -> None:

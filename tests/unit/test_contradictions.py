@@ -15,6 +15,7 @@ from rtsim.optimize.contradictions import check_goals
 from rtsim.optimize.fluence import Planning, optimize_fluence, prepare
 from rtsim.optimize.goals import sort_goals
 from rtsim.phantom.phantom import Phantom
+from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.model import Goal, Prescription, Priority, Sense
 from tests.unit import optimize_toy as toy
 
@@ -60,6 +61,10 @@ def planning(influence: Influence, phantom: Phantom, *goals: Goal, wanted: Presc
             (toy.goal("PTV", "Dmax", 19.0, "Gy", HARD), toy.goal("PTV", "D95%", 20.0, "Gy", Priority.GOAL, LEAST)),
             "two goals contradict each other",
         ),
+        (
+            (toy.goal("PTV", "Dmax", 19.0, "Gy", HARD), toy.goal("PTV", "Dmean", 20.0, "Gy", HARD, LEAST)),
+            "two (hard )?goals contradict each other",
+        ),
     ],
 )
 def test_goals_that_exclude_each_other_are_named(
@@ -77,11 +82,17 @@ def test_goals_that_exclude_each_other_are_named(
         # the cord lies beside the target: what its limit costs is coverage, and is certified
         (toy.goal("spinal_cord", "D0.035cc", 4.0, "Gy", HARD), toy.goal("PTV", "D90%", 18.0, "Gy", HARD, LEAST)),
         (toy.goal("PTV", "Dmean", 20.0, "Gy", HARD), toy.goal("PTV", "D95%", 19.0, "Gy", HARD, LEAST)),
+        # a mean of the target leaves the part of it that a margin of the cord shares, or a tenth of its own, colder
+        (toy.goal("cold", "D0.035cc", 12.0, "Gy", HARD), toy.goal("PTV", "Dmean", 20.0, "Gy", HARD, LEAST)),
+        (toy.goal("PTV", "D10%", 19.0, "Gy", HARD), toy.goal("PTV", "Dmean", 20.0, "Gy", Priority.GOAL, LEAST)),
     ],
 )
 def test_goals_that_leave_room_pass(influence: Influence, phantom: Phantom, goals: tuple[Goal, ...]) -> None:
+    part = phantom["PTV"].coverage_on(phantom.grid).copy()
+    part[:, :, phantom.grid.shape[2] // 2 + 2 :] = 0.0
+    drawn = phantom.with_structures(Structure.from_coverage("cold", Role.OAR, phantom.grid, part))
     prescription = toy.prescription()
-    check_goals(sort_goals(goals, prescription, phantom), prescription, phantom, influence.grid)
+    check_goals(sort_goals(goals, prescription, drawn), prescription, drawn, influence.grid)
 
 
 def test_a_target_that_beamlets_miss_in_part_is_named(phantom: Phantom) -> None:

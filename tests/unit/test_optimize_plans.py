@@ -96,6 +96,18 @@ def test_the_hard_limit_holds_in_an_independent_forward_dose(name: str, request:
     assert "limit" in certificate.statement
 
 
+def test_what_a_machine_does_not_give_is_scaled_away_and_said(planned: Planned, phantom: Phantom) -> None:
+    """The limit costs coverage, which is said; there is a plan."""
+    most = 0.8 * max(b.monitor_units for b in planned.plan.beams)
+    usual = toy.machine()
+    machine = replace(usual, limits=replace(usual.limits, max_monitor_units_per_beam=most))
+    result = plan(phantom, machine, toy.protocol(cord_gy=10.0))
+    assert max(b.monitor_units for b in result.plan.beams) == pytest.approx(most, rel=1e-6)
+    assert any("to the most monitor units that the machine gives a beam" in note for note in result.plan.notes)
+    assert "90 % was wanted" in result.plan.certificates[0].statement
+    assert result.plan.certificates[0].held
+
+
 def test_the_matrix_alone_would_have_broken_the_limit(planned: Planned, machine: Machine) -> None:
     """The toy's leaves leak more than the matrix knows: without the forward dose the cord gets more than its limit."""
     assert planned.fluence is not None

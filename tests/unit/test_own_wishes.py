@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rtsim.dose.dvh import dvh
 from rtsim.dose.result import Dose
 from rtsim.errors import InputError
 from rtsim.optimize import (
@@ -15,6 +16,7 @@ from rtsim.optimize import (
     FluencePlan,
     GEud,
     Improvement,
+    MaximumDose,
     MaximumGEud,
     MinimumMean,
     Objective,
@@ -96,6 +98,23 @@ def test_a_least_dose_can_be_asked_for(phantom: Phantom) -> None:
     # source: the tolerance of the solver, 1e-3
     assert in_esophagus(plan.dose, phantom).mean() >= own.dose_gy * 0.998
     assert plan.planning.wishes.own_scale(plan.solution.dose_gy) == np.inf
+
+
+def test_an_own_limit_is_read_at_every_point_of_its_structure(phantom: Phantom) -> None:
+    """The optimizer has 2500 points of the body; between them it is hotter."""
+    own = MaximumDose(structure="body", dose_gy=25.0)
+    plan = optimized(phantom, constraints=(own,))
+    wishes, rows_gy = plan.planning.wishes, plan.solution.dose_gy
+    in_all = own.dose_gy / dvh(plan.dose, phantom["body"]).max_gy
+    # source: the histogram bins doses; float32
+    assert wishes.own_scale(rows_gy, plan.dose) == pytest.approx(in_all, rel=1e-3)
+    assert wishes.own_scale(rows_gy) >= wishes.own_scale(rows_gy, plan.dose)
+    hidden = plan.dose.values_gy.copy()
+    body = phantom["body"].coverage_on(plan.dose.grid) > 0.99
+    k, j, i = np.argwhere(body)[0]
+    hidden[k, j, i] = 40.0
+    spot = replace(plan.dose, values_gy=hidden)
+    assert "NOT HELD as planned (+60.0 %)" in wishes.own_states(rows_gy, spot)[0]
 
 
 def test_structures_that_are_not_drawn_are_named(phantom: Phantom) -> None:

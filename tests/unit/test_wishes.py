@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import optimize_toy as toy
 import pytest
 
+from rtsim.dose.result import Dose
 from rtsim.errors import InputError
-from rtsim.optimize import GoalWeight, SquaredOverdose, SquaredUnderdose, Weights
+from rtsim.optimize import GoalWeight, MaximumDose, MaximumMean, SquaredOverdose, SquaredUnderdose, Weights
+from rtsim.optimize.delivered import certify
 from rtsim.optimize.fluence import Planning, optimize_fluence, prepare
 from rtsim.optimize.rows import NORMAL_TISSUE
 from rtsim.optimize.wishes import HALF, NEAR_MAXIMUM_CM3, TUMOR_AIM, UNIFORM_WEIGHTS
@@ -150,6 +153,28 @@ def test_a_prv_is_spared_only_near_its_limit(phantom: Phantom) -> None:
     assert [dose_gy for dose_gy, _ in spared(planning)] == [weights.spare_aim * 10.0]
     assert [dose_gy for dose_gy, _ in spared(planning, "spinal_cord_prv")] == [weights.organ_aim * 10.0]
     assert weights.organ_aim > weights.spare_aim
+
+
+def test_a_margin_is_one_by_its_name_as_by_its_role(phantom: Phantom) -> None:
+    drawn = phantom.with_structures(replace(phantom["spinal_cord"], name="Cord+2mm", role=Role.OAR))
+    limit = toy.goal("spinal_cord_prv", "D0.035cc", 10.0, "Gy", Priority.HARD)
+    influence = toy.PencilEngine().influence(drawn, toy.beams())
+    planning = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit))
+    assert [dose_gy for dose_gy, _ in spared(planning, "Cord+2mm")] == [planning.weights.organ_aim * 10.0]
+
+
+def test_a_limit_on_more_than_is_drawn_holds_its_least_dose_not_its_maximum(
+    planning: Planning, phantom: Phantom
+) -> None:
+    """D(v) of a structure of less than v is its minimum, which the mean is never below."""
+    whole = math.ceil(phantom["spinal_cord"].volume_cm3)
+    limit = toy.goal("spinal_cord", f"D{whole}cc", 6.0, "Gy", Priority.HARD)
+    found = prepare(planning.influence, phantom, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit))
+    kinds = [type(c) for c, _ in found.wishes.numbered_constraints({}).values()]
+    assert kinds == [MaximumDose, MaximumMean]
+    uniform = Dose(values_gy=np.full(phantom.grid.shape, 5.0, dtype=np.float32), grid=phantom.grid)
+    certificates, _ = certify((limit,), phantom, toy.prescription(), uniform)
+    assert f"NOTE: the structure has only {phantom['spinal_cord'].volume_cm3:.3g} cm3" in certificates[0].statement
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class SegmentsDraft:
 
     @property
     def beams(self) -> tuple[Beam, ...]:
-        """Deliverable, checked against the limits of the machine."""
+        """With leaf positions that the machine can take; a planner scales the monitor units to what it gives."""
         return beams_of(self.planning, self.parts, self.machine)
 
     @property

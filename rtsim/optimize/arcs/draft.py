@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rtsim.beams import check_delivery
+from rtsim.beams import check_delivery, largest_scale
 from rtsim.beams.apertures import parked_leaves, reachable_jaws
 from rtsim.beams.delivery_time import ramp_seconds
 from rtsim.beams.model import Aperture, Beam, ControlPoint
@@ -88,7 +88,9 @@ class ArcDraft:
 
     @property
     def beams(self) -> tuple[Beam, ...]:
-        """Deliverable arcs, each checked against the limits of its machine."""
+        """Arcs, each checked against the limits of its machine; more monitor units than it gives are scaled away later,
+        with those of the other arcs.
+        """
         iso = self.planning.influence.beams[0]
         found = []
         for n, (layout, shapes) in enumerate(zip(self.layouts.arcs, self.shapes, strict=True), start=1):
@@ -102,7 +104,7 @@ class ArcDraft:
                 name=f"arc {n}",
                 control_points=points,
             )
-            check_delivery(arc)
+            check_delivery(arc.scaled(min(1.0, largest_scale(arc))))
             found.append(arc)
         return tuple(found)
 

@@ -8,13 +8,14 @@ prescribed to the midplane with the same dose from each; one vertebra above and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from rtsim.beams.delivery_limits import check_delivery
 from rtsim.beams.model import Beam
 from rtsim.biology.isoeffect import isoeffective_dose_gy
+from rtsim.dose.beam_sum import sum_of_beams
 from rtsim.dose.collapsed_cone.model import CollapsedCone
 from rtsim.dose.engine import Engine, check_engine
 from rtsim.dose.result import Dose
@@ -275,7 +276,7 @@ def _fields(
         check_delivery(beam)
         path = path_to(phantom, beam, place.point_mm)
         fields.append(OpenField(beam=beam, path=path, check=HandCalculation.of(tank, path, wanted, beam.monitor_units)))
-        total = dose.scaled(factor) if total is None else _sum(total, dose.scaled(factor))
+        total = dose.scaled(factor) if total is None else sum_of_beams((total, dose.scaled(factor)))
     assert total is not None
     return tuple(fields), total
 
@@ -313,10 +314,6 @@ def _check_size(field_mm: object) -> None:
 
 def _part(progress: Progress, n: int, count: int) -> Progress:
     return lambda done, text: progress((n + done) / count, text)
-
-
-def _sum(a: Dose, b: Dose) -> Dose:
-    return replace(a, values_gy=a.values_gy + b.values_gy)
 
 
 def _small_sphere(phantom: Phantom, point_mm: Vector3) -> Structure:

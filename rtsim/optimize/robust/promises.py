@@ -50,7 +50,7 @@ def promises_of(
     limited = {(p.limit.goal.metric, p.limit.mean) for p in own if _key(p.limit) == CORD_KEYS[0]}
     inside = []
     for limit in hard:
-        if cord is not None and _is_prv(limit) and (limit.goal.metric, limit.mean) not in limited:
+        if cord is not None and is_prv(limit) and (limit.goal.metric, limit.mean) not in limited:
             goal: Goal = replace(limit.goal, structure=CORD_KEYS[0])
             same = upper_limit(goal, cord, prescription)
             if same is not None:
@@ -60,7 +60,7 @@ def promises_of(
 
 
 def _promise(limit: DoseVolumeLimit, scenarios: Scenarios, has_cord: bool) -> Promise:
-    prv = _is_prv(limit)
+    prv = is_prv(limit)
     alone = prv and not has_cord and scenarios.sizes != ""
     everywhere = _key(limit) in CORD_KEYS or (prv and scenarios.hold_prv_too) or alone
     remark = (
@@ -69,7 +69,8 @@ def _promise(limit: DoseVolumeLimit, scenarios: Scenarios, has_cord: bool) -> Pr
     return Promise(limit=limit, everywhere=everywhere, is_read=everywhere or prv, remark=remark)
 
 
-def _is_prv(limit: DoseVolumeLimit) -> bool:
+def is_prv(limit: DoseVolumeLimit) -> bool:
+    """Whether a limit is about a margin round the cord, by the role or by the name of what it limits."""
     return _key(limit) == PRV_KEY
 
 
