@@ -71,7 +71,8 @@ class Scenarios:
 
     The limits of the cord (cord, canal, thecal sac, cauda equina) hold in every position. A planning-risk volume *is*
     a margin for set-up errors: held in displaced positions, too, it would count them twice. So its hard limits hold as
-    planned, the cord inside it gets the same limit in every position, and what the PRV gets at worst is reported.
+    planned, the cord inside it gets the same limit in every position (unless the protocol limits the cord itself at
+    that volume), and what the PRV gets at worst is reported.
 
     Attributes:
         shift_mm: each way along LPS x, y, z (left, posterior, superior); one number for all axes.
