@@ -205,13 +205,34 @@ class Rounds:
         an optimization moves it moves where the matrix errs in its favor, and so it will next time. Part of the excess
         is taken off; the next correction takes the rest.
         """
-        rows = candidate.rows_gy.sum(axis=1)
         aims = {k: _aim_gy(limit) for k, limit in enumerate(self.planning.wishes.limits)}
-        for k, (constraint, region) in self.planning.wishes.numbered_constraints(aims).items():
-            own = (float(constraint.residual(rows[region.rows], region).max()) + 1.0) * constraint.dose_gy
+        for k, own in self._in_constraints(candidate, aims).items():
             excess = max(0.0, own - self.levels[k]) if self._is_corrected else 0.0
             level = aims[k] + own - candidate.reading.reached_gy[k] - EXPECTED_AGAIN * excess
-            self.levels[k] = min(max(level, 0.7 * aims[k]), 1.4 * aims[k])
+            self.levels[k] = _near(level, aims[k])
+
+    def levels_at_limits(self, candidate: Candidate) -> tuple[float, ...]:
+        """For each limit the level of its constraint at which, as this delivered dose says, the limit just holds.
+
+        Not the levels that rounds move: those aim lower, by what the next prediction is expected to miss.
+        """
+        aims = {k: limit.limit_gy * (1.0 - SAFETY) for k, limit in enumerate(self.planning.wishes.limits)}
+        own = self._in_constraints(candidate, aims)
+        return tuple(
+            _near(aim + own[k] - candidate.reading.reached_gy[k], aim) if k in own else aim for k, aim in aims.items()
+        )
+
+    def _in_constraints(self, candidate: Candidate, levels_gy: dict[int, float]) -> dict[int, float]:
+        """The dose in Gy that each constraint compares with its level."""
+        rows = candidate.rows_gy.sum(axis=1)
+        return {
+            k: (float(constraint.residual(rows[region.rows], region).max()) + 1.0) * constraint.dose_gy
+            for k, (constraint, region) in self.planning.wishes.numbered_constraints(levels_gy).items()
+        }
+
+
+def _near(level: float, aim: float) -> float:
+    return min(max(level, 0.7 * aim), 1.4 * aim)
 
 
 def _aim_gy(limit: DoseVolumeLimit) -> float:

@@ -135,7 +135,7 @@ def plan_stereotactic(
     last, factor = best.candidate, best.candidate.factor
     own = planning.wishes.own_states(factor * last.rows_gy.sum(axis=1), last.dose.scaled(factor))
     notes = (*made, *plan.notes, *rounds.notes, *own)
-    levels = tuple(rounds.levels[k] for k in sorted(rounds.levels))
+    levels = rounds.levels_at_limits(last)
     return finished(best, bench, rounds.reader, uncertain, protocol.goals_for(prescription), plan, notes, levels)
 
 

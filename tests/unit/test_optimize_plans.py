@@ -28,6 +28,7 @@ from rtsim.optimize import (
     sequence,
 )
 from rtsim.optimize.apertures.draft import Improvement
+from rtsim.optimize.delivered import SAFETY
 from rtsim.optimize.find import find_structure
 from rtsim.optimize.goals import sort_goals
 from rtsim.optimize.sequencing import check_segment_units
@@ -106,6 +107,19 @@ def test_what_a_machine_does_not_give_is_scaled_away_and_said(planned: Planned, 
     assert any("to the most monitor units that the machine gives a beam" in note for note in result.plan.notes)
     assert "90 % was wanted" in result.plan.certificates[0].statement
     assert result.plan.certificates[0].held
+
+
+def test_levels_are_those_at_which_the_delivered_dose_meets_its_limits(planned: Planned) -> None:
+    """A constraint, a maximum of points, reads above the D(cc) that it stands for: its level lies higher by as much."""
+    assert planned.fluence is not None
+    planning, certificate = planned.fluence.planning, planned.plan.certificates[0]
+    assert certificate.positions is not None
+    rows = planning.rows.dose_of(planned.dose)
+    constraint, region = planning.wishes.numbered_constraints({0: 1.0})[0]
+    above = float(constraint.residual(rows[region.rows], region).max()) + 1.0 - certificate.positions.worst_gy
+    aim = 10.0 * (1.0 - SAFETY)
+    # the rounds read both before the last scaling, here by 0.9 to 1.1
+    assert planned.levels_gy[0] - aim == pytest.approx(above, rel=0.12, abs=0.01)
 
 
 def test_the_matrix_alone_would_have_broken_the_limit(planned: Planned, machine: Machine) -> None:
