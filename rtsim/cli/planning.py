@@ -33,8 +33,8 @@ The default grid of a stereotactic dose: at a PRV 1 mm from the target the dose 
 """
 
 ARC_PLANNING_SPACING_MM = 3.5
-"""The same for arcs, whose matrix has five times the beams. Beside a PRV 1 mm from the target their rounds correct less
-well than those of static beams."""
+"""The same for arcs, whose matrix has five times the beams. How well their rounds correct
+beside a PRV 1 mm from the target has not been measured."""
 
 
 def plan_of(request: Request, progress: Progress | None) -> Planned:

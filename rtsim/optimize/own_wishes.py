@@ -35,6 +35,11 @@ class OwnLimit:
     """A limit of one's own, bound to the rows that the optimizer has of its structure.
 
     These are a sample of large structures; whether the limit holds is read from all points of the structure.
+
+    Attributes:
+        constraint: in Gy.
+        region: the rows of the planning that stand for the structure.
+        structure: as it is drawn.
     """
 
     constraint: Constraint
@@ -91,6 +96,7 @@ class OwnWishes:
         """
 
         def structure(name: str, what: str) -> Structure:
+            """The drawn structure of that name, or an error that names what asked for it."""
             found = find_structure(phantom, name, prescription)
             if found is None:
                 raise InputError(

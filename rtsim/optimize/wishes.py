@@ -13,6 +13,7 @@ from rtsim.optimize.objectives import Falloff, MeanDose, Objective, Region, Squa
 from rtsim.optimize.own_wishes import OwnLimit, OwnWishes
 from rtsim.optimize.robust.promises import is_prv
 from rtsim.optimize.rows import NORMAL_TISSUE, Rows, limit_name
+from rtsim.phantom.structure import Role
 from rtsim.protocol.model import Goal, Prescription
 from rtsim.typing import FloatArray
 
@@ -265,7 +266,8 @@ def default_wishes(goals: SortedGoals, prescription: Prescription, rows: Rows, w
             objectives.append(_organ(limit, weights.organ_aim, weight))
     for limit in goals.hard:
         if limit.structure.name != target:
-            aim = weights.organ_aim if is_prv(limit) else weights.spare_aim
+            is_margin = limit.structure.role is Role.PRV or is_prv(limit)  # of any organ; of the cord by its name, too
+            aim = weights.organ_aim if is_margin else weights.spare_aim
             objectives.append(_organ(limit, aim, weights.spare))
     objectives.append(SquaredOverdose(structure=target, dose_gy=ceiling, weight=weights.target_over))
     objectives += _tumor(goals, target, weights)

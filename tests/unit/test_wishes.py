@@ -163,6 +163,14 @@ def test_a_margin_is_one_by_its_name_as_by_its_role(phantom: Phantom) -> None:
     assert [dose_gy for dose_gy, _ in spared(planning, "Cord+2mm")] == [planning.weights.organ_aim * 10.0]
 
 
+def test_the_margin_of_another_organ_is_one_by_its_role(phantom: Phantom) -> None:
+    drawn = phantom.with_structures(replace(phantom["esophagus"], name="esophagus_prv", role=Role.PRV))
+    limit = toy.goal("esophagus_prv", "D0.035cc", 10.0, "Gy", Priority.HARD)
+    influence = toy.PencilEngine().influence(drawn, toy.beams())
+    planning = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit))
+    assert [dose_gy for dose_gy, _ in spared(planning, "esophagus_prv")] == [planning.weights.organ_aim * 10.0]
+
+
 def test_a_limit_on_more_than_is_drawn_holds_its_least_dose_not_its_maximum(
     planning: Planning, phantom: Phantom
 ) -> None:
