@@ -9,7 +9,7 @@ from rtsim.evaluate import GradeReport
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Structure
-from rtsim.protocol import Priority
+from rtsim.protocol import Prescription, Priority
 from rtsim.typing import Progress
 from rtsim.view._backend import RenderingError
 from rtsim.view.dvh_plot import dvh_figure
@@ -18,6 +18,7 @@ from rtsim.view.style import default_isodoses_gy, with_target
 from rtsim.view.whole_scene import scene_of
 
 _SCENE_SIZE = (1300, 850)
+_LIMIT_NAMES = {"spinal_cord": "cord limit", "spinal_cord_prv": "cord PRV limit"}
 _LEAST_HALF_WIDTH_MM, _MOST_HALF_WIDTH_MM = 58.0, 140.0
 
 
@@ -62,7 +63,7 @@ def report_pictures(
 ) -> ReportPictures:
     """Draw slices, DVH and 3-D scenes of a graded dose."""
     rx = grade.prescription
-    levels = _levels_gy(dose, grade)
+    limit = _cord_limit(grade)
     if progress is not None:
         progress(0.0, "slices")
     figure = slice_figure(
@@ -70,7 +71,8 @@ def report_pictures(
         dose=dose,
         target=rx.target,
         prescription_gy=rx.dose_gy,
-        isodoses_gy=levels,
+        isodoses_gy=_levels_gy(dose, rx, None if limit is None else limit[0]),
+        named_gy=None if limit is None else dict([limit]),
         title=f"{phantom.name}: {rx}",
         half_width_mm=half_width_mm(phantom[rx.target]),
     )
@@ -115,20 +117,24 @@ def _scenes(phantom: Phantom, dose: Dose, grade: GradeReport, plan: Plan | None)
     )
 
 
-def _levels_gy(dose: Dose, grade: GradeReport) -> tuple[float, ...]:
-    """The default isodoses, and the hard limit of the cord in the place of what would crowd it."""
-    rx = grade.prescription.dose_gy
-    levels = list(default_isodoses_gy(rx, dose.max_gy))
+def _cord_limit(grade: GradeReport) -> tuple[float, str] | None:
+    """The highest hard dose limit of the cord or its PRV, and its name; None: there is none worth a line of its own."""
     limits = [
-        r.goal.value
+        (r.goal.value, _LIMIT_NAMES[r.goal.structure])
         for r in grade.rows
-        if r.goal.structure in ("spinal_cord", "spinal_cord_prv")
+        if r.goal.structure in _LIMIT_NAMES
         and r.goal.priority is Priority.HARD
         and r.goal.unit == "Gy"
-        and r.goal.value < 0.9 * rx
+        and r.goal.value < 0.9 * grade.prescription.dose_gy
     ]
-    if limits:
-        levels = [v for v in levels if abs(v - max(limits)) > 0.06 * rx] + [max(limits)]
+    return max(limits, default=None)
+
+
+def _levels_gy(dose: Dose, rx: Prescription, limit_gy: float | None) -> tuple[float, ...]:
+    """The default isodoses, and the hard limit of the cord in the place of what would crowd it."""
+    levels = list(default_isodoses_gy(rx.dose_gy, dose.max_gy))
+    if limit_gy is not None:
+        levels = [v for v in levels if abs(v - limit_gy) > 0.06 * rx.dose_gy] + [limit_gy]
     return tuple(sorted(levels))
 
 

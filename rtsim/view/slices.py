@@ -6,7 +6,7 @@ the left of the picture), coronal ones from the front.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from io import BytesIO
@@ -84,6 +84,7 @@ def slice_figure(
     structures: Sequence[str] | None = None,
     isodoses_gy: Sequence[float] | None = None,
     prescription_gy: float | None = None,
+    named_gy: Mapping[float, str] | None = None,
     half_width_mm: float = 58.0,
     title: str = "",
 ) -> Any:
@@ -95,6 +96,7 @@ def slice_figure(
         structures: names to outline; default all that meet the picture, vertebrae left out where they crowd it.
         isodoses_gy: lines; default percent levels of the prescription (or of the dose maximum).
         prescription_gy: scales the default isodoses.
+        named_gy: what some of the isodoses stand for ("cord limit"); written beside them at the color bar.
         half_width_mm: half the side of the region around ``at_mm`` that is shown.
 
     Raises:
@@ -126,7 +128,8 @@ def slice_figure(
         drawn.update(draw_outlines(axes, shown, styles, window))
         annotate(axes, plane, at)
     named = {legend_name(phantom, name): style for name, style in drawn.items()}
-    _side_panel(figure, named, dose, levels, side, prescription_gy)
+    words = {**({} if prescription_gy is None else {prescription_gy: "prescribed"}), **(named_gy or {})}
+    _side_panel(figure, named, dose, levels, side, words)
     figure.suptitle(title or phantom.name, color=_INK, fontsize=13, x=0.012, ha="left", y=0.975)
     return figure
 
@@ -331,7 +334,7 @@ def _side_panel(
     dose: Dose | None,
     levels: tuple[float, ...],
     side: float,
-    prescription_gy: float | None,
+    words: Mapping[float, str],
 ) -> None:
     line = matplotlib_module("lines").Line2D
     order = sorted(drawn, key=lambda n: (not drawn[n].is_key, -drawn[n].width))
@@ -362,7 +365,9 @@ def _side_panel(
     bar = figure.add_axes((left + 0.008, 0.06, 0.013, 0.30))
     norm = matplotlib_module("colors").Normalize(low, high)
     mappable = matplotlib_module("cm").ScalarMappable(norm=norm, cmap=dose_colormap())
-    colorbar = figure.colorbar(mappable, cax=bar, ticks=_spread(levels, (high - low) * 0.065, prescription_gy))
+    ticks = _spread(levels, (high - low) * 0.065, words)
+    colorbar = figure.colorbar(mappable, cax=bar, ticks=ticks)
+    colorbar.ax.set_yticklabels([f"{v:g} {words.get(v, '')}".rstrip() for v in ticks])
     colorbar.ax.tick_params(colors=_INK, labelsize=9)
     colorbar.ax.set_title("dose, Gy", color=_INK, fontsize=9, loc="left", pad=6)
     colorbar.outline.set_edgecolor("#555555")
@@ -370,9 +375,9 @@ def _side_panel(
         colorbar.ax.axhline(level, color="white", linewidth=0.8)
 
 
-def _spread(levels: tuple[float, ...], least: float, prescription_gy: float | None) -> list[float]:
-    """The levels that stand far enough apart for their labels; the prescription always among them."""
-    kept = [v for v in levels if v == prescription_gy]
+def _spread(levels: tuple[float, ...], least: float, words: Mapping[float, str]) -> list[float]:
+    """The levels that stand far enough apart for their labels; those with a name always among them."""
+    kept = [v for v in levels if v in words]
     for level in levels:
         if all(abs(level - other) >= least for other in kept):
             kept.append(level)

@@ -102,6 +102,17 @@ def test_slices_show_cord_target_and_dose() -> None:
     assert np.abs(image - plain).max() > 0.3
 
 
+def test_the_color_bar_says_what_a_dose_stands_for() -> None:
+    levels = (4.8, 12.0, 17.0, 24.0)
+    figure = slice_figure(
+        spine(), dose=bent_dose(), isodoses_gy=levels, prescription_gy=24.0, named_gy={17.0: "cord limit"}
+    )
+    labels = [t.get_text() for t in figure.axes[-1].get_yticklabels()]
+    assert "17 cord limit" in labels
+    assert "24 prescribed" in labels
+    assert "12" in labels
+
+
 def test_slice_orientation() -> None:
     """A block at the patient's left front top must appear right in axial, left in sagittal, top right in coronal."""
     grid_hu = np.full((40, 50, 60), -1000.0)
