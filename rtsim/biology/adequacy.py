@@ -160,14 +160,17 @@ def _reason(
     tumor = f"{histology.title} ({_class(histology)})"
     if least is None:
         return f"{tumor} is treated by {histology.stated_label}; no dose is accepted for it"
-    effect = f"{given} is EQD2 {reached:.1f} Gy (alpha/beta {ratio:g} Gy)"
+    whose = "" if ratio == histology.alpha_beta_gy else ", that of the model of control"
+    effect = f"{given} is EQD2 {reached:.1f} Gy (alpha/beta {ratio:g} Gy{whose})"
     joined = {
         AdequacyVerdict.ADEQUATE: ", and ",
         AdequacyVerdict.PALLIATIVE: ": it relieves symptoms, but does not control the tumor for long; ",
     }.get(verdict, ", but ")
     against = f"the least that is given for durable control is {least.label} (EQD2 {least.eqd2_gy(ratio):.1f} Gy)"
-    model = "" if control is None else f". Control at 2 years by the model of its tier: {100 * control:.0f} %"
-    model += "" if control is None or in_fit else " (extrapolated)"
+    model = ""
+    if control is not None:
+        model = f". Control at 2 years by the model of its tier, if all of the tumor gets that: {100 * control:.0f} %"
+        model += "" if in_fit else " (extrapolated)"
     return f"{tumor}: {effect}{joined}{against}{model}"
 
 

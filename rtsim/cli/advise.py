@@ -68,13 +68,14 @@ def _patient(arguments: argparse.Namespace) -> tuple[Phantom, str | None, Findin
     folder = Path(arguments.case)
     if folder.is_dir():
         # nothing is computed from densities here: metal above the curve is no reason to refuse
-        structures = read_structures(folder, series=arguments.series)
+        structures = read_structures(folder, series=arguments.series, structure_set=arguments.structure_set)
         phantom = Phantom.from_ct(
             read_ct(folder, series=arguments.series), structures, above=AboveCurve.HOLD_LAST, name=folder.resolve().name
         )
         return phantom, None, Findings()
-    if arguments.series is not None:
-        raise InputError(f"--series chooses a CT series of a DICOM folder; {arguments.case!r} is a case")
+    for option, given in (("series", arguments.series), ("structure-set", arguments.structure_set)):
+        if given is not None:
+            raise InputError(f"--{option} chooses in a DICOM folder; {arguments.case!r} is a case")
     case = load_case(arguments.case)
     return case.build(), case.histology, case.findings
 

@@ -33,6 +33,9 @@ def add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--gtv", action="append", default=[], metavar="NAME", help="structure that is tumor; may be given several times"
     )
     verb.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when the folder holds several CT series")
+    verb.add_argument(
+        "--structure-set", metavar="NAME", help="file name or UID, when the folder holds several structure sets"
+    )
     verb.add_argument("--json", action="store_true", help="print everything as JSON instead of a page")
     _add_patient(verb.add_argument_group("the patient"))
     _add_read(verb.add_argument_group("read from images by a person: goes before what is measured"))

@@ -38,7 +38,10 @@ def parser() -> argparse.ArgumentParser:
     phantom.add_argument("-o", "--output", type=Path, required=True, help="folder to write")
     phantom.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
     view = commands.add_parser("view", help="open a case or a result of 'rtsim run' in 3-D, or save the picture")
-    view.add_argument("what", help="a case, or an output folder of 'rtsim run'")
+    view.add_argument("what", help="a case, an output folder of 'rtsim run', or a DICOM folder")
+    view.add_argument(
+        "--structure-set", metavar="NAME", help="file name or UID, when the folder holds several structure sets"
+    )
     view.add_argument("--save", type=Path, help="write a PNG instead of opening a window")
     add_recompute(commands)
     _add_commission(commands)
@@ -128,7 +131,7 @@ def _dispatch(arguments: argparse.Namespace, handed_on: Sequence[str]) -> ExitCo
     if arguments.command == "view":
         from rtsim.cli.view import view
 
-        return view(arguments.what, arguments.save)
+        return view(arguments.what, arguments.save, arguments.structure_set)
     if arguments.command == "recompute":
         from rtsim.cli.recompute import run_recompute
 

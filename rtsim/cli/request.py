@@ -127,6 +127,10 @@ def check_arguments(arguments: argparse.Namespace) -> None:
                     f"--dicom needs --{name}; 'rtsim info {arguments.dicom}' lists the structures, "
                     "'rtsim info' the protocols"
                 )
+    else:
+        for option, given in (("series", arguments.series), ("structure-set", arguments.structure_set)):
+            if given is not None:
+                raise InputError(f"--{option} chooses in a DICOM folder (--dicom); {arguments.case!r} is a case")
     if arguments.spacing is not None and not 0.5 <= arguments.spacing <= 5.0:
         raise InputError(f"--spacing is {arguments.spacing:g} mm; a plan is computed on 0.5 to 5 mm")
     if not 0 <= arguments.seed <= MOST_SEED:

@@ -32,7 +32,9 @@ def phantom_of(arguments: argparse.Namespace, case: Case | None, progress: Progr
             )
         return case.build(progress).overriding(*overrides)
     curve: CalibrationCurve | None = None if arguments.calibration is None else read_calibration(arguments.calibration)
-    phantom = read_dicom(arguments.dicom, series=arguments.series, calibration=curve)
+    phantom = read_dicom(
+        arguments.dicom, series=arguments.series, structure_set=arguments.structure_set, calibration=curve
+    )
     if not phantom.structures:
         raise InputError(
             f"{arguments.dicom} holds a CT but no RTSTRUCT; --target {arguments.target} needs one. "

@@ -50,6 +50,9 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _add_patient(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dicom", type=Path, metavar="FOLDER", help="plan on this CT series and RTSTRUCT")
     group.add_argument("--series", metavar="UID", help="SeriesInstanceUID, when the folder holds several CT series")
+    group.add_argument(
+        "--structure-set", metavar="NAME", help="file name or UID, when the folder holds several structure sets"
+    )
     group.add_argument("--target", metavar="NAME", help="structure to treat; for --dicom")
     group.add_argument("--cord", metavar="NAME", help="structure that is the spinal cord, when its name does not tell")
     group.add_argument("--calibration", type=Path, metavar="FILE", help="HU to density curve (CSV or TOML)")

@@ -16,15 +16,23 @@ from rtsim.view.scene import Scene
 from rtsim.view.whole_scene import scene_of
 
 
-def view(what: str, save: Path | None) -> ExitCode:
+def view(what: str, save: Path | None, structure_set: str | None = None) -> ExitCode:
     """Open a window, or write a PNG with ``save``.
 
     Raises:
-        InputError: neither a case nor an output folder; an output folder whose CT lies elsewhere.
+        InputError: neither a case nor a folder; an output folder whose CT lies elsewhere; a picture that is no PNG; a
+            structure set of what is no DICOM folder.
         RenderingError: this machine cannot render.
     """
     folder = Path(what)
-    scene = _result(folder) if (folder / "result.json").is_file() else _case(what)
+    if save is not None and save.suffix.lower() != ".png":
+        raise InputError(f"--save {save} does not end in .png; the picture is a PNG")
+    is_result = (folder / "result.json").is_file()
+    if structure_set is not None and (is_result or not folder.is_dir()):
+        raise InputError(
+            f"--structure-set chooses in a DICOM folder; {what!r} is {'a result' if is_result else 'none'}"
+        )
+    scene = _result(folder) if is_result else _case(what, structure_set)
     if save is None:
         scene.show()
     else:
@@ -32,9 +40,9 @@ def view(what: str, save: Path | None) -> ExitCode:
     return ExitCode.DONE
 
 
-def _case(what: str) -> Scene:
+def _case(what: str, structure_set: str | None) -> Scene:
     if Path(what).is_dir():
-        phantom: Phantom = read_dicom(what)
+        phantom: Phantom = read_dicom(what, structure_set=structure_set)
     else:
         phantom = load_phantom(what)
     return scene_of(phantom)

@@ -208,7 +208,8 @@ def tumor_lines(tumor: TumorEffect) -> list[str]:
     if t.tcp_log_logistic is not None and t.tcp_poisson is not None and t.histology.tcp is not None:
         model = t.histology.tcp.log_logistic
         lines.append(
-            f"TCP {100 * t.tcp_log_logistic:.0f} % (log-logistic), {100 * t.tcp_poisson:.0f} % (Poisson); "
+            f"TCP of the {t.structure} as delivered, voxel by voxel: {100 * t.tcp_log_logistic:.0f} % (log-logistic), "
+            f"{100 * t.tcp_poisson:.0f} % (Poisson); "
             f"{model.source.standing.label}; {model.caveat}"
         )
     return [*lines, *t.verdict_sentences, f"Class: {t.histology.source}. Dose: {t.adequacy.source}."]

@@ -125,11 +125,9 @@ def read_plan_file(
         entries = tuple(p for p in entries if plan in (p.sop_instance_uid, p.label, p.title, p.file.name, str(p.file)))
     if len(entries) != 1:
         found = ", ".join(f"{p.file.name} ({p.title!r})" for p in inventory.plans) or "none"
-        reason = (
-            inventory.damaged[0][1]
-            if inventory.damaged and not inventory.plans
-            else "choose one with plan= (--plan LABEL or FILE)"
-        )
+        reason = "choose one with plan= (--plan LABEL or FILE)"
+        if not inventory.plans:
+            reason = inventory.damaged[0][1] if inventory.damaged else "export the plan into the same folder"
         asked = "" if plan is None else f" {plan!r}"
         raise DicomError(f"{inventory.folder} holds {len(entries)} RTPLAN{asked} ({found}); {reason}")
     file = entries[0].file

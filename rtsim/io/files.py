@@ -17,7 +17,8 @@ def refuse_existing(folder: Path, *, overwrite: bool) -> None:
         raise OutputExistsError(f"{folder} is a file; give a folder for the output")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise OutputExistsError(
-            f"output folder {folder} holds a result already; choose another, or allow overwriting it"
+            f"output folder {folder} holds a result already; choose another, or allow overwriting it (--overwrite, "
+            "overwrite=True)"
         )
 
 

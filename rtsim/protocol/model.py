@@ -127,6 +127,13 @@ class Goal:
         check_choice(f"priority of {self.structure} {self.metric}", self.priority, Priority)
         if not (math.isfinite(self.value) and self.value >= 0.0):
             raise InputError(f"value of {self.structure} {self.metric} is {self.value}; it must be finite and >= 0")
+        if self.sense is Sense.AT_MOST and self.priority is Priority.HARD and self.value == 0.0:
+            raise InputError(
+                f"{self.structure} {self.metric} may be at most 0 {self.unit}; no dose keeps that; give more, or none"
+            )
+        is_share = self.parsed.kind is MetricKind.VOLUME_AT_DOSE and self.unit == "%"
+        if is_share and self.sense is Sense.AT_LEAST and self.value > 100.0:
+            raise InputError(f"{self.structure} {self.metric} is to be {self.value:g} %; a volume has 100 % at most")
 
     def met_by(self, value: float) -> bool:
         """Whether ``value`` (in ``unit``) meets the goal; NaN never does."""

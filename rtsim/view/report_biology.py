@@ -59,12 +59,15 @@ def _warning(cord: CordEffect) -> str:
 def _tumor(t: TumorEffect, rows: _Rows, notes: list[str]) -> None:
     rows += [
         ("tumor", t.class_sentence),
-        ("prescription", f"BED {t.prescription_bed_gy:.1f} Gy, EQD2 {t.prescription_eqd2_gy:.1f} Gy"),
+        (
+            f"prescription, alpha/beta {t.histology.alpha_beta_gy:g} Gy",
+            f"BED {t.prescription_bed_gy:.1f} Gy, EQD2 {t.prescription_eqd2_gy:.1f} Gy",
+        ),
         (f"D95% of {t.structure}", f"BED {t.d95_bed_gy:.1f} Gy, EQD2 {t.d95_eqd2_gy:.1f} Gy"),
     ]
     if t.tcp_log_logistic is not None and t.tcp_poisson is not None:
         both = f"{100 * t.tcp_log_logistic:.0f} % (log-logistic), {100 * t.tcp_poisson:.0f} % (Poisson)"
-        rows.append(("tumor control", both))
+        rows.append((f"tumor control of the {t.structure} as delivered, voxel by voxel", both))
     if t.adequacy.control_source is not None:
         notes.append(f"Tumor control: {t.adequacy.control_source}; {t.adequacy.control_caveat}.")
     shown = t.adequacy.control_source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -26,7 +27,7 @@ from rtsim.evaluate.opinion import signed
 from rtsim.io.archive import RunRecord
 from rtsim.optimize.plan import Plan
 from rtsim.phantom.phantom import Phantom
-from rtsim.protocol import Priority
+from rtsim.protocol import Prescription, Priority
 from rtsim.view._backend import write_picture
 from rtsim.view.reirradiation_html import reirradiation_section
 from rtsim.view.report_biology import biology_section
@@ -102,7 +103,7 @@ def report_html(
     parts = [
         f"<p class='banner'>{escape(_BANNER)}</p>",
         f"<h1>{escape(title)}</h1>",
-        f"<p class='lead'>{escape(phantom.description)}</p>" if phantom.description else "",
+        f"<p class='lead'>{escape(lead(phantom.description, grade.prescription))}</p>" if phantom.description else "",
         _obstacles_box(delivery),
         _limits_box(grade, check, not_checked),
         reirradiation_section(reirradiation),
@@ -139,6 +140,14 @@ def _obstacles_box(delivery: DeliverySummary | None) -> str:
         "<section class='limits bad'><h2>NOT DELIVERABLE</h2><p>The machine cannot deliver this plan as it is, so that "
         f"the dose below is not what a patient would get.</p><ul>{items}</ul></section>"
     )
+
+
+def lead(description: str, prescription: Prescription) -> str:
+    """Who is planned; a case may name another scheme than that of the report."""
+    schemes = re.findall(r"[0-9.]+ Gy in [0-9]+", description)
+    if not schemes or f"{prescription.dose_gy:g} Gy in {prescription.fractions}" in schemes:
+        return description
+    return f"{description}. (So the case; this report is about {prescription}.)"
 
 
 def _limits_box(grade: GradeReport, check: SecondOpinion | None, not_checked: str) -> str:

@@ -248,8 +248,11 @@ class Scene:
         """Write the picture as PNG, without a screen.
 
         Raises:
+            InputError: ``path`` does not end in .png.
             RenderingError: this machine cannot render.
         """
+        if Path(path).suffix.lower() != ".png":
+            raise InputError(f"{path} does not end in .png; the picture is a PNG")
         return write_picture(path, self.png(size=size))
 
     def png(self, *, size: tuple[int, int] = (1200, 900)) -> bytes:

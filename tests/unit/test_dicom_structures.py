@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from rtsim.cli.main import parser
+from rtsim.cli.request_phantom import phantom_of
 from rtsim.errors import DicomError
 from rtsim.io import read_dicom, read_structures, scan_dicom
 from rtsim.phantom.structure import Role
@@ -137,3 +139,13 @@ def test_ct_alone_is_a_phantom_without_structures(tmp_path):
     assert "no structure set in the folder" in phantom.ct.notes
     with pytest.raises(DicomError, match="no RTSTRUCT"):
         read_structures(tmp_path)
+
+
+def test_the_command_line_chooses_a_structure_set(tmp_path):
+    make(tmp_path, {"PTV": drawn()})
+    write_structures(tmp_path / "rs2.dcm", {"GTV": drawn()})
+    wanted = ["run", "--dicom", str(tmp_path), "--target", "GTV", "--protocol", "spine_sbrt_1fx", "-o", "unused"]
+    with pytest.raises(DicomError, match=r"2 structure sets.*--structure-set"):
+        phantom_of(parser().parse_args(wanted), None, None)
+    chosen = phantom_of(parser().parse_args([*wanted, "--structure-set", "rs2.dcm"]), None, None)
+    assert list(chosen.structures) == ["GTV"]

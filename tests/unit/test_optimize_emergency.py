@@ -276,15 +276,18 @@ def test_names_are_not_taken_for_choices(phantom: Phantom, machine: Machine, giv
 def test_the_default_is_the_vertebral_body_with_one_vertebra_above_and_below(
     phantom: Phantom, machine: Machine
 ) -> None:
-    """Known from the block: bodies from y 20 to 60, and from z -35 to 35 with the neighbors."""
+    """Known from the block: bodies from y 20 to 60, and from z -35 to 35 with the neighbors; 7 mm beyond: penumbra."""
     planned = emergency(phantom, "CTV", machine, engine=ENGINE)
     (beam,) = planned.plan.beams
     assert beam.isocenter_mm[1] == pytest.approx(40.0, abs=SPACING_MM / 2)
     y1, y2 = beam.control_points[0].aperture.jaws_y_mm
-    assert (y1, y2) == pytest.approx((-35.0, 35.0), abs=SPACING_MM)
+    assert (y1, y2) == pytest.approx((-42.0, 42.0), abs=SPACING_MM)
+    x, y, _ = beam.isocenter_mm
+    edge = planned.dose.at(np.array([(x, y, z) for z in (-35.0, 35.0)]))
+    assert (edge > 0.8 * 8.0).all()  # the neighbors' far endplates; at the field edge it would be half
     (said,) = [n for n in planned.plan.notes if n.startswith("Prescribed to")]
     assert "the middle of the vertebral body of vertebra_T10" in said
-    assert "vertebra_T9 to vertebra_T11 (one above and below, as usual [M])" in said
+    assert "vertebra_T9 to vertebra_T11 (one above and below, as usual, from memory)" in said
     d95 = dvh(planned.dose, planned.phantom["CTV"]).dose_gy_at_percent(95.0)
     (covered,) = [n for n in planned.plan.notes if n.startswith("CTV gets")]
     assert f"D95% {d95:.2f} Gy" in covered

@@ -36,6 +36,16 @@ def _goal(structure: str = "spinal_cord", value: float = 17.0, **changes: object
     return dataclasses.replace(goal, **changes)  # type: ignore[arg-type]
 
 
+def test_what_no_dose_can_keep_is_refused() -> None:
+    with pytest.raises(InputError, match=r"spinal_cord D0\.035cc may be at most 0 Gy"):
+        _goal(value=0.0)
+    assert dataclasses.replace(_goal(priority=Priority.GOAL), value=0.0).value == 0.0
+    with pytest.raises(InputError, match="PTV V100% is to be 190 %; a volume has 100 % at most"):
+        _goal("PTV", 190.0, metric="V100%", unit="%", sense=Sense.AT_LEAST)
+    assert _goal("PTV", 100.0, metric="V100%", unit="%", sense=Sense.AT_LEAST).value == 100.0
+    assert _goal("PTV", 107.0, metric="D2% %", unit="%", sense=Sense.AT_LEAST).value == 107.0
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "threshold", "threshold_unit", "unit"),
     [

@@ -22,6 +22,7 @@ from rtsim.phantom.spine import LesionKind
 from rtsim.protocol import Prescription
 from rtsim.protocol.load import load_protocol
 from rtsim.view.report_biology import biology_section
+from rtsim.view.report_html import lead
 from tests.unit.test_grade_sentences import ORIGIN_MM, SHAPE, SPACING_MM, phantom
 
 
@@ -190,3 +191,13 @@ def test_what_is_known_of_a_vertebra() -> None:
 )
 def test_a_vertebra_of_which_nobody_said_anything_is_looked_at(name: str, body: BodyState) -> None:
     assert vertebra_of(None, load_case(name).phantom) == VertebraFindings(lytic=True, deformity=None, body=body)
+
+
+def test_the_lead_says_when_the_report_is_about_another_scheme_than_the_case() -> None:
+    case = "Renal cell metastasis of the body of T8 (ESCC 1b): 24 Gy in 2"
+    assert lead(case, Prescription("PTV", 24.0, 2)) == case
+    assert lead(case, Prescription("CTV", 8.0, 1)).endswith(
+        "24 Gy in 2. (So the case; this report is about 8 Gy in 1 fraction to CTV.)"
+    )
+    assert "So the case" in lead(case.replace("24 Gy in 2", "24 Gy in 25"), Prescription("PTV", 24.0, 2))
+    assert lead("A patient", Prescription("PTV", 24.0, 2)) == "A patient"

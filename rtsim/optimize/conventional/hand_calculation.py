@@ -96,6 +96,7 @@ class HandCalculation:
     Attributes:
         dose_gy: of this field at the reference point in one fraction.
         square_mm, output_gy_per_mu, tissue_phantom_ratio, inverse_square: the factors.
+        water_mm: depth of the point as water.
         planned_mu: what the dose engine found in the CT.
     """
 
@@ -103,6 +104,7 @@ class HandCalculation:
     square_mm: float
     output_gy_per_mu: float
     tissue_phantom_ratio: float
+    water_mm: float
     inverse_square: float
     planned_mu: float
 
@@ -114,6 +116,7 @@ class HandCalculation:
             square_mm=tank.square_mm,
             output_gy_per_mu=tank.output_gy_per_mu,
             tissue_phantom_ratio=tank.tissue_phantom_ratio(path.water_mm),
+            water_mm=path.water_mm,
             inverse_square=(tank.sad_mm / (path.ssd_mm + path.depth_mm)) ** 2,
             planned_mu=planned_mu,
         )
@@ -138,7 +141,8 @@ class HandCalculation:
         )
         return (
             f"{self.dose_gy:.3f} Gy / ({1000 * self.output_gy_per_mu:.3f} mGy/MU of the {self.square_mm:.0f} mm square "
-            f"in water x TPR {self.tissue_phantom_ratio:.3f} x inverse square {self.inverse_square:.3f}) = "
+            f"{REFERENCE_DEPTH_MM:g} mm deep in water x TPR of {self.water_mm:.0f} to {REFERENCE_DEPTH_MM:g} mm "
+            f"{self.tissue_phantom_ratio:.3f} x inverse square {self.inverse_square:.3f}) = "
             f"{self.monitor_units:.0f} MU; the plan has {self.planned_mu:.0f} "
             f"({self.difference_percent:+.1f} %).{warning}"
         )

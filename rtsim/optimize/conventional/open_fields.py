@@ -98,7 +98,7 @@ def emergency(
         margin_mm: from the target to the field edge; default 7 mm from a PTV (penumbra), 15 mm from what else is named
             (and set-up without a mask) [A].
         levels: vertebrae above and below those of the target that the field reaches over; they must be drawn. Default
-            1, and 0 with a note where they are not drawn.
+            1, and 0 with a note where they are not drawn. The field edge lies a penumbra of 7 mm beyond them.
         protocol: whose goals are checked; default: the cord at EQD2 50 Gy in this number of fractions (QUANTEC), and
             the cauda equina, where it is drawn, at 60 Gy (Emami).
         engine: default ``CollapsedCone(spacing_mm=3.0)``.
@@ -193,9 +193,12 @@ class _Wish:
         if vertebral_body_y_mm(phantom, z_mm) is None:
             return PrescribedTo.TARGET_CENTER, (
                 " Usual is the middle of the vertebral body, but no vertebra with cord or canal is drawn here: give "
-                "depth_mm or at if the target's center is not what you prescribe to."
+                "depth_mm or at (--depth, --at) if the target's center is not what you prescribe to."
             )
-        return PrescribedTo.VERTEBRAL_BODY, " (The usual point [M]; at or depth_mm chooses another.)"
+        return (
+            PrescribedTo.VERTEBRAL_BODY,
+            " (The usual point, from memory; at or depth_mm, --at or --depth, chooses another.)",
+        )
 
     def reach(self, phantom: Phantom, target: Structure | None) -> tuple[tuple[float, float, str] | None, str]:
         """(inferior, superior, names) of the vertebrae that the field reaches over, and what is to be said of them."""
@@ -214,7 +217,10 @@ class _Wish:
             low,
             high,
             names,
-        ), f" It reaches over {names}{' (one above and below, as usual [M])' * (self.levels is None)}."
+        ), (
+            f" It reaches over {names}{' (one above and below, as usual, from memory)' * (self.levels is None)} and "
+            f"{MARGIN_OF_PTV_MM:g} mm beyond: penumbra."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +252,8 @@ def _placed(phantom: Phantom, target: Structure | None, machine: Machine, wish: 
     margin = usual if wish.margin_mm is None else wish.margin_mm
     across, along = field_about(machine, isocenter, _GANTRY_DEG[wish.technique], target, margin)
     if reach is not None:
-        along = max(along, rounded_up(2.0 * max(isocenter[2] - reach[0], reach[1] - isocenter[2])))
+        longer = max(isocenter[2] - reach[0], reach[1] - isocenter[2]) + MARGIN_OF_PTV_MM
+        along = max(along, rounded_up(2.0 * longer))
     said += f" Field {across:g} x {along:g} mm: {target.name} + {margin:g} mm, rounded up.{reach_said}"
     return _Place(point_mm=point, isocenter_mm=isocenter, size_mm=(across, along), said=said)
 

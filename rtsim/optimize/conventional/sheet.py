@@ -96,7 +96,10 @@ def _covered(drawn: Structure, prescription: Prescription, dose: Dose, fields: i
     if d95 >= ENOUGH_PERCENT:
         return said
     remedy = (
-        "at=PrescribedTo.TARGET_ANTERIOR, a greater depth_mm or opposed fields" if fields == 1 else "a larger field"
+        "prescribe to its anterior border (at=PrescribedTo.TARGET_ANTERIOR, --at target_anterior) or deeper "
+        "(depth_mm=, --depth), or take opposed fields"
+        if fields == 1
+        else "take a larger field"
     )
     return (
         f"{said} THAT IS LESS THAN {ENOUGH_PERCENT:g} %: if it is meant to be covered, {remedy}; look at the cord, too."
