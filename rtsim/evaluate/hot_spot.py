@@ -67,14 +67,21 @@ class HotSpot:
     def __str__(self) -> str:
         x, y, z = self.point_mm
         where = "in the target" if self.is_in_target else "OUTSIDE the target"
-        apart = "; ".join(str(i) for i in self.islands[:_MOST_TOLD])
-        more = len(self.islands) - _MOST_TOLD
-        apart += f"; and {more} more" if more > 0 else ""
         return (
             f"dose maximum (hottest voxel) {self.max_gy:.2f} Gy = {self.max_percent:.0f} % "
             f"at ({x:.0f}, {y:.0f}, {z:.0f}) mm, {where}; "
             f"{self.hot_outside_cm3:.1f} cm3 outside the target get more than {100 * HOT:.0f} %"
-            + (f"; apart from the target, more than {100 * APART:.0f} %: {apart}" if apart else "")
+        )
+
+    @property
+    def apart(self) -> str:
+        """A sentence on the islands; empty where there are none."""
+        if not self.islands:
+            return ""
+        told = "; ".join(str(i) for i in self.islands[:_MOST_TOLD])
+        more = len(self.islands) - _MOST_TOLD
+        return f"apart from the target, more than {100 * APART:.0f} %: {told}" + (
+            f"; and {more} more" if more > 0 else ""
         )
 
 

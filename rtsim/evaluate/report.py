@@ -293,6 +293,7 @@ class GradeReport:
             f"{i.homogeneity_icru83:.3f}, RTOG {i.homogeneity_rtog:.2f}; gradient index {i.gradient_index:.2f}, "
             f"R50 {i.r50:.2f}",
             str(self.hot_spot),
+            *textwrap.wrap(self.hot_spot.apart, _WIDTH, subsequent_indent="  "),
         ]
         if i.falloff is not None:
             f = i.falloff

@@ -286,6 +286,8 @@ def _target_table(grade: GradeReport) -> str:
         ("gradient index", f"{i.gradient_index:.2f}"),
         ("R50", f"{i.r50:.2f}"),
     ]
+    if grade.hot_spot.islands:
+        rows.append(("half of the dose elsewhere", grade.hot_spot.apart))
     if i.falloff is not None:
         f = i.falloff
         rows.append(

@@ -38,7 +38,7 @@ def test_half_of_the_dose_apart_from_the_target_is_told_with_its_place() -> None
     assert island.max_gy == pytest.approx(14.0)
     assert island.point_mm[0] == pytest.approx(60.0)
     assert island.from_target_mm == pytest.approx(60.0 - 14.0)  # its nearest corner, from the target's last voxel
-    assert "apart from the target, more than 50 %: 0.5 cm3, up to 14.0 Gy at (60, 16, 16) mm, 46 mm" in str(spot)
+    assert "apart from the target, more than 50 %: 0.5 cm3, up to 14.0 Gy at (60, 16, 16) mm, 46 mm" in spot.apart
 
 
 def test_what_hangs_together_with_the_target_or_is_a_voxel_or_two_is_no_island() -> None:
@@ -46,7 +46,7 @@ def test_what_hangs_together_with_the_target_or_is_a_voxel_or_two_is_no_island()
     assert found((slice(12, 14), slice(8, 12), 14.0)).islands == ()  # by an edge
     assert found((slice(8, 9), slice(30, 32), 14.0)).islands == ()  # 0.064 cm3
     assert found((slice(8, 12), slice(30, 34), 11.9)).islands == ()  # below half
-    assert "apart from" not in str(found())
+    assert found().apart == ""
 
 
 def test_the_largest_islands_come_first_and_few_are_told() -> None:
@@ -56,4 +56,4 @@ def test_the_largest_islands_come_first_and_few_are_told() -> None:
     volumes = [i.volume_cm3 for i in spot.islands]
     assert len(volumes) == 5
     assert volumes == sorted(volumes, reverse=True)
-    assert str(spot).endswith("; and 2 more")
+    assert spot.apart.endswith("; and 2 more")
