@@ -20,13 +20,11 @@ def view(what: str, save: Path | None, structure_set: str | None = None) -> Exit
     """Open a window, or write a PNG with ``save``.
 
     Raises:
-        InputError: neither a case nor a folder; an output folder whose CT lies elsewhere; a picture that is no PNG; a
-            structure set of what is no DICOM folder.
+        InputError: neither a case nor a folder; an output folder whose CT lies elsewhere; a structure set of what
+            is no DICOM folder; a picture that is no PNG.
         RenderingError: this machine cannot render.
     """
     folder = Path(what)
-    if save is not None and save.suffix.lower() != ".png":
-        raise InputError(f"--save {save} does not end in .png; the picture is a PNG")
     is_result = (folder / "result.json").is_file()
     if structure_set is not None and (is_result or not folder.is_dir()):
         raise InputError(

@@ -101,12 +101,12 @@ def hot_spot(dose: Dose, target: Structure, external: Structure, prescription_gy
         point_mm=(x, y, z),
         is_in_target=bool(inside[index] >= 0.5),
         hot_outside_cm3=outside,
-        islands=_islands(dose, values, inside >= 0.5, APART * prescription_gy),
+        islands=_islands(dose, values, inside > 0.0, APART * prescription_gy),
     )
 
 
 def _islands(dose: Dose, values_gy: FloatArray, target: BoolArray, level_gy: float) -> tuple[Island, ...]:
-    """Voxels that touch by faces, edges or corners hang together."""
+    """Voxels that touch by faces, edges or corners hang together; a target may be smaller than a voxel."""
     labels, _ = ndimage.label(values_gy > level_gy, structure=np.ones((3, 3, 3)))
     volumes_cm3 = np.bincount(labels.ravel()) * dose.grid.voxel_volume_cm3
     with_target = {0, *np.unique(labels[target]).tolist()}

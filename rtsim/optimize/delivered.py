@@ -176,7 +176,8 @@ def _certificate(found: GoalValue, measured: Measured, short: str, beyond: Beyon
     text += f" NOTE: {found.remark}." if found.remark else ""
     text += positions.sentence if positions is not None else ""
     compared = beyond.compared_gy if beyond.compared_gy is not None else reached_gy
-    text += _coarse(dose, compared, limit_gy)
+    if goal.sense is Sense.AT_MOST:
+        text += _coarse(dose, compared, limit_gy)
     if short:
         upper = goal.sense is Sense.AT_MOST and found.is_met and limit_gy is not None
         tight = upper and (compared or 0.0) > 0.97 * (limit_gy or 0.0)

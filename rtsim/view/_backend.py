@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
-from rtsim.errors import MissingDependencyError, RtsimError
+from rtsim.errors import InputError, MissingDependencyError, RtsimError
 
 RENDERING_HELP: Final = (
     "3-D pictures need OpenGL. On Debian or Ubuntu without a screen: apt-get install libegl1 libgl1-mesa-dri "
@@ -101,6 +101,17 @@ def quiet_vtk() -> None:
     """Keep VTK from writing to stderr that there is no X server, when it goes on to EGL."""
     logger = _load("vtkmodules", "vtkmodules.vtkCommonCore").vtkLogger
     logger.SetStderrVerbosity(logger.VERBOSITY_ERROR)
+
+
+def write_png(path: str | Path, data: bytes) -> Path:
+    """:func:`write_picture` for pictures that a user names.
+
+    Raises:
+        InputError: ``path`` does not end in .png.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise InputError(f"{path} does not end in .png; the picture is a PNG")
+    return write_picture(path, data)
 
 
 def write_picture(path: str | Path, data: bytes) -> Path:

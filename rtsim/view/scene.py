@@ -23,7 +23,7 @@ from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.protocol.nomenclature import canonical
 from rtsim.typing import Vector3
-from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, require_screen, write_picture
+from rtsim.view._backend import pyvista, quiet_vtk, require_rendering, require_screen, write_png
 from rtsim.view.arc_path import arc_path
 from rtsim.view.beam_shape import field_outline_mm, frustum_mm
 from rtsim.view.implants import implant_surface, is_implant, legend_name
@@ -251,9 +251,7 @@ class Scene:
             InputError: ``path`` does not end in .png.
             RenderingError: this machine cannot render.
         """
-        if Path(path).suffix.lower() != ".png":
-            raise InputError(f"{path} does not end in .png; the picture is a PNG")
-        return write_picture(path, self.png(size=size))
+        return write_png(path, self.png(size=size))
 
     def png(self, *, size: tuple[int, int] = (1200, 900)) -> bytes:
         """The picture as PNG data.

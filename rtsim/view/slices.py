@@ -22,7 +22,7 @@ from rtsim.geometry.resample import sample_linear
 from rtsim.phantom.phantom import Phantom
 from rtsim.phantom.structure import Role, Structure
 from rtsim.typing import AnyFloatArray, FloatArray, Vector3
-from rtsim.view._backend import matplotlib_module, write_picture
+from rtsim.view._backend import matplotlib_module, write_png
 from rtsim.view.implants import legend_name
 from rtsim.view.style import DOSE_COLORMAP, Style, default_isodoses_gy, find_target, styles_for, with_target
 
@@ -135,8 +135,12 @@ def slice_figure(
 
 
 def save_figure(figure: Any, path: str | Path, *, dpi: int = 130) -> Path:
-    """Write a figure as PNG (temporary name, then renamed)."""
-    return write_picture(path, figure_png(figure, dpi=dpi))
+    """Write a figure as PNG (temporary name, then renamed).
+
+    Raises:
+        InputError: ``path`` does not end in .png.
+    """
+    return write_png(path, figure_png(figure, dpi=dpi))
 
 
 def figure_png(figure: Any, *, dpi: int = 130) -> bytes:
@@ -367,7 +371,7 @@ def _side_panel(
     mappable = matplotlib_module("cm").ScalarMappable(norm=norm, cmap=dose_colormap())
     ticks = _spread(levels, (high - low) * 0.065, words)
     colorbar = figure.colorbar(mappable, cax=bar, ticks=ticks)
-    colorbar.ax.set_yticklabels([f"{v:g} {words.get(v, '')}".rstrip() for v in ticks])
+    colorbar.ax.set_yticklabels([f"{v:.4g} {words.get(v, '')}".rstrip() for v in ticks])
     colorbar.ax.tick_params(colors=_INK, labelsize=9)
     colorbar.ax.set_title("dose, Gy", color=_INK, fontsize=9, loc="left", pad=6)
     colorbar.outline.set_edgecolor("#555555")

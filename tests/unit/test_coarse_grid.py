@@ -7,7 +7,7 @@ import pytest
 
 from rtsim.dose.result import Dose
 from rtsim.optimize.delivered import certify
-from rtsim.protocol import Priority
+from rtsim.protocol import Priority, Sense
 from tests.unit import optimize_toy as toy
 
 
@@ -29,3 +29,11 @@ def test_a_coarse_dose_grid_is_said_where_it_decides(spacing_mm: float, given_gy
     dose = Dose(values_gy=np.full(phantom.grid.shape, given_gy, dtype=np.float32), grid=phantom.grid)
     (certificate,), _ = certify((limit,), phantom, toy.prescription(), dose)
     assert ("COARSE DOSE GRID" in certificate.statement) is warns
+
+
+def test_a_goal_from_below_is_not_about_the_near_maximum_of_a_cord() -> None:
+    phantom = toy.phantom(3.0)
+    wanted = toy.goal("PTV", "D95%", 10.0, "Gy", Priority.HARD, Sense.AT_LEAST)
+    dose = Dose(values_gy=np.full(phantom.grid.shape, 10.1, dtype=np.float32), grid=phantom.grid)
+    (certificate,), _ = certify((wanted,), phantom, toy.prescription(), dose)
+    assert "COARSE" not in certificate.statement

@@ -57,3 +57,13 @@ def test_the_largest_islands_come_first_and_few_are_told() -> None:
     assert len(volumes) == 5
     assert volumes == sorted(volumes, reverse=True)
     assert spot.apart.endswith("; and 2 more")
+
+
+def test_a_target_smaller_than_a_voxel_is_in_its_own_region() -> None:
+    drawn = np.zeros(GRID.shape, dtype=np.float32)
+    drawn[9, 9, 5] = 0.2
+    values = np.ones(GRID.shape, dtype=np.float32)
+    values[8:12, 8:12, 4:8] = 24.0
+    body = Structure.from_coverage("external", Role.EXTERNAL, GRID, np.ones(GRID.shape, dtype=np.float32))
+    dose = Dose(values_gy=values, grid=GRID, fractions=1, engine="toy")
+    assert hot_spot(dose, Structure.from_coverage("PTV", Role.PTV, GRID, drawn), body, 24.0).islands == ()

@@ -111,6 +111,10 @@ def test_the_color_bar_says_what_a_dose_stands_for() -> None:
     assert "17 cord limit" in labels
     assert "24 prescribed" in labels
     assert "12" in labels
+    plain = slice_figure(spine(), dose=bent_dose())  # shares of a maximum that is no round number
+    assert all(len(t.get_text()) <= 5 for t in plain.axes[-1].get_yticklabels())
+    with pytest.raises(InputError, match=r"picture\.pdf does not end in \.png"):
+        save_figure(plain, "picture.pdf")
 
 
 def test_slice_orientation() -> None:

@@ -155,20 +155,21 @@ def test_a_prv_is_spared_only_near_its_limit(phantom: Phantom) -> None:
     assert weights.organ_aim > weights.spare_aim
 
 
-def test_a_margin_is_one_by_its_name_as_by_its_role(phantom: Phantom) -> None:
-    drawn = phantom.with_structures(replace(phantom["spinal_cord"], name="Cord+2mm", role=Role.OAR))
-    limit = toy.goal("spinal_cord_prv", "D0.035cc", 10.0, "Gy", Priority.HARD)
+@pytest.mark.parametrize(
+    ("organ", "name", "role", "limited"),
+    [
+        ("spinal_cord", "Cord+2mm", Role.OAR, "spinal_cord_prv"),  # by its name
+        ("esophagus", "esophagus_prv", Role.PRV, "esophagus_prv"),  # by its role
+    ],
+)
+def test_a_margin_is_one_by_its_name_as_by_its_role(
+    phantom: Phantom, organ: str, name: str, role: Role, limited: str
+) -> None:
+    drawn = phantom.with_structures(replace(phantom[organ], name=name, role=role))
+    limit = toy.goal(limited, "D0.035cc", 10.0, "Gy", Priority.HARD)
     influence = toy.PencilEngine().influence(drawn, toy.beams())
     planning = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit))
-    assert [dose_gy for dose_gy, _ in spared(planning, "Cord+2mm")] == [planning.weights.organ_aim * 10.0]
-
-
-def test_the_margin_of_another_organ_is_one_by_its_role(phantom: Phantom) -> None:
-    drawn = phantom.with_structures(replace(phantom["esophagus"], name="esophagus_prv", role=Role.PRV))
-    limit = toy.goal("esophagus_prv", "D0.035cc", 10.0, "Gy", Priority.HARD)
-    influence = toy.PencilEngine().influence(drawn, toy.beams())
-    planning = prepare(influence, drawn, toy.prescription(), toy.protocol(10.0, 18.0, 90.0, limit))
-    assert [dose_gy for dose_gy, _ in spared(planning, "esophagus_prv")] == [planning.weights.organ_aim * 10.0]
+    assert [dose_gy for dose_gy, _ in spared(planning, name)] == [planning.weights.organ_aim * 10.0]
 
 
 def test_a_limit_on_more_than_is_drawn_holds_its_least_dose_not_its_maximum(
